@@ -1,0 +1,1 @@
+"""Slow, literal versions of published formulas, for comparison in tests."""

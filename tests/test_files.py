@@ -1,0 +1,78 @@
+"""Atomic files, locks, safe cells and paths that stay inside their root."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+
+import pytest
+
+from uda import files
+from uda.errors import DataError, UsageError
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    target = tmp_path / "a.txt"
+    files.atomic_write(target, "old")
+    with pytest.raises(RuntimeError, match="power"), files.atomic_path(target) as part:
+        part.write_text("half")
+        raise RuntimeError("power cut")
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_sha256_equals_hashlib(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc" * 1000)
+    assert files.sha256_file(path) == hashlib.sha256(b"abc" * 1000).hexdigest()
+
+
+def test_csv_cells_are_safe_for_a_spreadsheet(tmp_path):
+    path = tmp_path / "t.csv"
+    hostile = ["=cmd|x", "+1", "-1", "@a", "\ttab", "fine", "new\nline", "\udcff.png"]
+    files.write_csv(path, ["name", "value"], [(name, -1.5) for name in hostile])
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.reader(stream))[1:]
+    assert [row[0] for row in rows] == [
+        "'=cmd|x", "'+1", "'-1", "'@a", "'\ttab", "fine", "new\nline", "\\udcff.png",
+    ]  # fmt: skip
+    assert rows[0][1] == "-1.5"  # numbers stay numbers
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", "a\0b"])
+def test_paths_cannot_leave_the_root(tmp_path, path):
+    with pytest.raises(DataError, match="stay inside"):
+        files.inside(tmp_path, path)
+
+
+def test_a_link_cannot_leave_the_root(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret").write_text("s")
+    (root / "link").symlink_to(tmp_path / "secret")
+    (root / "loop").symlink_to(root / "loop")
+    with pytest.raises(DataError, match="link"):
+        files.inside(root, "link")
+    with pytest.raises(DataError):
+        files.inside(root, "loop/x")
+    assert files.inside(root, "plain/x.png") == root / "plain/x.png"
+
+
+def test_second_holder_of_a_folder_is_refused(tmp_path):
+    with (
+        files.folder_lock(tmp_path),
+        pytest.raises(UsageError, match="another process"),
+        files.folder_lock(tmp_path),
+    ):
+        pass
+    with files.folder_lock(tmp_path):
+        pass
+
+
+def test_broken_json_names_the_file(tmp_path):
+    path = tmp_path / "status.json"
+    files.write_json(path, {"a": [1, 2]})
+    assert files.read_json(path) == {"a": [1, 2]}
+    path.write_text("{")
+    with pytest.raises(DataError, match=r"status\.json"):
+        files.read_json(path)

@@ -1,0 +1,70 @@
+"""The command line: text -> configuration -> one call.
+
+Commands are loaded on use, so that ``uda --help`` answers without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from uda import __version__
+from uda.errors import UdaError
+
+# Command name -> one-line help, in the order in which a new user needs them.
+COMMANDS = {
+    "demo": "Make a synthetic surface set, train on it, evaluate, predict.",
+    "inspect": "Which numbers are too low and require treatment?",
+    "split": "Write a grouped, stratified split as a file.",
+    "train": "Train from a few labelled and many unlabelled images.",
+    "resume": "Continue an interrupted run, bit for bit.",
+    "monitor": "Watch a run in TensorBoard on this machine.",
+    "evaluate": "Per-class evaluation of a run on the test part.",
+    "predict": "Classify images and write predictions.csv.",
+    "env": "Print versions and hardware for a bug report.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's file only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the command names in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"uda.cli.{cmd_name}")
+        command = module.command
+        if not isinstance(command, click.Command):  # a fault in the package itself
+            raise TypeError(f"uda.cli.{cmd_name}.command is not a click command")
+        return command
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write the list of commands without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a user's error becomes one line and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except UdaError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(error.exit_code)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="uda")
+def main() -> None:
+    """Train a defect classifier from few labelled and many unlabelled images.
+
+    Start with `uda demo`, then `uda inspect DATA` and `uda train DATA`.
+    """

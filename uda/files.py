@@ -1,0 +1,135 @@
+"""Files that are whole or absent: atomic writes, hashes, locks, safe CSV cells.
+
+A power cut or a kill at any moment leaves the old file or the new one.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from uda.errors import DataError, UsageError
+
+_RISKY_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path that becomes ``path`` when the block succeeds.
+
+    Order: write, flush and fsync the file, rename, fsync the folder. When the
+    block raises, the temporary file goes away and ``path`` is untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        _fsync(temporary)
+        temporary.replace(path)
+        _fsync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def atomic_write(path: Path, data: bytes | str) -> None:
+    """Write bytes or UTF-8 text so that a reader sees all of it or nothing."""
+    raw = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(raw)
+
+
+def sha256_file(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file's content."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically."""
+    atomic_write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; a broken file is a DataError that names it."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def spreadsheet_safe(cell: object) -> object:
+    """Defuse text that a spreadsheet would run as a formula (CWE-1236)."""
+    if not isinstance(cell, str):
+        return cell
+    text = cell.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "'" + text if text.startswith(_RISKY_STARTS) else text
+
+
+def write_csv(
+    path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]
+) -> None:
+    """Write rows as UTF-8 CSV, atomically, with cells safe for a spreadsheet."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([spreadsheet_safe(cell) for cell in header])
+    writer.writerows([spreadsheet_safe(cell) for cell in row] for row in rows)
+    atomic_write(path, buffer.getvalue())
+
+
+def inside(root: Path, relative: str) -> Path:
+    """Return ``root/relative``, refusing anything that leaves the root.
+
+    Raises:
+        DataError: for an absolute path, ``..``, or a link that leads outside.
+    """
+    candidate = Path(relative)
+    root = Path(root).resolve()
+    if candidate.is_absolute() or ".." in candidate.parts or "\0" in relative:
+        raise DataError(
+            f"{relative!r}: paths must be relative and stay inside {root}; "
+            "move the file there or give its folder as the data root"
+        )
+    target = root / candidate
+    try:
+        resolved = target.resolve()
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{relative!r}: cannot be resolved ({error})") from error
+    if not resolved.is_relative_to(root):
+        raise DataError(
+            f"{relative!r}: leads outside {root} through a link; copy the file "
+            "into the data root"
+        )
+    return target
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; a second holder gets a UsageError."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(
+                f"{folder}: another process is using this folder; wait for it to "
+                "end, or choose another with --name"
+            ) from error
+        yield

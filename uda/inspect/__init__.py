@@ -1,0 +1,1 @@
+"""What the data can support, and which treatment to try first."""

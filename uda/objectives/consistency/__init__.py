@@ -1,0 +1,1 @@
+"""Consistency objectives: target x gate x divergence."""

@@ -1,0 +1,1 @@
+"""A run is a folder: names, numbering, status, and the model bundle."""

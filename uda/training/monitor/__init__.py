@@ -1,0 +1,1 @@
+"""One writer for TensorBoard, tables, progress and alarms."""
