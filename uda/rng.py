@@ -90,7 +90,8 @@ def uniforms(
         (N, num) float64 with 32 random bits each; row i depends on
         (seed, stream, counters[i]) alone.
     """
-    return integers32(seed, stream, counters, num) * 2.0**-32
+    words = integers32(seed, stream, counters, num)
+    return words.astype(np.float64) * np.float64(2.0**-32)
 
 
 def generator(seed: int, stream: str, counter: int = 0) -> np.random.Generator:

@@ -1,0 +1,142 @@
+"""The run folder: its name and number, the files in it, and its status.
+
+A run is never overwritten: a second run of the same name gets the next number.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uda.errors import CheckpointError, UsageError
+from uda.files import atomic_write, read_json, write_json
+
+STATES = ("running", "done", "interrupted", "failed")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of one run; nothing is read or written by naming them."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The complete configuration, enough to repeat the run."""
+        return self.path / "config.yaml"
+
+    @property
+    def split(self) -> Path:
+        """The split file that the run used."""
+        return self.path / "split.csv"
+
+    @property
+    def model(self) -> Path:
+        """Classes, preprocessing and architecture, as JSON."""
+        return self.path / "model.json"
+
+    @property
+    def weights(self) -> Path:
+        """Folder of ``raw.safetensors`` and ``ema.safetensors``."""
+        return self.path / "weights"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of resumable checkpoints, each with a SHA-256 side file."""
+        return self.path / "checkpoints"
+
+    @property
+    def status(self) -> Path:
+        """State of the run: running, done, interrupted or failed."""
+        return self.path / "status.json"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, hardware and command line of the run."""
+        return self.path / "env.json"
+
+    @property
+    def policies(self) -> Path:
+        """Copies of the augmentation policies that the run used."""
+        return self.path / "policies"
+
+    @property
+    def skipped(self) -> Path:
+        """Images left out of the run, with the reason."""
+        return self.path / "skipped.csv"
+
+    def write_status(self, state: str, **facts: Any) -> None:
+        """Write the run's state with facts such as ``step`` and ``reason``."""
+        if state not in STATES:
+            raise ValueError(f"state is one of {STATES}, not {state!r}")
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        write_json(self.status, {"state": state, "time": stamp, **facts})
+
+    def read_status(self) -> dict[str, Any]:
+        """Return the content of status.json."""
+        status: dict[str, Any] = read_json(self.status)
+        return status
+
+
+def create_run(project: Path, name: str) -> RunFolder:
+    """Make the folder ``project/name``, or ``name2``, ``name3`` when taken.
+
+    Raises:
+        UsageError: when the name is no plain folder name, or the project folder
+            cannot be written.
+    """
+    if not re.fullmatch(r"[\w.-]+", name) or name in {".", "..", "latest"}:
+        raise UsageError(
+            f"--name {name!r}: use letters, digits, '.', '_' and '-' alone, "
+            "and not 'latest'"
+        )
+    number = 1
+    while True:
+        folder = project / (name if number == 1 else f"{name}{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise UsageError(
+                f"{project}: the run folder cannot be made ({error.strerror}); "
+                "choose another with --project"
+            ) from error
+        else:
+            point_latest(folder)
+            return RunFolder(folder)
+
+
+def point_latest(folder: Path) -> None:
+    """Let ``latest`` beside the run lead to it (a text file where links fail)."""
+    link = folder.parent / "latest"
+    temporary = folder.parent / f".latest.{os.getpid()}"
+    try:
+        temporary.symlink_to(folder.name, target_is_directory=True)
+        temporary.replace(link)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        atomic_write(folder.parent / "latest.txt", folder.name + "\n")
+
+
+def open_run(path: Path) -> RunFolder:
+    """Return the run at ``path``; a folder of runs with ``latest`` will do.
+
+    Raises:
+        CheckpointError: when there is no run; the message says what was expected.
+    """
+    path = Path(path)
+    for candidate in (path, path / "latest"):
+        if (candidate / "config.yaml").is_file():
+            return RunFolder(candidate.resolve())
+    pointer = path / "latest.txt"
+    if pointer.is_file():
+        return open_run(path / pointer.read_text(encoding="utf-8").strip())
+    raise CheckpointError(
+        f"{path}: no run here (no config.yaml); give the folder that `uda train` "
+        "printed, for example runs/train"
+    )

@@ -1,0 +1,357 @@
+"""RunConfig: the complete, frozen, strict description of one training run.
+
+Precedence: defaults < recipe < file < flags. An unknown key is an error with the
+nearest known one; a key that has no effect for the chosen method is an error too.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from uda.errors import UsageError
+
+MAX_CONFIG_BYTES = 1_000_000
+
+
+class Section(BaseModel):
+    """Base of the sections: frozen, and no key beyond the declared ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(Section):
+    """Where the images are and how they become arrays."""
+
+    root: str = ""
+    split: str | None = None
+    unlabeled: tuple[str, ...] = ()
+    group: str | None = None
+    labels_per_class: int | None = Field(None, ge=1)
+    validation: float = Field(0.15, ge=0, lt=1)
+    test: float = Field(0.2, ge=0, lt=1)
+    size: tuple[int, int] = (64, 64)
+    channels: Literal[1, 3] | None = None
+    resize: Literal["letterbox", "squash"] = "letterbox"
+    cache: str | None = None
+
+
+class ModelConfig(Section):
+    """The backbone and where its weights come from."""
+
+    name: str = "small"
+    weights: str | None = None
+    pretrained: bool = False
+    frozen_steps: int = Field(0, ge=0)
+    layer_decay: float = Field(1.0, gt=0, le=1)
+
+
+class ViewsConfig(Section):
+    """Policies, by name or file, of the three views."""
+
+    labeled: str = "weak"
+    weak: str = "weak"
+    strong: str = "defect-safe"
+
+
+class SupervisedConfig(Section):
+    """The supervised branch: which images, which weight, annealing (TSA)."""
+
+    sampling_power: float = Field(0.0, ge=0, le=1)
+    max_repeat: float | None = Field(None, gt=0)
+    class_weights: Literal["none", "inverse", "sqrt", "effective"] = "none"
+    tsa: Literal["none", "log", "linear", "exp"] = "log"
+    tsa_share: float = Field(0.2, gt=0, le=1)
+
+
+class ConsistencyConfig(Section):
+    """The unlabelled branch: teacher, target, gate, weight."""
+
+    weight: float = Field(1.0, ge=0)
+    temperature: float = Field(0.4, gt=0, le=10)
+    threshold: float = Field(0.8, ge=0, lt=1)
+    entropy_weight: float = Field(0.0, ge=0)
+    weak_pass: Literal["joint", "no-grad", "ema"] = "ema"
+    teacher_flips: bool = False
+    start_share: float = Field(0.35, ge=0, lt=1)
+    ramp_share: float = Field(0.15, ge=0, le=1)
+    unlabeled_ratio: int = Field(4, ge=1)
+    include_labeled: bool = True
+
+
+class OptimizerConfig(Section):
+    """Optimiser and learning-rate schedule."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(0.03, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    schedule: Literal["constant", "cosine", "cosine-7-16", "one-cycle"] = "cosine-7-16"
+    warmup_steps: int = Field(0, ge=0)
+    clip_norm: float | None = Field(None, gt=0)
+    accumulation: int = Field(1, ge=1)
+
+
+class LoopConfig(Section):
+    """Length, batch, numerics and bookkeeping."""
+
+    steps: int = Field(1000, ge=1)
+    batch: int = Field(32, ge=1)
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    batch_norm: Literal["joint", "separate", "frozen"] = "joint"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    channels_last: bool = True
+    device: str = "auto"
+    threads: int | None = Field(None, ge=1)
+    workers: int = Field(0, ge=0)
+    eval_every: int = Field(100, ge=1)
+    save_every: int = Field(200, ge=1)
+    log_every: int = Field(10, ge=1)
+    keep_checkpoints: int = Field(2, ge=2)
+
+
+class RunConfig(Section):
+    """One run. ``method`` decides which of the other keys have an effect."""
+
+    method: Literal["uda", "supervised", "texture"] = "uda"
+    recipe: Literal["small", "paper"] = "small"
+    seed: int = Field(0, ge=0)
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    views: ViewsConfig = ViewsConfig()
+    supervised: SupervisedConfig = SupervisedConfig()
+    consistency: ConsistencyConfig = ConsistencyConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    loop: LoopConfig = LoopConfig()
+
+    def to_yaml(self) -> str:
+        """Return the complete configuration as YAML that ``--config`` reads."""
+        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return text
+
+
+# The recipe `small` is the defaults above. `paper` is google-research/uda's
+# image recipe: one joint pass, targets from the live network, from step 0, no
+# annealing, the full RandAugment list, cos(7 pi s / 16).
+RECIPES: dict[str, dict[str, Any]] = {
+    "small": {},
+    "paper": {
+        "model.name": "wrn-28-2",
+        "views.strong": "uda",
+        "supervised.sampling_power": 1.0,
+        "supervised.tsa": "none",
+        "consistency.weak_pass": "joint",
+        "consistency.teacher_flips": False,
+        "consistency.start_share": 0.0,
+        "consistency.ramp_share": 0.0,
+        "consistency.unlabeled_ratio": 7,
+        "optimizer.name": "sgd",
+        "optimizer.lr": 0.03,
+        "optimizer.weight_decay": 5e-4,
+        "optimizer.schedule": "cosine-7-16",
+        "optimizer.warmup_steps": 0,
+        "loop.batch": 64,
+        "loop.ema_decay": 0.9999,
+        "loop.steps": 500_000,
+    },
+}
+
+
+def known_keys() -> list[str]:
+    """Return every dotted key, for example ``consistency.threshold``."""
+    keys: list[str] = []
+    for name, field in RunConfig.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            keys += [f"{name}.{inner}" for inner in kind.model_fields]
+        else:
+            keys.append(name)
+    return keys
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn nested sections into dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Read a YAML file of (nested or dotted) keys; duplicates are an error.
+
+    Raises:
+        UsageError: naming the file, and the line where YAML knows it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"--config {path}: no such file")
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise UsageError(f"--config {path}: larger than {MAX_CONFIG_BYTES} bytes")
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path}: not valid YAML: {error}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UsageError(f"--config {path}: must hold keys and values")
+    return flatten(tree)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice (plain YAML keeps the last)."""
+
+
+def _unique_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    result: dict[Any, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in result:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key!r} is given twice", key_node.start_mark
+            )
+        result[key] = loader.construct_object(value_node, deep=True)
+    return result
+
+
+_StrictLoader.add_constructor(
+    yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping
+)
+
+
+def build_config(
+    flags: Mapping[str, Any], file: Mapping[str, Any] | None = None
+) -> RunConfig:
+    """Merge defaults, recipe, file and flags into one validated configuration.
+
+    Args:
+        flags: dotted keys given on the command line; they win.
+        file: dotted keys of a configuration file.
+
+    Raises:
+        UsageError: for an unknown key, a bad value, or a key without effect.
+    """
+    given = {**(file or {}), **flags}
+    _refuse_unknown(given)
+    recipe = given.get("recipe", "small")
+    if recipe not in RECIPES:
+        raise UsageError(
+            f"--recipe {recipe!r}: choose one of {', '.join(sorted(RECIPES))}"
+        )
+    config = _validate({**RECIPES[recipe], **given})
+    # A file is a complete record (config.yaml of a run), so only what the user
+    # typed is held to have an effect.
+    refuse_without_effect(config, set(flags))
+    return config
+
+
+def _refuse_unknown(given: Mapping[str, Any]) -> None:
+    keys = known_keys()
+    for key in given:
+        if key not in keys:
+            near = difflib.get_close_matches(key, keys, n=1, cutoff=0.4)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(f"unknown configuration key {key!r}{hint}")
+
+
+def _validate(flat: Mapping[str, Any]) -> RunConfig:
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        section, _, inner = key.partition(".")
+        if inner:
+            tree.setdefault(section, {})[inner] = value
+        else:
+            tree[section] = value
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']} "
+            f"(given {item['input']!r})"
+            for item in error.errors()
+        ]
+        raise UsageError("bad configuration: " + "; ".join(lines)) from error
+
+
+_NETWORK_SECTIONS = ("model.", "views.", "supervised.", "optimizer.", "loop.")
+_SHARED_WITH_TEXTURE = {"loop.threads"}
+_SGD_ONLY = {"optimizer.momentum"}
+_CONSISTENCY_DETAILS = {
+    "consistency.temperature",
+    "consistency.threshold",
+    "consistency.weak_pass",
+    "consistency.teacher_flips",
+    "consistency.start_share",
+    "consistency.ramp_share",
+}
+
+
+def refuse_without_effect(config: RunConfig, given: set[str]) -> None:
+    """Raise a UsageError for the first given key that cannot have an effect."""
+    for key in sorted(given):
+        reason = _why_without_effect(config, key)
+        if reason:
+            raise UsageError(
+                f"{key} has no effect: {reason}; take it away, or change the other"
+            )
+
+
+def _why_without_effect(config: RunConfig, key: str) -> str | None:
+    rules: list[tuple[bool, str]] = [
+        (
+            config.method == "texture"
+            and key.startswith((*_NETWORK_SECTIONS, "consistency."))
+            and key not in _SHARED_WITH_TEXTURE,
+            "--method texture trains no network",
+        ),
+        (
+            config.method == "supervised"
+            and (
+                key.startswith("consistency.") or key in {"views.weak", "views.strong"}
+            ),
+            "--method supervised has no unlabelled branch",
+        ),
+        (
+            config.consistency.weight == 0 and key in _CONSISTENCY_DETAILS,
+            "consistency.weight is 0",
+        ),
+        (
+            config.consistency.weak_pass != "ema"
+            and key == "consistency.teacher_flips",
+            "views are averaged for the EMA teacher alone (--weak-pass ema)",
+        ),
+        (
+            config.supervised.tsa == "none" and key == "supervised.tsa_share",
+            "--tsa is none",
+        ),
+        (
+            config.optimizer.name != "sgd" and key in _SGD_ONLY,
+            f"the optimiser is {config.optimizer.name}",
+        ),
+        (
+            config.optimizer.schedule == "one-cycle"
+            and key == "optimizer.warmup_steps",
+            "the one-cycle schedule brings its own rise",
+        ),
+        (
+            config.data.split is not None
+            and key
+            in {
+                "data.labels_per_class",
+                "data.group",
+                "data.validation",
+                "data.test",
+            },
+            "--split gives the parts already",
+        ),
+    ]
+    return next((why for applies, why in rules if applies), None)

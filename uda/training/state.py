@@ -1,0 +1,115 @@
+"""TrainState and its checkpoint: whole or absent, hashed, newest valid first.
+
+Order of writing: temporary file, flush, fsync, rename, SHA-256 side file, then
+the oldest are pruned. torch.save does not notice a flipped bit; the hash does.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from uda.errors import CheckpointError
+from uda.files import atomic_path, atomic_write, sha256_file
+from uda.models.ema import Ema
+
+FORMAT = 1
+_NAME = re.compile(r"step-(\d{8})\.pt")
+
+
+@dataclass
+class TrainState:
+    """Everything that changes from step to step, and nothing else.
+
+    Randomness is absent on purpose: a draw is a function of (seed, stream, step).
+    """
+
+    model: nn.Module
+    ema: Ema
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    objective_state: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain containers of tensors and numbers."""
+        return {
+            "format": FORMAT,
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "objective_state": self.objective_state,
+        }
+
+    def load_dict(self, saved: dict[str, Any]) -> None:
+        """Take over a saved state; shapes must match."""
+        self.model.load_state_dict(saved["model"])
+        self.ema.load_state_dict(saved["ema"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.objective_state = saved["objective_state"]
+        self.step = int(saved["step"])
+
+
+def save_checkpoint(folder: Path, state: TrainState, *, keep: int) -> Path:
+    """Write the state as ``step-XXXXXXXX.pt`` and keep the last ``keep``."""
+    path = folder / f"step-{state.step:08d}.pt"
+    with atomic_path(path) as temporary:
+        torch.save(state.to_dict(), temporary)
+    atomic_write(side_file(path), sha256_file(path) + "\n")
+    for old in checkpoint_paths(folder)[max(2, keep) :]:
+        side_file(old).unlink(missing_ok=True)
+        old.unlink(missing_ok=True)
+    return path
+
+
+def side_file(path: Path) -> Path:
+    """Return the path of a checkpoint's SHA-256 side file."""
+    return path.with_name(path.name + ".sha256")
+
+
+def checkpoint_paths(folder: Path) -> list[Path]:
+    """Return the checkpoints of a folder, newest first."""
+    found = [p for p in folder.glob("step-*.pt") if _NAME.fullmatch(p.name)]
+    return sorted(found, key=lambda p: p.name, reverse=True)
+
+
+def is_valid(path: Path) -> bool:
+    """Tell whether a checkpoint is what was written (SHA-256 side file)."""
+    try:
+        expected = side_file(path).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return expected == sha256_file(path)
+
+
+def load_newest(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Load the newest checkpoint whose hash verifies.
+
+    Returns:
+        The saved dictionary and one warning for each newer one passed over.
+
+    Raises:
+        CheckpointError: when none is valid; names all that were tried.
+    """
+    warnings: list[str] = []
+    for path in checkpoint_paths(folder):
+        if not is_valid(path):
+            warnings.append(f"{path.name}: does not match its SHA-256; passed over")
+            continue
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if saved.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{path}: checkpoint format {saved.get('format')!r}, this version "
+                f"reads {FORMAT}; resume it with the version in the run's env.json"
+            )
+        return saved, warnings
+    tried = "; ".join(warnings) or "the folder holds none"
+    raise CheckpointError(
+        f"{folder}: no valid checkpoint to resume from ({tried}); start again with "
+        "`uda train --config RUN/config.yaml`"
+    )
