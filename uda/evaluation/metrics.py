@@ -1,0 +1,319 @@
+"""Numbers of a classifier, all derived from its confusion matrix and ranking.
+
+Every number comes with an interval; what the data cannot say is None, not 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from uda import intervals
+from uda.errors import DataError, UsageError
+from uda.evaluation.predict import Predictions
+from uda.evaluation.rates import (
+    Counts,
+    Floats,
+    Ranking,
+    calibration_error,
+    confusion_matrix,
+    good_counts,
+    rates,
+    ratio,
+)
+from uda.intervals import Interval
+
+PER_CLASS = ("recall", "precision", "f1", "ap")
+OVERALL = ("balanced_accuracy", "macro_f1", "accuracy", "calibration_error")
+GOOD_CLASS = ("escape", "escape_shipped", "overkill")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    Attributes:
+        value: None where the data cannot say (a class without images).
+        interval: 95 % interval; None where it is unknown.
+        part: successes of a proportion; None for other statistics.
+        whole: trials of a proportion, or images that the number rests on.
+    """
+
+    value: float | None
+    interval: Interval | None = None
+    part: int | None = None
+    whole: int | None = None
+
+    def __str__(self) -> str:
+        """Return for example ``0.900 (0.555-0.997)``, or ``n/a``."""
+        if self.value is None:
+            return "n/a"
+        if self.interval is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ({self.interval.low:.3f}-{self.interval.high:.3f})"
+
+
+NOT_AVAILABLE = Estimate(None)
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """How one class fares: images and groups that truly are of it, and rates."""
+
+    name: str
+    images: int
+    groups: int
+    predicted: int
+    recall: Estimate
+    precision: Estimate
+    f1: Estimate
+    ap: Estimate
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Everything that is known about one set of predictions.
+
+    Attributes:
+        classes: (C,) class names.
+        counts: (C, C) images by true class (row) and predicted class (column).
+        per_class: (C,) one entry per class, also for classes without images.
+        balanced_accuracy: mean recall over the classes that have images.
+        macro_f1: mean F1 over the classes that have images.
+        accuracy: share of right answers.
+        calibration_error: mean |confidence - accuracy| over bins of equal size.
+        good_class: the class of parts without a defect, or None.
+        escape: share of the defective parts that were passed as good.
+        escape_shipped: share of the passed parts that are defective.
+        overkill: share of the good parts that were rejected.
+        unknown: images without a true class; they are in no number above.
+    """
+
+    classes: tuple[str, ...]
+    counts: Counts
+    per_class: tuple[ClassMetrics, ...]
+    balanced_accuracy: Estimate
+    macro_f1: Estimate
+    accuracy: Estimate
+    calibration_error: Estimate
+    good_class: str | None = None
+    escape: Estimate = NOT_AVAILABLE
+    escape_shipped: Estimate = NOT_AVAILABLE
+    overkill: Estimate = NOT_AVAILABLE
+    unknown: int = 0
+
+    def names(self) -> list[str]:
+        """Return every name that `find` knows."""
+        overall = OVERALL + (GOOD_CLASS if self.good_class is not None else ())
+        return [*overall, *(f"{m}:{c}" for c in self.classes for m in PER_CLASS)]
+
+    def find(self, name: str) -> Estimate:
+        """Return one number by name, such as ``macro_f1`` or ``recall:Rust``.
+
+        Raises:
+            UsageError: for an unknown name; the message lists the known ones.
+        """
+        metric, _, label = name.partition(":")
+        if not label and metric in OVERALL + GOOD_CLASS:
+            if metric in GOOD_CLASS and self.good_class is None:
+                raise UsageError(f"{name}: name the good class with --good-class")
+            return _estimate(self, metric)
+        if metric in PER_CLASS and label in self.classes:
+            return _estimate(self.per_class[self.classes.index(label)], metric)
+        known = ", ".join(self.names())
+        raise UsageError(f"{name!r} is not a metric here; known: {known}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for a JSON file."""
+        plain = asdict(self)
+        plain["counts"] = self.counts.tolist()
+        plain["classes"] = list(self.classes)
+        return plain
+
+
+def _estimate(holder: Metrics | ClassMetrics, name: str) -> Estimate:
+    found: Estimate = getattr(holder, name)
+    return found
+
+
+def measure(
+    predictions: Predictions,
+    *,
+    good_class: str | None = None,
+    groups: Sequence[object] | None = None,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Metrics:
+    """Derive all metrics with 95 % intervals from predictions.
+
+    Proportions have Clopper-Pearson intervals. F1, average precision and the
+    means have bootstrap intervals that resample groups within true classes;
+    where that collapses (everything or nothing right) Clopper-Pearson stands
+    in. With groups of several images a proportion's interval is widened to
+    hold the bootstrap's, as alike images count for less than their number.
+
+    Args:
+        predictions: images with target -1 are counted as unknown only.
+        good_class: class of parts without defect, for escape and overkill.
+        groups: (N,) group of each image; None makes each image its own.
+        draws: bootstrap draws.
+        seed: of the bootstrap.
+
+    Raises:
+        UsageError: when the good class is not one of the classes.
+        DataError: when groups do not fit the predictions.
+    """
+    if good_class is not None and good_class not in predictions.classes:
+        raise UsageError(
+            f"good class {good_class!r} is not one of: {', '.join(predictions.classes)}"
+        )
+    if groups is not None and len(groups) != len(predictions.ids):
+        raise DataError(f"{len(groups)} groups for {len(predictions.ids)} predictions")
+    return _Measurement(predictions, good_class, groups).metrics(draws, seed)
+
+
+class _Measurement:
+    """The known part of some predictions, and what is derived from it."""
+
+    def __init__(
+        self,
+        predictions: Predictions,
+        good_class: str | None,
+        groups: Sequence[object] | None,
+    ) -> None:
+        known = np.flatnonzero(predictions.targets >= 0)
+        self.classes = predictions.classes
+        self.good_class = good_class
+        self.unknown = len(predictions.ids) - known.size
+        self.targets = predictions.targets[known]
+        self.predicted = predictions.predicted[known]
+        self.confidence = predictions.confidence[known]
+        names = np.arange(known.size) if groups is None else _names(groups, known)
+        self.groups = np.unique(names, return_inverse=True)[1]
+        self.grouped = self.groups.size > np.unique(self.groups).size
+        self.size = len(self.classes)
+        self.counts = confusion_matrix(self.targets, self.predicted, self.size)
+        log_probs = predictions.log_probs[known]
+        self.rankings = [
+            Ranking(log_probs[:, c], self.targets == c) for c in range(self.size)
+        ]
+
+    def statistic(self, weights: npt.NDArray[Any]) -> Floats:
+        """Return (d, S) all bootstrapped values of each weighted draw."""
+        cells = self.targets * self.size + self.predicted
+        present, cell_of = np.unique(cells, return_inverse=True)
+        chosen = np.zeros((cells.size, present.size), dtype=np.float32)
+        chosen[np.arange(cells.size), cell_of] = 1
+        counts = np.zeros((weights.shape[0], self.size**2))
+        counts[:, present] = weights @ chosen
+        counts = counts.reshape(-1, self.size, self.size)
+        derived = rates(counts)
+        ranked = [ranking.average_precision(weights) for ranking in self.rankings]
+        blocks = [derived[name] for name in ("recall", "precision", "f1")]
+        blocks += [np.stack(ranked, axis=1), self._good_rates(counts)]
+        blocks += [derived[name][:, None] for name in OVERALL[:3]]
+        return np.concatenate(blocks, axis=1)
+
+    def _good_rates(self, counts: npt.NDArray[Any]) -> Floats:
+        """Return (d, 3) escape, escape_shipped, overkill; NaN where unnamed."""
+        if self.good_class is None:
+            return np.full((counts.shape[0], 3), np.nan)
+        parts = good_counts(counts, self.classes.index(self.good_class))
+        return np.stack([ratio(part, whole) for part, whole in parts], axis=1)
+
+    def metrics(self, draws: int, seed: int) -> Metrics:
+        if self.targets.size:
+            values = self.statistic(np.ones((1, self.targets.size)))[0]
+            bounds = intervals.bootstrap_by_group(
+                self.statistic, self.groups, self.targets, draws, seed=seed
+            )
+        else:
+            values = np.full(4 * self.size + 6, np.nan)
+            bounds = (values, values)
+        boxes = [Interval(float(a), float(b)) for a, b in zip(*bounds, strict=True)]
+        per_class, rest = 4 * self.size, 4 * self.size + 3
+        balanced, macro, accuracy = (
+            self._mean(float(values[i]), boxes[i]) for i in range(rest, rest + 3)
+        )
+        good = self._good(boxes[per_class:rest])
+        right = self.predicted == self.targets
+        error = calibration_error(self.confidence, right)
+        return Metrics(
+            classes=self.classes,
+            counts=self.counts,
+            per_class=tuple(self._of_class(c, values, boxes) for c in range(self.size)),
+            balanced_accuracy=balanced,
+            macro_f1=macro,
+            accuracy=self._share(int(right.sum()), right.size, accuracy.interval),
+            calibration_error=Estimate(error, whole=int(right.size)),
+            good_class=self.good_class,
+            escape=good[0],
+            escape_shipped=good[1],
+            overkill=good[2],
+            unknown=self.unknown,
+        )
+
+    def _of_class(self, c: int, values: Floats, boxes: list[Interval]) -> ClassMetrics:
+        hits, true = int(self.counts[c, c]), int(self.counts[c].sum())
+        answer = int(self.counts[:, c].sum())
+        size = self.size
+        # F1 = 2J / (1 + J) with J = hits / (images of the class or called so).
+        share = intervals.clopper_pearson(hits, true + answer - hits)
+        f1_exact = Interval(*(2 * j / (1 + j) for j in share))
+        return ClassMetrics(
+            name=self.classes[c],
+            images=true,
+            groups=int(np.unique(self.groups[self.targets == c]).size),
+            predicted=answer,
+            recall=self._share(hits, true, boxes[c]),
+            precision=self._share(hits, answer, boxes[size + c]),
+            f1=_unless_flat(values[2 * size + c], boxes[2 * size + c], f1_exact, true),
+            ap=_unless_flat(
+                values[3 * size + c],
+                boxes[3 * size + c],
+                intervals.clopper_pearson(true, true),
+                true,
+            ),
+        )
+
+    def _share(self, part: int, whole: int, box: Interval | None) -> Estimate:
+        """Return a proportion; groups of alike images widen its interval."""
+        if whole == 0:
+            return Estimate(None, None, part, whole)
+        interval = intervals.clopper_pearson(part, whole)
+        if self.grouped and box is not None and not np.isnan(box.low):
+            interval = interval.hull(box)
+        return Estimate(part / whole, interval, part, whole)
+
+    def _mean(self, value: float, box: Interval) -> Estimate:
+        if np.isnan(value):
+            return NOT_AVAILABLE
+        right, total = int(np.trace(self.counts)), int(self.counts.sum())
+        exact = intervals.clopper_pearson(right, total)
+        return _unless_flat(value, box, exact, total)
+
+    def _good(self, boxes: list[Interval]) -> list[Estimate]:
+        if self.good_class is None:
+            return [NOT_AVAILABLE] * len(GOOD_CLASS)
+        parts = good_counts(self.counts, self.classes.index(self.good_class))
+        return [
+            self._share(int(part), int(whole), box)
+            for (part, whole), box in zip(parts, boxes, strict=True)
+        ]
+
+
+def _names(groups: Sequence[object], known: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    return np.asarray([str(groups[int(i)]) for i in known])
+
+
+def _unless_flat(value: float, box: Interval, exact: Interval, whole: int) -> Estimate:
+    """Use the exact interval where the bootstrap found no spread at all."""
+    if np.isnan(value):
+        return Estimate(None, None, None, whole)
+    if np.isnan(box.low) or box.high - box.low < 1e-9:
+        box = exact.hull(Interval(float(value), float(value)))
+    return Estimate(float(value), box, None, whole)

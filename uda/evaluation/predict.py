@@ -1,0 +1,180 @@
+"""From a model and images to Predictions: ids, targets and log-probabilities.
+
+Evaluation never crops and never trains: the model's modes are put back.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from uda.errors import DataError
+from uda.files import atomic_path
+
+if TYPE_CHECKING:
+    import torch
+
+Progress = Callable[[str, int, int], None]
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says about N images, and what is true where it is known.
+
+    Attributes:
+        ids: (N,) path or name of each image.
+        targets: (N,) int64 index of the true class; -1 where it is unknown.
+        log_probs: (N, C) float32 natural logarithms of probabilities.
+        classes: (C,) class names, in the order of the columns.
+    """
+
+    ids: list[str]
+    targets: npt.NDArray[np.int64]
+    log_probs: npt.NDArray[np.float32]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse shapes and values that no model should produce."""
+        shape = (len(self.ids), len(self.classes))
+        if self.log_probs.shape != shape or self.targets.shape != shape[:1]:
+            raise DataError(
+                f"predictions do not fit: {shape[0]} ids and {shape[1]} classes, but "
+                f"log-probabilities {self.log_probs.shape}, "
+                f"targets {self.targets.shape}"
+            )
+        if np.isnan(self.log_probs).any():
+            row = int(np.isnan(self.log_probs).any(axis=1).argmax())
+            raise DataError(
+                f"the model's answer for {self.ids[row]!r} is not a number; training "
+                "has diverged: evaluate an earlier checkpoint or train again with a "
+                "lower learning rate"
+            )
+        outside = (self.targets < -1) | (self.targets >= shape[1])
+        if outside.any():
+            raise DataError(
+                f"target {int(self.targets[outside][0])} is not one of the "
+                f"{shape[1]} classes"
+            )
+
+    @property
+    def probs(self) -> npt.NDArray[np.float64]:
+        """Return (N, C) probabilities whose rows sum to 1."""
+        probs = np.exp(self.log_probs.astype(np.float64))
+        return np.asarray(probs / probs.sum(axis=1, keepdims=True))
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """Return (N,) index of the most probable class."""
+        return self.log_probs.argmax(axis=1).astype(np.int64)
+
+    @property
+    def confidence(self) -> npt.NDArray[np.float64]:
+        """Return (N,) probability of the most probable class."""
+        return np.asarray(self.probs.max(axis=1, initial=0.0))
+
+    def save(self, path: Path) -> None:
+        """Write an npz file without pickled objects, atomically."""
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(
+                stream,
+                version=np.int64(_VERSION),
+                targets=self.targets,
+                log_probs=self.log_probs,
+                ids=_pack(self.ids),
+                classes=_pack(self.classes),
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read a file written by `save`; a broken one is a DataError."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return cls(
+                    ids=_unpack(stored["ids"]),
+                    targets=stored["targets"].astype(np.int64),
+                    log_probs=stored["log_probs"].astype(np.float32),
+                    classes=tuple(_unpack(stored["classes"])),
+                )
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{path}: cannot be read as predictions ({error}); write it again "
+                "with `uda evaluate`"
+            ) from error
+
+
+def _pack(names: Sequence[str]) -> npt.NDArray[np.uint8]:
+    # Bytes, since names that are not UTF-8 and trailing NULs survive in them.
+    raw = b"\0".join(name.encode("utf-8", "surrogateescape") for name in names)
+    return np.frombuffer(raw + b"\0" * bool(names), dtype=np.uint8)
+
+
+def _unpack(packed: npt.NDArray[np.uint8]) -> list[str]:
+    raw = packed.astype(np.uint8).tobytes()
+    return [name.decode("utf-8", "surrogateescape") for name in raw.split(b"\0")[:-1]]
+
+
+def predict_pool(
+    model: Any,
+    images: npt.NDArray[np.uint8],
+    rows: npt.ArrayLike,
+    *,
+    ids: Sequence[str],
+    targets: npt.ArrayLike | None = None,
+    classes: Sequence[str],
+    batch: int = 64,
+    device: str | torch.device = "cpu",
+    progress: Progress | None = None,
+) -> Predictions:
+    """Classify some rows of a pool, in evaluation mode, without cropping.
+
+    Args:
+        model: called with uint8 (B, K, H, W), answers with Outputs. Its
+            modules' train and eval modes are put back afterwards.
+        images: (N, H, W, K) uint8, for example a pool's memory map.
+        rows: (n,) which of the N images, in the order of the answer.
+        ids: (n,) names of the chosen images.
+        targets: (n,) true class indices, -1 for unknown; None for all unknown.
+        classes: (C,) class names.
+        batch: images per forward pass.
+        device: where the model is.
+        progress: called with ("predict", done, total).
+    """
+    import torch
+
+    chosen = np.asarray(rows, dtype=np.int64).reshape(-1)
+    known = np.full(chosen.size, -1) if targets is None else np.asarray(targets)
+    log_probs = np.zeros((chosen.size, len(classes)), dtype=np.float32)
+    modes = _modes(model)
+    try:
+        for module in modes:
+            module.training = False
+        with torch.no_grad():
+            for start in range(0, chosen.size, batch):
+                stop = min(start + batch, chosen.size)
+                # Fancy indexing copies, so the map itself is never handed out.
+                block = np.ascontiguousarray(images[chosen[start:stop]])
+                pixels = torch.from_numpy(block).permute(0, 3, 1, 2).to(device)
+                leaf = model(pixels).leaf.float()
+                log_probs[start:stop] = torch.log_softmax(leaf, dim=1).cpu().numpy()
+                if progress is not None:
+                    progress("predict", stop, chosen.size)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    return Predictions(list(ids), known.astype(np.int64), log_probs, tuple(classes))
+
+
+def _modes(model: Any) -> dict[Any, bool]:
+    """Return each module's train mode; a model that is no module has none."""
+    import torch
+
+    if not isinstance(model, torch.nn.Module):
+        return {}
+    return {module: module.training for module in model.modules()}
