@@ -1,0 +1,27 @@
+"""Gates: which unlabelled examples count, decided on weak logits without gradient."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from uda.objectives.precision import full_precision
+
+
+def confidence_mask(logits: Tensor, threshold: float | None) -> Tensor:
+    """Keep what the network is sure of: 1 if max softmax(logits) > threshold else 0.
+
+    The probability is the unsharpened one and the comparison is strict.
+    Source: google-research/uda, image/main.py (0.8); FixMatch uses 0.95.
+
+    Args:
+        logits: (U, C) of the weak view.
+        threshold: probability, or None to keep all.
+
+    Returns:
+        (U,) of 0 and 1, in the dtype of the loss.
+    """
+    probs = full_precision(logits.detach()).softmax(1)
+    confidence = probs.amax(1)
+    if threshold is None:
+        return confidence.new_ones(confidence.shape)
+    return (confidence > threshold).to(probs.dtype)
