@@ -1,0 +1,299 @@
+"""Alarms in words: what is seen, why it matters, what to change.
+
+Each check is a pure function of a short history of scalars; an AlarmBook runs
+them all and tells each alarm once until it has cleared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from uda.training.monitor import tags
+
+_MIN_POINTS = 4
+_LOW_MASK, _HIGH_MASK = 0.05, 0.99
+_DOMINANT, _DOMINANT_OVER_PRIOR, _PRIOR_FACTOR = 0.9, 0.6, 3.0
+_LOW_KEPT, _HIGH_KEPT, _LATE_TSA = 0.05, 0.95, 0.9
+_GROWTH = 10.0
+_WAITING = 0.05
+_FEW_VALIDATION = 10
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One alarm; ``key`` tells alarms apart, the rest is for people."""
+
+    key: str
+    seen: str
+    why: str
+    change: str
+
+    def text(self) -> str:
+        """Return the alarm as one paragraph."""
+        return f"{self.seen} {self.why} {self.change}"
+
+    def markdown(self) -> str:
+        """Return the alarm for TensorBoard's text tab."""
+        return f"**{self.seen}**\n\n{self.why}\n\n*What to change:* {self.change}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the alarm as it stands in status.json."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What does not change during a run.
+
+    Attributes:
+        classes: C class names.
+        prior: (C,) share of each class that the labelled batches are drawn
+            with; the pseudo labels are compared with it.
+        validation_counts: (C,) validation images per class.
+        total_steps: length of the run; "for long" is a twentieth of it.
+    """
+
+    classes: tuple[str, ...]
+    prior: tuple[float, ...]
+    validation_counts: tuple[int, ...]
+    total_steps: int
+
+    @property
+    def window(self) -> int:
+        """Steps that make up "for long"."""
+        return max(50, self.total_steps // 20)
+
+
+@dataclass(frozen=True)
+class Point:
+    """The scalars of one step."""
+
+    step: int
+    values: Mapping[str, float]
+
+
+History = Sequence[Point]
+Check = Callable[[History, Facts], Iterable[Alarm]]
+
+
+def mean_over(history: History, tag: str, window: int) -> float | None:
+    """Return the mean of a tag over the last ``window`` steps.
+
+    None when the tag has not been there for (almost) the whole window, or with
+    fewer than four finite values: too short to speak of "for long".
+    """
+    if not history:
+        return None
+    last = history[-1].step
+    found = [
+        (point.step, point.values[tag])
+        for point in history
+        if point.step > last - window and math.isfinite(point.values.get(tag, math.nan))
+    ]
+    if len(found) < _MIN_POINTS or last - found[0][0] < 0.75 * window:
+        return None
+    return sum(value for _, value in found) / len(found)
+
+
+def check_mask_rate(history: History, facts: Facts) -> Iterable[Alarm]:
+    """The unlabelled branch sees almost nothing, or filters nothing."""
+    rate = mean_over(history, tags.MASK_RATE, facts.window)
+    if rate is None:
+        return
+    if rate < _LOW_MASK:
+        yield Alarm(
+            "mask-rate-low",
+            f"The mask rate stays near zero ({rate:.2f} over {facts.window} steps).",
+            "Almost no unlabelled image passes the confidence threshold, so the "
+            "unlabelled images teach nothing and this is a supervised run.",
+            "Lower --threshold, train longer (--steps), or let the supervised "
+            "branch grow confident (--tsa log or none).",
+        )
+    elif rate > _HIGH_MASK:
+        yield Alarm(
+            "mask-rate-high",
+            f"The mask rate stays near one ({rate:.2f} over {facts.window} steps).",
+            "Every pseudo label counts, the wrong ones too, so the network is "
+            "taught its own mistakes.",
+            "Raise --threshold, and look at the grids: if weak and strong views "
+            "look alike, take a stronger --strong policy.",
+        )
+
+
+def check_pseudo_labels(history: History, facts: Facts) -> Iterable[Alarm]:
+    """One class takes almost all pseudo labels, or far more than its prior."""
+    named = zip(facts.classes, tags.class_tags(facts.classes), facts.prior, strict=True)
+    for name, tag, prior in named:
+        share = mean_over(history, f"{tags.PSEUDO_SHARE}/{tag}", facts.window)
+        if share is None or prior > _DOMINANT:
+            continue
+        beyond = share > _DOMINANT_OVER_PRIOR and share > _PRIOR_FACTOR * prior
+        if share > _DOMINANT or beyond:
+            yield Alarm(
+                f"pseudo-labels/{tag}",
+                f"{name} takes {share:.0%} of the pseudo labels (it is {prior:.0%} "
+                "of the labelled batches).",
+                "If the unlabelled images are not truly like that, the other "
+                "classes are being unlearned: their images are pulled to it.",
+                "Raise --threshold, lower --unlabeled-ratio, or add labels of the "
+                f"classes that lose. If most unlabelled images are {name}, fine.",
+            )
+
+
+def check_kept_labels(history: History, facts: Facts) -> Iterable[Alarm]:
+    """Training signal annealing drops, or keeps, all of a class for long."""
+    if not history or history[-1].step < 0.1 * facts.total_steps:
+        return  # the first steps are meant to look like that
+    annealing = mean_over(history, tags.TSA_THRESHOLD, facts.window)
+    if annealing is None:
+        return
+    for name, tag in zip(facts.classes, tags.class_tags(facts.classes), strict=True):
+        kept = mean_over(history, f"{tags.KEPT_SHARE}/{tag}", facts.window)
+        if kept is not None and kept < _LOW_KEPT:
+            yield _class_dropped(name, tag, kept)
+        elif kept is not None and kept > _HIGH_KEPT and annealing < _LATE_TSA:
+            yield _class_not_learned(name, tag, annealing)
+
+
+def _class_dropped(name: str, tag: str, kept: float) -> Alarm:
+    return Alarm(
+        f"labels-dropped/{tag}",
+        f"Training signal annealing leaves out {1 - kept:.0%} of the labelled "
+        f"{name} images.",
+        "The network is surer of them than the schedule allows, so the class "
+        "learns nothing from its labels for now.",
+        "Take a faster schedule (--tsa log) or none (--tsa none), or a stronger "
+        "policy for the labelled images.",
+    )
+
+
+def _class_not_learned(name: str, tag: str, threshold: float) -> Alarm:
+    return Alarm(
+        f"labels-not-learned/{tag}",
+        f"Almost no labelled {name} image reaches the annealing threshold "
+        f"({threshold:.2f}).",
+        "The network does not learn this class even on the images whose label it sees.",
+        "Look at the labels and at the image size: a defect of few pixels may be "
+        "gone. Else train longer (--steps), or with a higher --lr.",
+    )
+
+
+def check_loss(history: History, facts: Facts) -> Iterable[Alarm]:
+    """The loss is growing on its way to NaN."""
+    losses = [
+        point.values["loss/total"] for point in history if "loss/total" in point.values
+    ]
+    if len(losses) < 2 * _MIN_POINTS:
+        return
+    recent = sorted(losses[-_MIN_POINTS:])[_MIN_POINTS // 2]
+    before = sorted(losses[:-_MIN_POINTS])
+    usual = before[len(before) // 2]
+    if not math.isfinite(losses[-1]) or recent > max(_GROWTH * usual, _GROWTH):
+        yield Alarm(
+            "loss-growing",
+            f"The loss grows: {recent:.3g}, where {usual:.3g} was usual.",
+            "It ends in NaN, and the averaged weights are spoilt before that.",
+            "Lower --lr, or clip gradients (--clip-norm 1), and resume from the "
+            "last checkpoint.",
+        )
+
+
+def check_waiting(history: History, facts: Facts) -> Iterable[Alarm]:
+    """The network waits for images."""
+    share = mean_over(history, tags.WAITING_SHARE, facts.window)
+    if share is not None and share > _WAITING:
+        yield Alarm(
+            "waiting-for-data",
+            f"{share:.0%} of the time goes into waiting for images.",
+            "The same training could be done sooner.",
+            "More --workers where the policy is a Python file; else leave a core "
+            "free (--threads), or put the cache on a faster disk (--cache).",
+        )
+
+
+def check_memorised(history: History, facts: Facts) -> Iterable[Alarm]:
+    """Labelled images are known by heart and the unlabelled ones unknown."""
+    accuracy = mean_over(history, tags.LABELED_ACCURACY, facts.window)
+    rate = mean_over(history, tags.MASK_RATE, facts.window)
+    if accuracy is None or rate is None:
+        return
+    if accuracy > 0.999 and rate < _LOW_MASK:
+        yield Alarm(
+            "memorised",
+            "All labelled images are classified right, and the network is sure of "
+            f"almost no unlabelled one (mask rate {rate:.2f}).",
+            "It knows the labelled images by heart, or the unlabelled ones come "
+            "from elsewhere (another camera, crop or part).",
+            "Compare both kinds with `uda inspect`; then lower --threshold, or "
+            "hold labels back for longer (--tsa linear).",
+        )
+
+
+def check_validation_size(history: History, facts: Facts) -> Iterable[Alarm]:
+    """The validation part is too small to tell a good run from a bad one."""
+    pairs = zip(facts.classes, facts.validation_counts, strict=True)
+    few = [(name, count) for name, count in pairs if count < _FEW_VALIDATION]
+    if not few:
+        return
+    listed = ", ".join(f"{name} {count}" for name, count in few)
+    worst = min(count for _, count in few)
+    # Clopper-Pearson's lower end when all of n are right is (alpha / 2)^(1/n).
+    bound = 0.025 ** (1 / worst) if worst else 0.0
+    yield Alarm(
+        "validation-small",
+        f"Few validation images: {listed}.",
+        f"Even if all {worst} were right, the true recall could be {bound:.2f} "
+        "(95 % interval), so small differences between evaluations say nothing.",
+        "Label more of these classes, or read their recall over several seeds or "
+        "folds, never from one run.",
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    check_mask_rate,
+    check_pseudo_labels,
+    check_kept_labels,
+    check_loss,
+    check_waiting,
+    check_memorised,
+    check_validation_size,
+)
+
+
+class AlarmBook:
+    """Run all checks on the latest scalars; remember which alarms are on."""
+
+    def __init__(self, facts: Facts, checks: Sequence[Check] = CHECKS) -> None:
+        """Watch a run with these facts."""
+        self._facts = facts
+        self._checks = tuple(checks)
+        self._history: deque[Point] = deque()
+        self._active: dict[str, Alarm] = {}
+
+    @property
+    def active(self) -> tuple[Alarm, ...]:
+        """The alarms that are on, in the order in which they went on.
+
+        The words are those of the moment when the alarm went on.
+        """
+        return tuple(self._active.values())
+
+    def observe(self, step: int, values: Mapping[str, float]) -> list[Alarm]:
+        """Take in one step's scalars; return the alarms that just went on."""
+        self._history.append(Point(step, dict(values)))
+        while step - self._history[0].step > 2 * self._facts.window:
+            self._history.popleft()
+        history = tuple(self._history)
+        found = {
+            alarm.key: alarm
+            for check in self._checks
+            for alarm in check(history, self._facts)
+        }
+        new = [alarm for key, alarm in found.items() if key not in self._active]
+        kept = {key: old for key, old in self._active.items() if key in found}
+        self._active = kept | {alarm.key: alarm for alarm in new}
+        return new
