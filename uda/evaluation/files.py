@@ -1,0 +1,121 @@
+"""From image files to log-probabilities: decode in threads, predict block by block.
+
+A file that cannot be decoded is reported with its reason, never replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from uda.data.images import BadImage, fit, read_image
+from uda.evaluation.predict import Predictions, predict_pool
+
+Progress = Callable[[str, int, int], None]
+Uint8 = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Answers for some consecutive files.
+
+    Attributes:
+        start: index of the block's first file.
+        errors: per file, why it could not be decoded, or None.
+        predictions: per model name, the answers for the files without error,
+            in their order.
+    """
+
+    start: int
+    errors: list[str | None]
+    predictions: dict[str, Predictions]
+
+
+def load_image(path: Path, preprocessing: Any) -> Uint8:
+    """Return one image as the model wants it, uint8 (H, W, K).
+
+    Args:
+        path: the file.
+        preprocessing: what the run stores: size, channels, mode, value_range, fill.
+
+    Raises:
+        BadImage: for a file that cannot be used.
+    """
+    image = read_image(
+        path, channels=preprocessing.channels, value_range=preprocessing.value_range
+    )
+    fill = tuple(int(value) for value in preprocessing.fill)
+    return fit(image, tuple(preprocessing.size), mode=preprocessing.mode, fill=fill)
+
+
+def predict_files(
+    models: Mapping[str, Any],
+    files: Sequence[tuple[str, Path]],
+    *,
+    classes: Sequence[str],
+    preprocessing: Any,
+    batch: int = 64,
+    threads: int = 2,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Iterator[Block]:
+    """Classify files with one or several models, decoding each file once.
+
+    Args:
+        models: by name, for example ``{"ema": ..., "raw": ...}``.
+        files: (id, path) of each image.
+        classes: (C,) class names of the models.
+        preprocessing: as in `load_image`.
+        batch: images per forward pass.
+        threads: threads that decode.
+        device: where the models are.
+        progress: called with ("predict", done, total).
+
+    Yields:
+        Blocks that together hold every file once, in order.
+    """
+
+    def decode(entry: tuple[str, Path]) -> Uint8 | str:
+        try:
+            return load_image(entry[1], preprocessing)
+        except BadImage as error:
+            return error.reason
+
+    # Blocks of a few batches bound the memory and keep every thread busy.
+    size = 4 * batch
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(files), size):
+            entries = files[start : start + size]
+            decoded = list(pool.map(decode, entries))
+            good = [i for i, image in enumerate(decoded) if not isinstance(image, str)]
+            images = _stack([decoded[i] for i in good], preprocessing)
+            yield Block(
+                start,
+                [image if isinstance(image, str) else None for image in decoded],
+                {
+                    name: predict_pool(
+                        model,
+                        images,
+                        np.arange(len(good)),
+                        ids=[entries[i][0] for i in good],
+                        classes=classes,
+                        batch=batch,
+                        device=device,
+                    )
+                    for name, model in models.items()
+                },
+            )
+            if progress is not None:
+                progress("predict", start + len(entries), len(files))
+
+
+def _stack(images: Sequence[Any], preprocessing: Any) -> Uint8:
+    height, width = preprocessing.size
+    shape = (len(images), height, width, preprocessing.channels)
+    return np.stack(images) if images else np.zeros(shape, dtype=np.uint8)
