@@ -66,7 +66,7 @@ class RunWriter:
         self.console = console
         events = self.folder / "tb"
         resumed = events.is_dir() and any(events.iterdir())
-        self._tensorboard = SummaryWriter(
+        self._tensorboard: Any = SummaryWriter(  # its methods have no types
             str(events), purge_step=start_step if resumed else None
         )
         self._lines = JsonLines(self.folder / "metrics.jsonl", start_step=start_step)
@@ -182,14 +182,15 @@ class RunWriter:
         if self._hparams_written:
             raise RuntimeError("hparams are written once, at the end of a run")
         self._hparams_written = True
-        from torch.utils.tensorboard.summary import hparams
+        from torch.utils.tensorboard import summary
 
         plain = {key: _hparam(value) for key, value in parameters.items()}
         final = {f"hparam/{key}": float(value) for key, value in metrics.items()}
         # SummaryWriter.add_hparams opens a second event file; TensorBoard then
         # stops reading the first, so the summaries go into the one that is open.
-        for summary in hparams(plain, final):
-            self._tensorboard.file_writer.add_summary(summary, self._step)
+        make_summaries: Any = summary.hparams
+        for message in make_summaries(plain, final):
+            self._tensorboard.file_writer.add_summary(message, self._step)
         for tag, value in final.items():
             self._tensorboard.add_scalar(tag, value, self._step)
 
@@ -268,8 +269,9 @@ def recall_per_class(confusion: npt.NDArray[np.int64]) -> npt.NDArray[np.float64
     """Return (C,) recall from (C, C) counts; NaN for a class that is absent."""
     support = confusion.sum(axis=1)
     found = np.diag(confusion).astype(np.float64)
-    nothing = np.full(len(confusion), np.nan)
-    return np.divide(found, support, out=nothing, where=support > 0)
+    recall = np.full(len(confusion), np.nan)
+    np.divide(found, support, out=recall, where=support > 0)
+    return recall
 
 
 def result_columns(class_tags: Sequence[str]) -> list[str]:

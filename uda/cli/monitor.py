@@ -1,0 +1,204 @@
+"""`uda monitor`: start TensorBoard for a run, or a folder of runs, on localhost.
+
+TensorBoard has no passwords, so it is not shown to the network unless asked.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from uda.errors import CheckpointError, UdaError, UsageError
+
+_TRIES = 20
+_REFRESH_SECONDS = 5.0
+_STOP_SECONDS = 5.0
+
+
+@click.command(name="monitor")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=6006,
+    show_default=True,
+    help="First port to try; when it is taken, the next free one is used.",
+)
+@click.option(
+    "--host",
+    default="localhost",
+    show_default=True,
+    help="Address to listen on. TensorBoard has no passwords: whoever reaches "
+    "another address than localhost can read the run, its images included.",
+)
+def command(run: Path, port: int, host: str) -> None:
+    """Watch RUN in TensorBoard; Ctrl-C ends it.
+
+    RUN is a run folder, for example runs/train, or a folder of runs such as
+    runs, to compare them.
+    """
+    events = event_folders(run)
+    chosen = free_port(host, port)
+    if chosen != port:
+        click.echo(f"Port {port} is taken; using {chosen}.", err=True)
+    with _terminated_like_interrupted(), _one_folder(run, events) as folder:
+        watch = _linker(run, folder) if len(events) > 1 else None
+        _serve(folder, host, chosen, watch)
+
+
+def event_folders(run: Path) -> dict[str, Path]:
+    """Return run name -> ``tb`` folder of a run, or of the runs in a folder.
+
+    Raises:
+        CheckpointError: when there is nothing to show, naming the way out.
+    """
+    run = Path(run)
+    if not run.is_dir():
+        raise CheckpointError(
+            f"{run}: no such folder; give the run folder that `uda train` printed, "
+            "for example runs/train"
+        )
+    if (run / "tb").is_dir():
+        return {run.resolve().name: run / "tb"}
+    # `latest` is a link to one of the others: it would be shown twice.
+    found = {
+        folder.name: folder / "tb"
+        for folder in sorted(run.iterdir())
+        if not folder.is_symlink() and (folder / "tb").is_dir()
+    }
+    if not found:
+        raise CheckpointError(
+            f"{run}: neither a run folder (it has no tb/) nor a folder of runs; "
+            "give the run folder that `uda train` printed, for example runs/train"
+        )
+    return found
+
+
+def free_port(host: str, first: int) -> int:
+    """Return the first port from ``first`` on that nobody listens on.
+
+    Raises:
+        UsageError: when the host is none of this machine's, or no port is free.
+    """
+    for port in range(first, min(first + _TRIES, 65536)):
+        if _is_free(host, port):
+            return port
+    raise UsageError(
+        f"--port {first}: this and the next {_TRIES - 1} ports are taken; "
+        "choose another with --port"
+    )
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise UsageError(f"--host {host}: unknown address ({error.strerror})") from None
+    for family, kind, protocol, _, address in addresses:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except PermissionError as error:
+            raise UsageError(
+                f"--port {port}: not allowed for this user; choose one above 1023"
+            ) from error
+        except OSError as error:
+            if _is_taken(error):
+                return False
+            if len(addresses) == 1:
+                raise UsageError(
+                    f"--host {host}: cannot be listened on ({error.strerror}); "
+                    "localhost always can"
+                ) from error
+    return True
+
+
+def _is_taken(error: OSError) -> bool:
+    return error.errno == errno.EADDRINUSE
+
+
+def _one_folder(run: Path, events: dict[str, Path]) -> AbstractContextManager[str]:
+    """Give the folder that TensorBoard reads: the run's own, or links to many."""
+    if len(events) == 1:
+        return nullcontext(str(next(iter(events.values()))))
+    return tempfile.TemporaryDirectory(prefix="uda-monitor-")
+
+
+def _linker(run: Path, folder: str) -> Callable[[], None]:
+    """Return a function that links each run's events below its plain name."""
+
+    def refresh() -> None:
+        for name, events in event_folders(run).items():
+            link = Path(folder) / name
+            if not link.is_symlink():
+                link.symlink_to(events.resolve(), target_is_directory=True)
+
+    refresh()
+    return refresh
+
+
+def _serve(folder: str, host: str, port: int, watch: Callable[[], None] | None) -> None:
+    arguments = ["--logdir", folder, "--host", host, "--port", str(port)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tensorboard.main", "--load_fast=false", *arguments]
+    )
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"TensorBoard: http://{shown}:{port}/ (Ctrl-C ends it)")
+    try:
+        code = _wait(process, watch)
+    except KeyboardInterrupt:
+        click.echo("TensorBoard ended.", err=True)
+        return
+    finally:
+        # In a terminal Ctrl-C reaches TensorBoard too; elsewhere it is told here.
+        _stop(process)
+    if code:
+        raise UdaError(
+            f"TensorBoard ended with code {code}; what it wrote above says why "
+            "(a port taken in the meantime: choose another with --port)"
+        )
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, so that no server is left."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _wait(process: subprocess.Popen[bytes], watch: Callable[[], None] | None) -> int:
+    while True:
+        try:
+            return process.wait(timeout=_REFRESH_SECONDS)
+        except subprocess.TimeoutExpired:
+            if watch is not None:
+                watch()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(timeout=_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
