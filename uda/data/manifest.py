@@ -6,10 +6,12 @@ Delimiter and byte-order mark are sniffed; every complaint names the line.
 from __future__ import annotations
 
 import csv
+import difflib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from uda.errors import DataError, UsageError
 from uda.files import inside
@@ -109,8 +111,12 @@ def _parse(path: Path, text: str, delimiter: str) -> Table:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: tuple[str, ...] = ()
     rows: list[tuple[int, Mapping[str, str]]] = []
+    before = 0
     try:
-        for line, cells in _numbered(reader):
+        for cells in reader:
+            line, before = before + 1, reader.line_num
+            if not any(cell.strip() for cell in cells):
+                continue
             if not header:
                 header = tuple(cell.strip().lower() for cell in cells)
                 _check_header(path, header)
@@ -122,15 +128,6 @@ def _parse(path: Path, text: str, delimiter: str) -> Table:
             'the delimiter, a quote or a line break stands in double quotes ("")'
         ) from error
     return Table(path, header, tuple(rows))
-
-
-def _numbered(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
-    """Yield (first line number, cells) of rows that hold anything."""
-    before = 0
-    for cells in reader:
-        first, before = before + 1, reader.line_num  # type: ignore[attr-defined]
-        if any(cell.strip() for cell in cells):
-            yield first, cells
 
 
 def _check_header(path: Path, header: tuple[str, ...]) -> None:
@@ -150,3 +147,158 @@ def _named(
             f"{len(header)}; a comma inside a name needs double quotes around it"
         )
     return dict(zip(header, cells, strict=False))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The checked rows of a manifest, its columns, and notes in words."""
+
+    entries: tuple[Entry, ...]
+    columns: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_manifest(path: Path, *, group_column: str | None = None) -> Manifest:
+    """Read ``path,label[,split][,group]``; paths are relative to the file's folder.
+
+    Args:
+        path: the CSV file.
+        group_column: the column that says what belongs together; None takes
+            ``group`` where there is one.
+
+    Returns:
+        One entry per image, in the file's order. Labels and groups are text without
+        surrounding spaces (a class called ``NO`` or ``01`` stays that); empty means
+        none. A row that comes twice counts once and is noted.
+
+    Raises:
+        DataError: for paths outside of the folder, missing files, rows of one path
+            that contradict each other, unknown words in ``split``, several labels
+            in one cell; each with its line.
+        UsageError: when ``group_column`` is not in the file.
+    """
+    table = read_table(path, ("path", "label"))
+    column = _group_column(table, group_column)
+    entries: dict[str, Entry] = {}
+    repeated: list[str] = []
+    clashes: list[str] = []
+    for line, cells in table.rows:
+        entry = _entry(table, line, cells, column)
+        first = entries.setdefault(entry.path, entry)
+        if first is entry:
+            continue
+        repeated.append(f"line {line}: {entry.path}")
+        if _said(first) != _said(entry):
+            clashes.append(
+                f"{shown(entry.path)} (line {first.line}: {_words(first)}; "
+                f"line {line}: {_words(entry)})"
+            )
+    _refuse_clashes(path, clashes)
+    _refuse_missing(path, list(entries.values()))
+    notes = [f"{path.name}: rows that come twice count once: {listing(repeated)}"]
+    return Manifest(
+        tuple(entries.values()), table.header, tuple(notes if repeated else ())
+    )
+
+
+def _group_column(table: Table, wanted: str | None) -> str | None:
+    if wanted is None:
+        return "group" if "group" in table.header else None
+    name = wanted.strip().lower()
+    if name in table.header:
+        return name
+    near = difflib.get_close_matches(name, table.header, 1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise UsageError(
+        f"{table.path}: no column {shown(wanted)!r}{hint}; there are: "
+        f"{listing(table.header)}"
+    )
+
+
+def _entry(
+    table: Table, line: int, cells: Mapping[str, str], column: str | None
+) -> Entry:
+    where = f"{table.path}, line {line}"
+    part = cells.get("split", "").strip()
+    if part and part.lower() not in PART_WORDS:
+        raise DataError(
+            f"{where}: split {shown(part)!r} is not one of train, validation, test, "
+            "unlabeled (or empty)"
+        )
+    label = cells["label"].strip() or None
+    group = (cells.get(column, "").strip() or None) if column else None
+    for text in (label, group):
+        if text is not None:
+            check_name(text, where)
+    if label is not None:
+        check_label(label, where)
+    path = _clean_path(table.path.parent, cells["path"], where)
+    return Entry(line, path, label, PART_WORDS.get(part.lower()), group)
+
+
+def check_name(text: str, where: str) -> None:
+    """Refuse a class or group name that no report or JSON file could hold."""
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise DataError(
+            f"{where}: the name {shown(text)!r} is not UTF-8; save the file as CSV "
+            "UTF-8, or rename the folder"
+        )
+
+
+def check_label(label: str, where: str) -> None:
+    """Refuse a cell or folder name that joins several labels."""
+    if "|" in label:
+        raise DataError(
+            f"{where}: the label {shown(label)!r} names several classes; multi-label "
+            "images are not supported by this command: give one class per image"
+        )
+
+
+def _clean_path(root: Path, cell: str, where: str) -> str:
+    """Return the path in the folder with forward slashes, or raise with the line."""
+    if not cell.strip():
+        raise DataError(f"{where}: the path is empty; name a file or delete the row")
+    if "\\" in cell and not os.path.lexists(root / cell):
+        cell = cell.replace("\\", "/")  # written on Windows
+    if PureWindowsPath(cell).drive and not os.path.lexists(root / cell):
+        raise DataError(
+            f"{where}: {shown(cell)!r}: paths must be relative to {root}; remove the "
+            "drive, or move the file there"
+        )
+    try:
+        inside(root, cell)
+    except DataError as error:
+        raise DataError(f"{where}: {shown(error)}") from error
+    return PurePosixPath(cell).as_posix()
+
+
+def _said(entry: Entry) -> tuple[str | None, ...]:
+    return entry.label, entry.part, entry.group
+
+
+def _words(entry: Entry) -> str:
+    named = zip(("label", "split", "group"), _said(entry), strict=True)
+    return ", ".join(f"{name} {shown(value or '(empty)')}" for name, value in named)
+
+
+def _refuse_clashes(path: Path, clashes: Sequence[str]) -> None:
+    if clashes:
+        raise DataError(
+            f"{path}: {len(clashes)} rows contradict an earlier row of the same file: "
+            f"{'; '.join(clashes[:_SHOWN])}; keep one row per image"
+        )
+
+
+def _refuse_missing(path: Path, entries: Sequence[Entry]) -> None:
+    # os.path: a name too long for the file system is missing, not an exception
+    missing = [
+        f"line {entry.line}: {entry.path}"
+        for entry in entries
+        if not os.path.isfile(path.parent / entry.path)  # noqa: PTH113
+    ]
+    if missing:
+        raise DataError(
+            f"{path}: {len(missing)} of {len(entries)} files are missing: "
+            f"{listing(missing)}; paths count from {path.parent}: restore the files or "
+            "delete their rows"
+        )

@@ -5,11 +5,30 @@ Class folders, ready-made parts, MVTec-like folders, manifests, unlabelled folde
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+
+from uda.data.folders import Found, find_images
+from uda.data.images import SUFFIXES
+from uda.data.manifest import (
+    MANIFEST_NAME,
+    PART_WORDS,
+    check_label,
+    check_name,
+    listing,
+    read_manifest,
+    shown,
+)
+from uda.errors import DataError, UsageError
+
+EXPECTED = (
+    "expected a folder with one folder per class (DATA/Good/1.png), or train/ val/ "
+    "test/ with class folders inside, or a manifest.csv (path,label[,split][,group])"
+)
 
 
 @dataclass(frozen=True)
@@ -83,5 +102,258 @@ def scan(
     group_column: str | None = None,
     min_classes: int = 2,
 ) -> Catalog:
-    """Find the images of a data set; see the module for the layouts."""
-    raise NotImplementedError
+    """Find the images of a data set and what is known of each.
+
+    Layouts, tried in this order: a manifest (a .csv file, or a folder that holds
+    ``manifest.csv``); MVTec-like parts (``train/good``, ``test/DEFECT``, where
+    ``ground_truth`` is ignored and the parts are to be drawn anew, as training has
+    one class only); parts (``train``, ``val``, ``test`` with class folders inside,
+    ``unlabeled`` with anything); class folders. Class folders may nest.
+
+    Args:
+        data: the data folder or the manifest.
+        unlabeled: further folders of unlabelled images at any depth. Inside the data
+            root they are not read as classes; outside their images are called
+            ``@k/PATH``, k being the folder's place in this list.
+        group_column: the manifest's column of groups (default: ``group`` if any).
+        min_classes: fewer classes than this are an error; 0 for unlabelled sets.
+
+    Returns:
+        The catalog; files are listed, none is opened but the manifest.
+
+    Raises:
+        DataError: for an unknown layout, a folder without images or with too few
+            classes, a wrong manifest; says what was found and what is expected.
+        UsageError: for a group column that does not exist.
+    """
+    data = Path(data)
+    root = data if data.is_dir() else data.parent
+    home = root.resolve()
+    extras = [_existing(Path(folder)) for folder in unlabeled]
+    inner = [folder for folder in extras if folder.is_relative_to(home)]
+    draft = _read(data, skip=inner, group_column=group_column)
+    _add_extras(draft, root, extras)
+    classes = tuple(sorted({r.label for r in draft.records if r.label is not None}))
+    _check_classes(data, classes, draft, min_classes)
+    draft.notes.extend(_look_alikes(classes))
+    return Catalog(
+        root=root,
+        records=tuple(draft.records),
+        classes=classes,
+        layout=draft.layout,
+        notes=tuple(draft.notes),
+        columns=draft.columns,
+    )
+
+
+@dataclass
+class _Draft:
+    """A catalog in the making."""
+
+    layout: str
+    records: list[Record]
+    notes: list[str]
+    columns: tuple[str, ...] = ()
+
+
+def _existing(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise DataError(
+            f"{shown(folder)}: no such folder of unlabelled images; check --unlabeled"
+        )
+    return folder.resolve()
+
+
+def _read(data: Path, *, skip: Sequence[Path], group_column: str | None) -> _Draft:
+    if data.is_dir():
+        if (data / MANIFEST_NAME).is_file():
+            return _from_manifest(data / MANIFEST_NAME, group_column, whole=True)
+        if group_column is not None:
+            raise UsageError(
+                f"{shown(data)}: group column {shown(group_column)!r} needs a "
+                f"{MANIFEST_NAME} (path,label,{shown(group_column)}) in this folder"
+            )
+        return _from_folders(find_images(data, skip=skip))
+    if not data.exists():
+        raise DataError(f"{shown(data)}: there is no such file or folder")
+    if data.suffix.lower() not in (".csv", ".tsv"):
+        raise DataError(
+            f"{shown(data)}: neither a folder nor a .csv manifest; {EXPECTED}"
+        )
+    return _from_manifest(data, group_column, whole=False)
+
+
+def _from_manifest(path: Path, group_column: str | None, *, whole: bool) -> _Draft:
+    manifest = read_manifest(path, group_column=group_column)
+    records = [
+        Record(e.path, path.parent, e.label, e.group, e.part) for e in manifest.entries
+    ]
+    records.sort(key=lambda record: record.path)
+    draft = _Draft("manifest", records, list(manifest.notes), manifest.columns)
+    if whole:
+        named = {record.path for record in records}
+        rest = [p for p in find_images(path.parent).images if p not in named]
+        if rest:
+            draft.notes.append(
+                f"{len(rest)} images in {shown(path.parent)} are not in {path.name} and "
+                f"were left out: {listing(rest, 5)}; --unlabeled DIR adds a folder"
+            )
+    return draft
+
+
+def _from_folders(found: Found) -> _Draft:
+    """Read class folders or parts; the first folder of each path decides."""
+    tops = {path.split("/", 1)[0] for path in found.images if "/" in path}
+    parts = {top: PART_WORDS[top.lower()] for top in tops if top.lower() in PART_WORDS}
+    ready = {top for top, part in parts.items() if part != "unlabeled"}
+    nested = any(
+        path.count("/") >= 2 and path.split("/", 1)[0] in ready for path in found.images
+    )
+    others = tops - set(parts) - {"ground_truth"}
+    if ready and (nested or not others):
+        draft = _from_parts(found, parts)
+    else:
+        loose = {top: part for top, part in parts.items() if part == "unlabeled"}
+        draft = _from_classes(found, loose)
+    draft.notes.extend(found.notes())
+    if found.empty:
+        draft.notes.append(f"folders without images: {listing(found.empty, 5)}")
+    return draft
+
+
+def _from_classes(found: Found, unlabeled: Mapping[str, str]) -> _Draft:
+    draft = _Draft("class folders", [], [])
+    astray = []
+    for path in found.images:
+        top, _, rest = path.partition("/")
+        if not rest:
+            astray.append(path)
+        elif top in unlabeled:
+            draft.records.append(Record(path, found.root, part="unlabeled"))
+        else:
+            draft.records.append(Record(path, found.root, _class_name(found, top)))
+    _note_astray(draft, astray)
+    return draft
+
+
+def _from_parts(found: Found, parts: Mapping[str, str]) -> _Draft:
+    draft = _Draft("parts", [], [])
+    astray = []
+    for path in found.images:
+        top, *middle, _ = path.split("/")
+        part = parts.get(top)
+        if part == "unlabeled":
+            draft.records.append(Record(path, found.root, part=part))
+        elif part is None or not middle:
+            astray += [path] if top != "ground_truth" else []
+        else:
+            label = _class_name(found, middle[0])
+            draft.records.append(Record(path, found.root, label, part=part))
+    _note_astray(draft, astray)
+    return _without_hints(draft) if _is_mvtec(draft.records) else draft
+
+
+def _is_mvtec(records: Sequence[Record]) -> bool:
+    """Training holds good parts alone, and the test has defects."""
+    classes: dict[str | None, set[str | None]] = {}
+    for record in records:
+        classes.setdefault(record.part, set()).add(record.label)
+    good = {"good"}
+    return classes.get("train") == good and bool(classes.get("test", good) - good)
+
+
+def _without_hints(draft: _Draft) -> _Draft:
+    kept = {"unlabeled"}
+    records = [r if r.part in kept else replace(r, part=None) for r in draft.records]
+    note = (
+        "train/ holds the class 'good' alone, so no classifier can be trained on it: "
+        "the images of train/ and test/ are to be divided anew"
+    )
+    return _Draft("mvtec", records, [*draft.notes, note])
+
+
+def _class_name(found: Found, name: str) -> str:
+    where = f"{shown(found.root)}, class folder {shown(name)}"
+    check_name(name, where)
+    check_label(name, where)
+    return name
+
+
+def _note_astray(draft: _Draft, astray: Sequence[str]) -> None:
+    if astray:
+        draft.notes.append(
+            f"{len(astray)} images lie outside of a class folder and were left out: "
+            f"{listing(astray, 5)}; move them, or give their folder by --unlabeled"
+        )
+
+
+def _add_extras(draft: _Draft, root: Path, folders: Sequence[Path]) -> None:
+    """Append the images of further folders, each file once."""
+    home = root.resolve()
+    known = {os.path.realpath(record.file) for record in draft.records}
+    keys = {record.path for record in draft.records}
+    for number, folder in enumerate(folders):
+        inner = folder.is_relative_to(home)
+        prefix = "" if inner else f"@{number}/"
+        base = folder.relative_to(home).as_posix() + "/" if inner else prefix
+        base = base.removeprefix("./")
+        # the data itself, when it lies in the folder, is not unlabelled
+        found = find_images(folder, skip=() if inner else (home,))
+        if not found.images:
+            raise DataError(
+                f"{shown(folder)}: no images for --unlabeled; expected files ending in "
+                f"{', '.join(sorted(SUFFIXES))} at any depth"
+            )
+        new = [p for p in found.images if os.path.realpath(folder / p) not in known]
+        if len(new) < len(found.images):
+            draft.notes.append(
+                f"{len(found.images) - len(new)} images of {shown(folder)} are in the "
+                "data already and count once"
+            )
+        _refuse_taken(keys, [base + path for path in new])
+        known.update(os.path.realpath(folder / path) for path in new)
+        keys.update(base + path for path in new)
+        draft.records.extend(
+            Record(base + path, root if inner else folder, prefix=prefix)
+            for path in new
+        )
+        draft.notes.extend(found.notes())
+
+
+def _refuse_taken(keys: set[str], new: Sequence[str]) -> None:
+    taken = [path for path in new if path in keys]
+    if taken:
+        raise DataError(
+            f"{listing(taken, 3)}: this name stands for an extra unlabelled folder, but "
+            "the data holds it too; rename the data's folder that begins with @"
+        )
+
+
+def _check_classes(
+    data: Path, classes: Sequence[str], draft: _Draft, min_classes: int
+) -> None:
+    if len(classes) >= min_classes:
+        return
+    if not classes:
+        what = f"no labelled image ({len(draft.records)} unlabelled)"
+    else:
+        what = f"only the class {shown(classes[0])!r}"
+        what = what if len(classes) == 1 else f"only the classes {listing(classes)}"
+    seen = f" Seen: {'; '.join(draft.notes)}." if draft.notes else ""
+    raise DataError(
+        f"{shown(data)}: {what}, at least {min_classes} classes are needed; "
+        f"{EXPECTED}.{seen}"
+    )
+
+
+def _look_alikes(classes: Sequence[str]) -> list[str]:
+    """Note class names that differ in case or spaces alone."""
+    folded: dict[str, list[str]] = {}
+    for name in classes:
+        folded.setdefault("".join(name.casefold().split()), []).append(name)
+    return [
+        f"the classes {listing([repr(n) for n in names])} differ in case or spaces "
+        "alone; are they one class?"
+        for names in folded.values()
+        if len(names) > 1
+    ]

@@ -1,0 +1,122 @@
+"""Find image files below a folder, without following links away from it.
+
+What is neither an image nor a known companion is reported, never dropped in silence.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from uda.data.images import SUFFIXES
+from uda.data.manifest import listing, shown
+from uda.errors import DataError
+
+# Files that lie beside images for good reasons; hidden files are left out as well.
+_SIDECARS = frozenset((".csv", ".tsv", ".json", ".txt", ".md", ".xml", ".yaml", ".yml"))
+_SYSTEM_FILES = frozenset(("thumbs.db", "desktop.ini"))
+_SYSTEM_FOLDERS = frozenset(("__macosx", "__pycache__"))
+
+
+@dataclass
+class Found:
+    """What lies below a folder: paths relative to it, with forward slashes.
+
+    Attributes:
+        root: the folder.
+        images: regular files with an image suffix, sorted.
+        others: files that are no images by their suffix and no known companions.
+        links: links that lead outside, nowhere or to a folder: not followed.
+        closed: folders that cannot be read.
+        empty: folders directly below the root without any image.
+    """
+
+    root: Path
+    images: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+
+    def notes(self) -> list[str]:
+        """Say in words what was left out."""
+        said = (
+            (self.others, "files are not images by their suffix and were left out"),
+            (self.links, "links lead to a folder, outside or nowhere; not followed"),
+            (self.closed, "folders cannot be read; change their permissions"),
+        )
+        return [
+            f"{shown(self.root)}: {len(names)} {words}: {listing(sorted(names), 5)}"
+            for names, words in said
+            if names
+        ]
+
+
+def find_images(root: Path, *, skip: Collection[Path] = ()) -> Found:
+    """Look for images at any depth.
+
+    Args:
+        root: the folder; itself it may be a link.
+        skip: resolved folders to leave out, for example other data.
+
+    Returns:
+        What was found. Hidden files and folders are left out; a link to a file is an
+        image when the file lies in the root, a link to a folder is never followed.
+
+    Raises:
+        DataError: when the root is not a folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"{shown(root)}: there is no such folder; check the path")
+    found = Found(root)
+    home = os.path.realpath(root)
+    left_out = {os.fspath(folder) for folder in skip}
+    tops: list[str] = []
+
+    def closed(error: OSError) -> None:
+        found.closed.append(os.path.relpath(error.filename, home))
+
+    for folder, names, files in os.walk(home, onerror=closed):
+        relative = "" if folder == home else os.path.relpath(folder, home) + "/"
+        names[:] = [n for n in sorted(names) if _enter(found, folder, relative, n)]
+        names[:] = [n for n in names if os.path.join(folder, n) not in left_out]  # noqa: PTH118
+        tops = tops or ([] if relative else list(names))
+        for name in files:
+            _sort_in(found, home, relative, name)
+    found.images.sort()
+    filled = {path.split("/", 1)[0] for path in found.images}
+    found.empty = [name for name in tops if name not in filled]
+    return found
+
+
+def _enter(found: Found, folder: str, relative: str, name: str) -> bool:
+    if name.startswith(".") or name.lower() in _SYSTEM_FOLDERS:
+        return False
+    if os.path.islink(os.path.join(folder, name)):  # noqa: PTH114, PTH118
+        found.links.append(relative + name)
+        return False
+    return True
+
+
+def _sort_in(found: Found, home: str, relative: str, name: str) -> None:
+    """Put one file on the list where it belongs."""
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
+    if name.startswith(".") or suffix in _SIDECARS or name.lower() in _SYSTEM_FILES:
+        return
+    path = os.path.join(home, relative + name)  # noqa: PTH118
+    if suffix not in SUFFIXES:
+        found.others.append(relative + name)
+    elif os.path.islink(path) and not _stays(home, path):  # noqa: PTH114
+        found.links.append(relative + name)
+    elif not os.path.isfile(path):  # noqa: PTH113
+        found.others.append(relative + name)
+    else:
+        found.images.append(relative + name)
+
+
+def _stays(home: str, link: str) -> bool:
+    target = os.path.realpath(link)
+    return os.path.isfile(target) and os.path.commonpath((home, target)) == home  # noqa: PTH113
