@@ -1,0 +1,188 @@
+"""What happens to a file before a model sees it: channels, size, value range.
+
+Training, prediction and export share one Preprocessing, stored with the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from uda.data.images import BadImage, fit, probe, read_image
+from uda.errors import DataError
+
+UInt8 = npt.NDArray[np.uint8]
+Mode = Literal["letterbox", "squash"]
+MODES: tuple[Mode, ...] = ("letterbox", "squash")
+
+_GREY_MODES = {"1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
+_CHANNEL_SAMPLE = 64
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How one file becomes one uint8 (H, W, K) image, and its normalisation.
+
+    Attributes:
+        size: (H, W) in pixels.
+        channels: K, 1 or 3.
+        mode: ``"letterbox"`` (bars of the mean colour) or ``"squash"``.
+        value_range: (low, high) of 16-bit images that map to 0 and 255, or None.
+        mean: (K,) mean of the data set in 0..1, bars left out.
+        std: (K,) standard deviation in 0..1.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    mode: Mode
+    value_range: tuple[float, float] | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def fill(self) -> tuple[int, ...]:
+        """(K,) uint8 colour of bars, erased squares and uncovered corners."""
+        return tuple(round(value * 255) for value in self.mean)
+
+    def read(self, path: Path) -> UInt8:
+        """Read one file as uint8 (H, W, K), exactly as the pool holds it.
+
+        Raises:
+            BadImage: when the file is no usable image.
+        """
+        channels: Literal[1, 3] = 1 if self.channels == 1 else 3
+        image = read_image(path, channels=channels, value_range=self.value_range)
+        return fit(image, self.size, mode=self.mode, fill=self.fill)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for a JSON file."""
+        return {
+            "size": list(self.size),
+            "channels": self.channels,
+            "mode": self.mode,
+            "value_range": None if self.value_range is None else [*self.value_range],
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> Preprocessing:
+        """Rebuild from what :meth:`to_json` gave.
+
+        Raises:
+            DataError: when a field is missing or has the wrong shape.
+        """
+        try:
+            span = value["value_range"]
+            result = cls(
+                size=(int(value["size"][0]), int(value["size"][1])),
+                channels=int(value["channels"]),
+                mode=value["mode"],
+                value_range=None if span is None else (float(span[0]), float(span[1])),
+                mean=tuple(float(v) for v in value["mean"]),
+                std=tuple(float(v) for v in value["std"]),
+            )
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise DataError(
+                f"stored preprocessing is damaged ({error!r}); train or export again"
+            ) from error
+        if result.mode not in MODES or result.channels not in (1, 3):
+            raise DataError(
+                f"stored preprocessing is not understood (mode {result.mode!r}, "
+                f"{result.channels} channels); it may come from a newer version"
+            )
+        return result
+
+
+def check_request(
+    size: tuple[int, int],
+    channels: int | None,
+    mode: str,
+    value_range: tuple[float, float] | None,
+) -> None:
+    """Refuse sizes, channels, modes and ranges that no pool can have.
+
+    Raises:
+        DataError: that names the value and what is allowed.
+    """
+    if len(size) != 2 or not all(1 <= side <= 16_384 for side in size):
+        raise DataError(f"image size {size}: needs a height and a width, 1 to 16384")
+    if channels not in (None, 1, 3):
+        raise DataError(f"{channels} channels: give 1 (grey), 3 (colour) or leave out")
+    if mode not in MODES:
+        raise DataError(f"resize mode {mode!r}: choose from {', '.join(MODES)}")
+    if value_range is not None and not value_range[0] < value_range[1]:
+        raise DataError(f"value range {value_range}: low must be below high")
+
+
+@lru_cache(maxsize=4096)
+def content_box(
+    source: tuple[int, int], size: tuple[int, int], mode: Mode
+) -> tuple[int, int, int, int]:
+    """Rows and columns [y0, y1) x [x0, x1) that ``fit`` fills with image.
+
+    Found by fitting a white image on black, so that it cannot drift from ``fit``.
+    """
+    white = np.full((*source, 1), 255, dtype=np.uint8)
+    fitted = fit(white, size, mode=mode, fill=(0,))[:, :, 0] > 0
+    ys, xs = np.flatnonzero(fitted.any(axis=1)), np.flatnonzero(fitted.any(axis=0))
+    return int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1
+
+
+def evenly(count: int, most: int) -> npt.NDArray[np.int64]:
+    """At most ``most`` of ``count`` indices, evenly spaced, always the same."""
+    if count <= most:
+        return np.arange(count)
+    return np.linspace(0, count - 1, most).astype(np.int64)
+
+
+def detect_channels(files: Sequence[Path]) -> Literal[1, 3]:
+    """1 when every image of an even sample is grey, else 3.
+
+    Grey means a grey mode, or three planes that are equal in every pixel. Files
+    that cannot be read have no say.
+    """
+    sample = [files[i] for i in evenly(len(files), _CHANNEL_SAMPLE)]
+    return 1 if all(_is_grey(path) for path in sample) else 3
+
+
+def _is_grey(path: Path) -> bool:
+    try:
+        if probe(path).mode in _GREY_MODES:
+            return True
+        image = read_image(path, channels=3, value_range=None)
+    except (BadImage, OSError):
+        return True
+    first = image[:, :, :1]
+    return bool((image == first).all())
+
+
+def detect_value_range(files: Iterable[Path]) -> tuple[float, float] | None:
+    """Smallest and largest value over all images of more than 8 bits, or None.
+
+    One range per data set keeps brightness comparable between images.
+    """
+    extrema = [span for path in files if (span := _deep_extrema(path)) is not None]
+    if not extrema:
+        return None
+    low = min(span[0] for span in extrema)
+    high = max(span[1] for span in extrema)
+    return (low, high) if low < high else (low, low + 1.0)
+
+
+def _deep_extrema(path: Path) -> tuple[float, float] | None:
+    try:
+        if probe(path).bits <= 8:
+            return None
+        with Image.open(path) as image:
+            values = np.asarray(image, dtype=np.float64)
+    except (BadImage, OSError, ValueError):
+        return None
+    return float(values.min()), float(values.max())
