@@ -6,6 +6,7 @@ heads that decide in several places.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -67,5 +68,6 @@ def log_mean_probs(views: Sequence[Outputs]) -> Outputs:
     leaf = log(mean over views of softmax(leaf_v)), (B, C): valid logits whose
     softmax is the averaged probability. Other fields are dropped.
     """
-    logs = torch.stack([torch.log_softmax(view.leaf.float(), 1) for view in views])
-    return Outputs(leaf=torch.logsumexp(logs, 0) - torch.tensor(len(views)).log())
+    dtype = torch.promote_types(views[0].leaf.dtype, torch.float32)
+    logs = torch.stack([view.leaf.to(dtype).log_softmax(1) for view in views])
+    return Outputs(leaf=torch.logsumexp(logs, 0) - math.log(len(views)))

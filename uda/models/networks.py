@@ -17,7 +17,8 @@ class WideResNet(nn.Module):
     A 3x3 stem to 16 channels; three groups of (d - 4) / 6 pre-activation blocks
     with 16k, 32k and 64k channels and strides 1, 2, 2; batch norm, ReLU and the
     mean over positions. Convolutions have no bias and start from
-    N(0, sqrt(2 / (k² · out))); batch norm has momentum 0.1 and eps 1e-5.
+    N(0, sqrt(2 / (k² · out))); batch norm has momentum 0.1 and eps 1e-5. Padding is
+    symmetric (TensorFlow pads strided convolutions at the right and below only).
 
     Args:
         depth: d; d - 4 must be a multiple of 6.

@@ -62,6 +62,7 @@ def load_backbone_weights(backbone: nn.Module, path: Path) -> WeightReport:
     Raises:
         CheckpointError: unreadable file, or less than half of the backbone matched.
     """
+    path = Path(path)
     tensors = read_tensors(path)
     target = {
         name: tensor
