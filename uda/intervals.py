@@ -110,7 +110,7 @@ def _stratum_of_groups(
     names, stratum_of = np.unique(np.asarray(strata), return_inverse=True)
     votes = np.zeros((num_groups, names.size), dtype=np.int64)
     np.add.at(votes, (group_of, stratum_of), 1)
-    return votes.argmax(axis=1)
+    return np.asarray(votes.argmax(axis=1))
 
 
 def _draw_groups(

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from uda.data.images import BadImage, fit, read_image
+from uda.data.images import BadImage
+from uda.data.preprocessing import Preprocessing
 from uda.evaluation.predict import Predictions, predict_pool
 
 Progress = Callable[[str, int, int], None]
@@ -37,29 +38,12 @@ class Block:
     predictions: dict[str, Predictions]
 
 
-def load_image(path: Path, preprocessing: Any) -> Uint8:
-    """Return one image as the model wants it, uint8 (H, W, K).
-
-    Args:
-        path: the file.
-        preprocessing: what the run stores: size, channels, mode, value_range, fill.
-
-    Raises:
-        BadImage: for a file that cannot be used.
-    """
-    image = read_image(
-        path, channels=preprocessing.channels, value_range=preprocessing.value_range
-    )
-    fill = tuple(int(value) for value in preprocessing.fill)
-    return fit(image, tuple(preprocessing.size), mode=preprocessing.mode, fill=fill)
-
-
 def predict_files(
     models: Mapping[str, Any],
     files: Sequence[tuple[str, Path]],
     *,
     classes: Sequence[str],
-    preprocessing: Any,
+    preprocessing: Preprocessing,
     batch: int = 64,
     threads: int = 2,
     device: str = "cpu",
@@ -71,7 +55,7 @@ def predict_files(
         models: by name, for example ``{"ema": ..., "raw": ...}``.
         files: (id, path) of each image.
         classes: (C,) class names of the models.
-        preprocessing: as in `load_image`.
+        preprocessing: what the run stores: size, channels, mode and so on.
         batch: images per forward pass.
         threads: threads that decode.
         device: where the models are.
@@ -83,7 +67,7 @@ def predict_files(
 
     def decode(entry: tuple[str, Path]) -> Uint8 | str:
         try:
-            return load_image(entry[1], preprocessing)
+            return preprocessing.read(entry[1])
         except BadImage as error:
             return error.reason
 
@@ -115,7 +99,7 @@ def predict_files(
                 progress("predict", start + len(entries), len(files))
 
 
-def _stack(images: Sequence[Any], preprocessing: Any) -> Uint8:
+def _stack(images: Sequence[Any], preprocessing: Preprocessing) -> Uint8:
     height, width = preprocessing.size
     shape = (len(images), height, width, preprocessing.channels)
     return np.stack(images) if images else np.zeros(shape, dtype=np.uint8)

@@ -27,6 +27,8 @@ from uda.evaluation.rates import (
 )
 from uda.intervals import Interval
 
+__all__ = ["ClassMetrics", "Estimate", "Metrics", "confusion_matrix", "measure"]
+
 PER_CLASS = ("recall", "precision", "f1", "ap")
 OVERALL = ("balanced_accuracy", "macro_f1", "accuracy", "calibration_error")
 GOOD_CLASS = ("escape", "escape_shipped", "overkill")
@@ -208,9 +210,9 @@ class _Measurement:
         present, cell_of = np.unique(cells, return_inverse=True)
         chosen = np.zeros((cells.size, present.size), dtype=np.float32)
         chosen[np.arange(cells.size), cell_of] = 1
-        counts = np.zeros((weights.shape[0], self.size**2))
-        counts[:, present] = weights @ chosen
-        counts = counts.reshape(-1, self.size, self.size)
+        flat = np.zeros((weights.shape[0], self.size**2))
+        flat[:, present] = weights @ chosen
+        counts = flat.reshape(-1, self.size, self.size)
         derived = rates(counts)
         ranked = [ranking.average_precision(weights) for ranking in self.rankings]
         blocks = [derived[name] for name in ("recall", "precision", "f1")]

@@ -72,7 +72,7 @@ class Predictions:
     @property
     def predicted(self) -> npt.NDArray[np.int64]:
         """Return (N,) index of the most probable class."""
-        return self.log_probs.argmax(axis=1).astype(np.int64)
+        return np.asarray(self.log_probs.argmax(axis=1), dtype=np.int64)
 
     @property
     def confidence(self) -> npt.NDArray[np.float64]:

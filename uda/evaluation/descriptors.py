@@ -1,0 +1,242 @@
+"""Texture descriptors of images, vectorised over a batch.
+
+Local binary patterns, gradients, band-pass responses, blocks and the spectrum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Progress = Callable[[str, int, int], None]
+Images = npt.NDArray[np.float32]
+Features = npt.NDArray[np.float32]
+
+_CHUNK = 128  # images at once: keeps the temporaries in cache
+_LEVELS = 3  # octaves of the pyramid: full size, half, quarter
+_MIN_SIDE = 8  # a level smaller than this has no texture left
+_ORIENTATIONS = 8
+_RINGS = 8
+_BANDS = (0.7, 1.4, 2.8, 5.6)  # Gaussian widths in pixels, an octave apart
+_TINY = 1e-4
+
+
+def texture_features(
+    images: npt.NDArray[np.uint8], *, progress: Progress | None = None
+) -> Features:
+    """Describe images by their texture at several scales.
+
+    Per octave: histogram of rotation-invariant uniform local binary patterns
+    (Ojala et al. 2002), statistics and orientations of the gradient, outliers
+    among blocks (a small defect is one). For the whole image: tails of the
+    band-pass responses, rings and sectors of the power spectrum, moments of
+    the values, and mean and deviation of each channel if there are three.
+
+    Args:
+        images: (N, H, W, K) uint8.
+        progress: called with ("texture", done, total).
+
+    Returns:
+        (N, F) float32; F depends on the images' size and channels only.
+    """
+    described = [np.zeros((0, 0), dtype=np.float32)]
+    for start in range(0, len(images), _CHUNK):
+        stop = min(start + _CHUNK, len(images))
+        block = np.asarray(images[start:stop]).astype(np.float32) / 255
+        described.append(_describe(block))
+        if progress is not None:
+            progress("texture", stop, len(images))
+    return np.concatenate(described[1:] or described)
+
+
+def _describe(block: npt.NDArray[np.float32]) -> Features:
+    gray = block.mean(axis=3)
+    parts = [moments(gray.reshape(len(gray), -1)), spectrum(gray), bands(gray)]
+    if block.shape[3] > 1:
+        channels = block.reshape(len(block), -1, block.shape[3])
+        parts += [channels.mean(axis=1), channels.std(axis=1)]
+    level = gray
+    for octave in range(_LEVELS):
+        if min(level.shape[1:]) < _MIN_SIDE:
+            break
+        # Radius 1 of a coarser octave repeats radius 2 of the finer one.
+        radii = (1, 2) if octave == 0 else (2,)
+        parts += [binary_patterns(level, radius) for radius in radii]
+        parts += [gradients(level), blocks(level)]
+        level = halve(level)
+    return np.concatenate([p.astype(np.float32) for p in parts], axis=1)
+
+
+def halve(images: Images) -> Images:
+    """Return (N, H // 2, W // 2): means of 2 x 2 pixels."""
+    even = images[:, : images.shape[1] // 2 * 2, : images.shape[2] // 2 * 2]
+    top, bottom = even[:, ::2], even[:, 1::2]
+    quarter = top[:, :, ::2] + top[:, :, 1::2] + bottom[:, :, ::2] + bottom[:, :, 1::2]
+    return quarter / 4
+
+
+def binary_patterns(images: Images, radius: int) -> Features:
+    """Return (N, 10) shares of uniform local binary patterns, 8 neighbours.
+
+    Equals scikit-image's ``local_binary_pattern(image, 8, radius, "uniform")``
+    on the pixels whose neighbours are all inside the image. Bins 0-8: that
+    many brighter neighbours in one run; bin 9: more than one run.
+    """
+    height, width = images.shape[1:]
+    reach = radius
+    inner = images[:, reach : height - reach, reach : width - reach]
+    bits = np.empty((8, *inner.shape), dtype=np.uint8)
+    for point in range(8):
+        angle = 2 * np.pi * point / 8
+        dy = round(-radius * np.sin(angle), 5)
+        dx = round(radius * np.cos(angle), 5)
+        bits[point] = _shifted(images, dy, dx, reach) >= inner
+    ones = bits.sum(axis=0, dtype=np.uint8)
+    changes = (bits != np.roll(bits, 1, axis=0)).sum(axis=0, dtype=np.uint8)
+    code = np.where(changes <= 2, ones, 9).reshape(len(images), -1)
+    return _histograms(code, 10)
+
+
+def _shifted(images: Images, dy: float, dx: float, reach: int) -> Images:
+    """Return the inner window moved by (dy, dx), bilinear between pixels."""
+    height, width = images.shape[1] - 2 * reach, images.shape[2] - 2 * reach
+    y0, x0 = int(np.floor(dy)), int(np.floor(dx))
+    fy, fx = dy - y0, dx - x0
+    total: Images | None = None
+    for oy, wy in ((0, 1 - fy), (1, fy)):
+        for ox, wx in ((0, 1 - fx), (1, fx)):
+            if wy * wx == 0:
+                continue
+            top, left = reach + y0 + oy, reach + x0 + ox
+            part = images[:, top : top + height, left : left + width]
+            part = part if wy * wx == 1 else part * np.float32(wy * wx)
+            total = part if total is None else total + part
+    assert total is not None  # the weights sum to 1
+    return total
+
+
+def _histograms(codes: npt.NDArray[Any], bins: int) -> Features:
+    """Return (N, bins) shares of each row's codes (N, P)."""
+    num, pixels = codes.shape
+    offset = codes.astype(np.int64) + np.arange(num)[:, None] * bins
+    counts = np.bincount(offset.reshape(-1), minlength=num * bins)
+    return (counts.reshape(num, bins) / pixels).astype(np.float32)
+
+
+def gradients(images: Images) -> Features:
+    """Return (N, 8 + 8 + 7) orientations and size of the gradient.
+
+    The orientation histogram (weighted by magnitude) comes as it is and
+    rolled so that its peak is first: the first tells directions apart, the
+    second does not care how the part was turned.
+    """
+    dy = images[:, 2:, 1:-1] - images[:, :-2, 1:-1]
+    dx = images[:, 1:-1, 2:] - images[:, 1:-1, :-2]
+    size = np.hypot(dy, dx).reshape(len(images), -1)
+    turn = (np.arctan2(dy, dx) / np.pi) % 1.0 * _ORIENTATIONS
+    bins = turn.astype(np.int64).reshape(len(images), -1) % _ORIENTATIONS
+    offset = bins + np.arange(len(images))[:, None] * _ORIENTATIONS
+    weights = np.bincount(
+        offset.reshape(-1), size.reshape(-1), len(images) * _ORIENTATIONS
+    ).reshape(len(images), _ORIENTATIONS)
+    shares = weights / (weights.sum(axis=1, keepdims=True) + _TINY)
+    first = shares.argmax(axis=1)[:, None] + np.arange(_ORIENTATIONS)
+    rolled = np.take_along_axis(shares, first % _ORIENTATIONS, axis=1)
+    return np.concatenate([shares, rolled, _sizes(size)], axis=1).astype(np.float32)
+
+
+def _sizes(values: npt.NDArray[np.float32]) -> Features:
+    """Return (N, 7) logarithms of a positive quantity's mean and quantiles."""
+    levels = np.quantile(values, (0.1, 0.5, 0.9, 0.99, 1.0), axis=1).T
+    mean, spread = values.mean(axis=1), values.std(axis=1)
+    table = np.concatenate([np.stack([mean, spread], axis=1), levels], axis=1)
+    return np.asarray(np.log(table + 1e-3), dtype=np.float32)
+
+
+def blocks(images: Images) -> Features:
+    """Return (N, 12): how far blocks of a quarter of the side stand out."""
+    side = max(2, min(images.shape[1:]) // 8)
+    rows, columns = images.shape[1] // side, images.shape[2] // side
+    cut = images[:, : rows * side, : columns * side]
+    tiles = cut.reshape(len(images), rows, side, columns, side)
+    mean = tiles.mean(axis=(2, 4)).reshape(len(images), -1)
+    spread = tiles.std(axis=(2, 4)).reshape(len(images), -1)
+    return np.concatenate([_outliers(mean), _outliers(np.log(spread + 1e-3))], axis=1)
+
+
+def _outliers(values: npt.NDArray[np.float32]) -> Features:
+    """Return (N, 6) where the extremes lie, from the median, in spreads."""
+    low, quarter, middle, three, high = np.quantile(
+        values, (0.0, 0.25, 0.5, 0.75, 1.0), axis=1
+    )
+    width = three - quarter
+    scaled = [(high - middle) / (width + 0.01), (middle - low) / (width + 0.01)]
+    columns = [middle, np.log(width + 1e-3), high - middle, middle - low, *scaled]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def bands(images: Images) -> Features:
+    """Return (N, 3 * 8) shape of the response in three octaves of scale.
+
+    Differences of Gaussians; a scratch or a spot is a heavy tail on the bright
+    or on the dark side.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    smooth = [gaussian_filter(images, (0, width, width)) for width in _BANDS]
+    parts: list[npt.NDArray[Any]] = []
+    for fine, coarse in pairwise(smooth):
+        # Away from the border, where the filter has to guess.
+        response = (fine - coarse)[:, 2:-2, 2:-2].reshape(len(images), -1)
+        centred = response - response.mean(axis=1, keepdims=True)
+        spread = centred.std(axis=1) + 1e-3
+        unit = centred / spread[:, None]
+        tails = np.quantile(unit, (0.001, 0.01, 0.99, 0.999), axis=1)
+        peak = np.quantile(np.abs(centred), 0.999, axis=1)
+        skew, kurtosis = (unit**3).mean(axis=1), (unit**4).mean(axis=1)
+        parts += [np.log(spread), np.cbrt(skew), np.log(kurtosis + 1), *tails]
+        parts += [np.log(peak + 1e-3)]
+    return np.stack(parts, axis=1).astype(np.float32)
+
+
+def moments(values: npt.NDArray[np.float32]) -> Features:
+    """Return (N, 4) mean, log deviation, skewness and kurtosis of (N, P)."""
+    mean = values.mean(axis=1)
+    centred = values - mean[:, None]
+    spread = values.std(axis=1) + _TINY
+    unit = centred / spread[:, None]
+    skew, kurtosis = (unit**3).mean(axis=1), (unit**4).mean(axis=1)
+    table = [mean, np.log(spread), np.cbrt(skew), np.log(kurtosis + 1)]
+    return np.stack(table, axis=1).astype(np.float32)
+
+
+def spectrum(images: Images) -> Features:
+    """Return (N, 8 + 8) log power in rings and shares in sectors."""
+    height, width = images.shape[1:]
+    window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
+    centred = images - images.mean(axis=(1, 2), keepdims=True)
+    power = np.abs(np.fft.rfft2(centred * window)) ** 2
+    fy = np.fft.fftfreq(height)[:, None]
+    fx = np.fft.rfftfreq(width)[None, :]
+    radius = np.hypot(fy, fx)
+    usable = (radius > 0) & (radius <= 0.5)
+    ring = np.clip(radius / 0.5 * _RINGS, 0, _RINGS - 1).astype(np.int64)
+    angle = (np.arctan2(fy, fx) / np.pi) % 1.0 * _ORIENTATIONS
+    sector = (angle + 0.5).astype(np.int64) % _ORIENTATIONS
+    chosen = power[:, usable]
+    rings = chosen @ _indicator(ring[usable], _RINGS)
+    sectors = chosen @ _indicator(sector[usable], _ORIENTATIONS)
+    total = sectors.sum(axis=1, keepdims=True) + _TINY
+    return np.concatenate([np.log(rings + _TINY), sectors / total], axis=1).astype(
+        np.float32
+    )
+
+
+def _indicator(index: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.float64]:
+    """Return (P, size) that averages over the members of each bin."""
+    chosen = np.eye(size)[index]
+    return np.asarray(chosen / np.maximum(chosen.sum(axis=0), 1))

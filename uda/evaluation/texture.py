@@ -1,0 +1,162 @@
+"""The honest classical baseline: texture descriptors and logistic regression.
+
+Seconds on a CPU; whoever claims that deep training helps must beat it.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from uda.errors import CheckpointError, DataError
+from uda.evaluation.descriptors import texture_features
+from uda.files import atomic_path
+
+if TYPE_CHECKING:
+    import torch
+
+    from uda.models.heads import Outputs
+
+__all__ = ["TextureClassifier", "TextureModel", "texture_features"]
+
+Floats = npt.NDArray[np.float64]
+# Few labels and many correlated features: strong regularisation, chosen on
+# validation parts.
+REGULARISATION = 0.01
+# A feature further out than this many deviations says "odd", not how odd.
+_LIMIT = 3.0
+_NEVER_SEEN = -30.0  # log-probability of a class without a labelled image
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TextureClassifier:
+    """Standardised features into a balanced multinomial logistic regression.
+
+    Attributes:
+        mean: (F,) of the labelled images' features.
+        scale: (F,) their deviation, 1 where it is zero.
+        weights: (C, F); zeros for a class without labels.
+        bias: (C,); very low for a class without labels.
+    """
+
+    mean: Floats
+    scale: Floats
+    weights: Floats
+    bias: Floats
+
+    @classmethod
+    def fit(
+        cls,
+        features: npt.NDArray[Any],
+        labels: npt.ArrayLike,
+        num_classes: int,
+        *,
+        regularisation: float = REGULARISATION,
+    ) -> TextureClassifier:
+        """Fit to labelled features; the same input gives the same classifier.
+
+        Args:
+            features: (N, F) from `texture_features`.
+            labels: (N,) class indices.
+            num_classes: C; classes without labels are never predicted.
+            regularisation: inverse strength of the penalty, scikit-learn's C.
+
+        Raises:
+            DataError: when fewer than two classes have labels.
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        true = np.asarray(labels, dtype=np.int64)
+        present = np.unique(true)
+        if present.size < 2:
+            raise DataError(
+                f"the texture baseline needs labels of two classes or more, not "
+                f"{present.size}; add labelled images"
+            )
+        table = np.asarray(features, dtype=np.float64)
+        scale = table.std(axis=0)
+        scale[scale < 1e-8] = 1.0
+        blank = cls(table.mean(axis=0), scale, np.zeros((0, 0)), np.zeros(0))
+        model = LogisticRegression(
+            C=regularisation, class_weight="balanced", max_iter=5000
+        ).fit(blank.standardise(table), true)
+        weights = np.zeros((num_classes, table.shape[1]))
+        bias = np.full(num_classes, _NEVER_SEEN)
+        coefficients, intercept = model.coef_, model.intercept_
+        if present.size == 2:  # one row there: half each way is the same softmax
+            coefficients = np.concatenate([-coefficients, coefficients]) / 2
+            intercept = np.concatenate([-intercept, intercept]) / 2
+        weights[present], bias[present] = coefficients, intercept
+        return cls(blank.mean, blank.scale, weights, bias)
+
+    def standardise(self, features: npt.NDArray[Any]) -> Floats:
+        """Return features in deviations from the mean, clipped."""
+        if features.shape[1] != self.mean.size:
+            raise DataError(
+                f"{features.shape[1]} texture features where {self.mean.size} were "
+                "fitted: the image size or the number of channels differs"
+            )
+        unit = (np.asarray(features, dtype=np.float64) - self.mean) / self.scale
+        return np.asarray(np.clip(unit, -_LIMIT, _LIMIT))
+
+    def predict_log_proba(self, features: npt.NDArray[Any]) -> Floats:
+        """Return (N, C) log-probabilities for (N, F) features."""
+        logits = self.standardise(features) @ self.weights.T + self.bias
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        normal = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        return np.asarray(shifted - normal)
+
+    def save(self, path: Path) -> None:
+        """Write an npz file without pickled objects, atomically."""
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            np.savez(
+                stream,
+                version=np.int64(_VERSION),
+                mean=self.mean,
+                scale=self.scale,
+                weights=self.weights,
+                bias=self.bias,
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> TextureClassifier:
+        """Read a file written by `save`; a broken one is a CheckpointError."""
+        names = ("mean", "scale", "weights", "bias")
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                if int(stored["version"]) != _VERSION:
+                    raise ValueError(f"version {stored['version']}")
+                found = cls(*(stored[name].astype(np.float64) for name in names))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise CheckpointError(
+                f"{path}: cannot be read as a texture classifier ({error}); train it "
+                "again"
+            ) from error
+        size, num = found.mean.size, found.bias.size
+        if found.scale.shape != (size,) or found.weights.shape != (num, size):
+            raise CheckpointError(f"{path}: its tables do not fit; train it again")
+        return found
+
+
+class TextureModel:
+    """A texture classifier that is called like a network."""
+
+    def __init__(self, classifier: TextureClassifier) -> None:
+        self.classifier = classifier
+
+    def __call__(self, images: torch.Tensor) -> Outputs:
+        """Map uint8 (B, K, H, W) to Outputs whose leaf are log-probabilities."""
+        import torch
+
+        from uda.models.heads import Outputs
+
+        pixels = images.permute(0, 2, 3, 1).cpu().numpy()
+        log_probs = self.classifier.predict_log_proba(texture_features(pixels))
+        leaf = torch.from_numpy(log_probs.astype(np.float32)).to(images.device)
+        return Outputs(leaf=leaf)
