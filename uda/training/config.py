@@ -77,7 +77,7 @@ class ConsistencyConfig(Section):
     threshold: float = Field(0.8, ge=0, lt=1)
     entropy_weight: float = Field(0.0, ge=0)
     weak_pass: Literal["joint", "no-grad", "ema"] = "ema"
-    teacher_flips: bool = False
+    teacher_flips: Literal["none", "horizontal", "both"] = "none"
     start_share: float = Field(0.35, ge=0, lt=1)
     ramp_share: float = Field(0.15, ge=0, le=1)
     unlabeled_ratio: int = Field(4, ge=1)
@@ -146,7 +146,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "supervised.sampling_power": 1.0,
         "supervised.tsa": "none",
         "consistency.weak_pass": "joint",
-        "consistency.teacher_flips": False,
+        "consistency.teacher_flips": "none",
         "consistency.start_share": 0.0,
         "consistency.ramp_share": 0.0,
         "consistency.unlabeled_ratio": 7,
@@ -328,6 +328,12 @@ def _why_without_effect(config: RunConfig, key: str) -> str | None:
             config.consistency.weak_pass != "ema"
             and key == "consistency.teacher_flips",
             "views are averaged for the EMA teacher alone (--weak-pass ema)",
+        ),
+        (
+            config.consistency.weak_pass != "joint"
+            and key == "consistency.entropy_weight"
+            and config.consistency.entropy_weight > 0,
+            "targets carry no gradient unless --weak-pass is joint",
         ),
         (
             config.supervised.tsa == "none" and key == "supervised.tsa_share",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+from uda.training.config import RunConfig
+
 
 def learning_rate_factor(step: int, *, total: int, kind: str, warmup: int = 0) -> float:
     """Return the factor of the peak learning rate at a step.
@@ -58,3 +60,8 @@ def annealing_progress(step: int, *, length: int) -> float | None:
     shorter than the run.
     """
     return step / length if step < length else None
+
+
+def consistency_start(config: RunConfig) -> int:
+    """Return the first step with an unlabelled branch."""
+    return round(config.consistency.start_share * config.loop.steps)

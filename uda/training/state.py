@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from uda.errors import CheckpointError
 from uda.files import atomic_path, atomic_write, sha256_file
+from uda.models.classifier import Classifier
 from uda.models.ema import Ema
 
 FORMAT = 1
@@ -29,7 +29,7 @@ class TrainState:
     Randomness is absent on purpose: a draw is a function of (seed, stream, step).
     """
 
-    model: nn.Module
+    model: Classifier
     ema: Ema
     optimizer: torch.optim.Optimizer
     step: int = 0

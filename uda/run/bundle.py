@@ -1,0 +1,138 @@
+"""A trained model as one loadable thing: weights, classes, preprocessing.
+
+Class names travel with the weights, so that an index can never shift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from uda.data.preprocessing import Preprocessing
+from uda.errors import CheckpointError, UsageError
+from uda.files import atomic_path, atomic_write, read_json, sha256_file, write_json
+from uda.models.classifier import Classifier, ModelSpec, build_classifier
+from uda.run.layout import open_run
+
+FORMAT = 1
+KINDS = ("network", "texture")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a command needs to classify images as the run does.
+
+    Attributes:
+        kind: ``network`` or ``texture``.
+        model: called with uint8 (B, K, H, W), answers with Outputs.
+        classes: (C,) names in the order of the logits.
+        preprocessing: how a file becomes uint8 (H, W, K).
+        folder: the run's folder.
+    """
+
+    kind: str
+    model: Callable[..., Any]
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    folder: Path
+
+
+def save_description(
+    path: Path, kind: str, spec: ModelSpec, preprocessing: Preprocessing
+) -> None:
+    """Write model.json: what the weights mean."""
+    write_json(
+        path,
+        {
+            "format": FORMAT,
+            "kind": kind,
+            "spec": spec.to_json(),
+            "preprocessing": preprocessing.to_json(),
+        },
+    )
+
+
+def save_weights(folder: Path, name: str, model: nn.Module) -> Path:
+    """Write a model's tensors as ``name.safetensors`` with a SHA-256 side file."""
+    from safetensors.torch import save_model
+
+    path = folder / f"{name}.safetensors"
+    with atomic_path(path) as temporary:
+        save_model(model, str(temporary))
+    atomic_write(path.with_name(path.name + ".sha256"), sha256_file(path) + "\n")
+    return path
+
+
+def load_bundle(folder: Path, *, weights: str = "ema") -> Bundle:
+    """Open a run for evaluation or prediction.
+
+    Args:
+        folder: a run folder.
+        weights: ``ema`` (averaged, what a run hands over) or ``raw``.
+
+    Raises:
+        CheckpointError: no run there, or its weights are missing or damaged.
+    """
+    run = open_run(folder)
+    if not run.model.is_file():
+        raise CheckpointError(
+            f"{run.path}: no trained model yet (model.json is missing); wait for the "
+            "first checkpoint, or `uda resume` the run"
+        )
+    description = read_json(run.model)
+    if description.get("format") != FORMAT or description.get("kind") not in KINDS:
+        raise CheckpointError(f"{run.model}: written by another version")
+    spec = ModelSpec.from_json(description["spec"])
+    preprocessing = Preprocessing.from_json(description["preprocessing"])
+    kind = str(description["kind"])
+    if kind == "texture":
+        model: Any = _load_texture(run.weights / "texture.npz", weights)
+    else:
+        model = _load_network(run.weights / f"{weights}.safetensors", spec)
+    return Bundle(kind, model, spec.classes, preprocessing, run.path)
+
+
+def _load_network(path: Path, spec: ModelSpec) -> Classifier:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_model
+
+    _check_hash(path)
+    model = build_classifier(spec)
+    try:
+        load_model(model, str(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path}: does not fit its model.json: {error}"
+        ) from error
+    return model.eval()
+
+
+def _load_texture(path: Path, weights: str) -> Any:
+    from uda.evaluation.texture import TextureClassifier, TextureModel
+
+    if weights != "ema":
+        raise UsageError(
+            f"--weights {weights}: a texture run has one set of weights; leave it out"
+        )
+    _check_hash(path)
+    return TextureModel(TextureClassifier.load(path))
+
+
+def _check_hash(path: Path) -> None:
+    side = path.with_name(path.name + ".sha256")
+    try:
+        expected = side.read_text(encoding="ascii").strip()
+        found = sha256_file(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: missing ({error.strerror}); `uda resume` the run to write it"
+        ) from error
+    if expected != found:
+        raise CheckpointError(
+            f"{path}: damaged (SHA-256 differs from {side.name}); `uda resume` the "
+            "run, or copy the folder again"
+        )

@@ -1,0 +1,97 @@
+"""Builds what changes during training: model, averaged copy, optimiser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from uda.errors import UsageError
+from uda.models.classifier import Classifier, ModelSpec, build_classifier
+from uda.models.ema import Ema
+from uda.models.finetune import parameter_groups
+from uda.objectives.supervised import class_weights
+from uda.training.config import RunConfig
+from uda.training.prepare import Parts
+from uda.training.state import TrainState
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device for ``auto``, ``cpu``, ``cuda``, ``cuda:1`` and the like.
+
+    Raises:
+        UsageError: when torch does not know the name or has no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise UsageError(
+            f"--device {name}: not usable here ({first}); try --device cpu"
+        ) from error
+    return device
+
+
+def model_spec(config: RunConfig, parts: Parts) -> ModelSpec:
+    """Describe the classifier that fits the pool."""
+    pool = parts.pool
+    return ModelSpec(
+        backbone=config.model.name if config.method != "texture" else "texture",
+        classes=parts.classes,
+        channels=int(pool.images.shape[-1]),
+        mean=tuple(float(value) for value in pool.mean),
+        std=tuple(float(value) for value in pool.std),
+    )
+
+
+def build_state(config: RunConfig, spec: ModelSpec, device: torch.device) -> TrainState:
+    """Build model, averaged copy and optimiser, all from the run's seed."""
+    model: Classifier = build_classifier(
+        spec,
+        seed=config.seed,
+        weights=Path(config.model.weights) if config.model.weights else None,
+        pretrained=config.model.pretrained,
+    )
+    model = model.to(device)
+    if config.loop.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    model.train()
+    return TrainState(
+        model, Ema(model, config.loop.ema_decay), _optimizer(config, model)
+    )
+
+
+def _optimizer(config: RunConfig, model: Classifier) -> torch.optim.Optimizer:
+    settings = config.optimizer
+    # UDA decays every parameter; AdamW's users expect biases and norms left out.
+    groups = parameter_groups(
+        model,
+        settings.lr,
+        config.model.layer_decay,
+        weight_decay=settings.weight_decay,
+        decay_all=settings.name == "sgd",
+    )
+    if settings.name == "sgd":
+        return torch.optim.SGD(
+            groups,
+            lr=settings.lr,
+            momentum=settings.momentum,
+            nesterov=settings.momentum > 0,
+        )
+    return torch.optim.AdamW(groups, lr=settings.lr)
+
+
+def loss_weights(
+    config: RunConfig, parts: Parts, device: torch.device
+) -> torch.Tensor | None:
+    """Return the (C,) class weights of the supervised loss, or None."""
+    kind = config.supervised.class_weights
+    if kind == "none":
+        return None
+    counts = torch.bincount(
+        torch.from_numpy(parts.targets), minlength=len(parts.classes)
+    )
+    return class_weights(counts, kind).to(device=device, dtype=torch.float32)

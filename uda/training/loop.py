@@ -1,0 +1,279 @@
+"""The training loop: build, step, evaluate, save, stop.
+
+New features are functions called from here, never branches inside it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import torch
+
+from uda.data.streams import Batch, TrainStream, prefetch
+from uda.errors import TrainingError
+from uda.models.finetune import set_trunk_frozen
+from uda.models.seeding import draws_at_random, seeded
+from uda.run.layout import RunFolder
+from uda.training import save
+from uda.training.build import build_state, choose_device, loss_weights, model_spec
+from uda.training.config import RunConfig
+from uda.training.evaluate import evaluate_state, write_view_grid, write_worst_errors
+from uda.training.monitor import tags
+from uda.training.monitor.alarms import AlarmBook, Facts
+from uda.training.monitor.progress import Progress
+from uda.training.monitor.writer import RunWriter
+from uda.training.prepare import Parts, Policies, build_stream, grouped
+from uda.training.state import TrainState, load_newest
+from uda.training.statistics import StepStatistics
+from uda.training.step import Moment, Terms, training_step, tsa_level
+from uda.training.stop import StopRequest
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended: ``done`` or ``interrupted``, and its last evaluation."""
+
+    state: str
+    step: int
+    metrics: dict[str, float]
+
+
+@dataclass
+class Trainer:
+    """The parts of one run, built once; the functions below use them."""
+
+    config: RunConfig
+    run: RunFolder
+    parts: Parts
+    stream: TrainStream
+    state: TrainState
+    device: torch.device
+    writer: RunWriter
+    statistics: StepStatistics
+    weights: torch.Tensor | None
+    waited: float = 0.0
+    images: int = 0
+    since: float = 0.0
+
+
+def train(
+    config: RunConfig,
+    run: RunFolder,
+    parts: Parts,
+    *,
+    console: Progress,
+    stop: StopRequest,
+    resume: bool = False,
+) -> Summary:
+    """Train until the last step, or until asked to stop.
+
+    Raises:
+        TrainingError: the loss is not finite, or memory does not suffice.
+    """
+    torch.set_num_threads(config.loop.threads or torch.get_num_threads())
+    policies = Policies.load(config)
+    save.copy_policies(run, policies)
+    device = choose_device(config.loop.device)
+    spec = model_spec(config, parts)
+    state = build_state(config, spec, device)
+    if resume:
+        saved, warnings = load_newest(run.checkpoints)
+        state.load_dict(saved)
+        for warning in warnings:
+            console.warn(warning)
+    save.describe(run, spec, parts)
+    with _writer(config, run, parts, state.step, console) as writer:
+        trainer = Trainer(
+            config,
+            run,
+            parts,
+            build_stream(config, parts, policies),
+            state,
+            device,
+            writer,
+            StepStatistics(writer.tags, device),
+            loss_weights(config, parts, device),
+        )
+        return _run(trainer, stop)
+
+
+def _writer(
+    config: RunConfig, run: RunFolder, parts: Parts, step: int, console: Progress
+) -> RunWriter:
+    counts = torch.bincount(
+        torch.from_numpy(parts.validation_targets), minlength=len(parts.classes)
+    )
+    facts = Facts(
+        classes=parts.classes,
+        prior=save.sampling_prior(config, parts),
+        validation_counts=tuple(counts.tolist()),
+        total_steps=config.loop.steps,
+    )
+    writer = RunWriter(
+        run.path,
+        classes=parts.classes,
+        total_steps=config.loop.steps,
+        start_step=step,
+        console=console,
+        alarms=AlarmBook(facts),
+        on_alarms=lambda alarms: run.write_status("running", alarms=alarms),
+    )
+    if step == 0:
+        writer.config(config.to_yaml())
+    return writer
+
+
+def _run(trainer: Trainer, stop: StopRequest) -> Summary:
+    config, state = trainer.config, trainer.state
+    total, per_step = config.loop.steps, config.optimizer.accumulation
+    trainer.run.write_status("running", step=state.step, steps=total)
+    metrics: dict[str, float] = {}
+    if state.step >= total:  # resumed after the last step: only the ending is missing
+        return _finish(trainer, evaluate_state(trainer))
+    batches = prefetch(
+        trainer.stream,
+        state.step * per_step,
+        total * per_step,
+        workers=config.loop.workers,
+    )
+    trainer.since = time.perf_counter()
+    try:
+        for group in grouped(batches, per_step):
+            parts, norm, moved = _one_step(trainer, group)
+            _account(trainer, moved, parts, norm)
+            trainer.waited += batches.waited
+            step = state.step
+            if step % config.loop.log_every == 0 or step == total:
+                _log(trainer)
+            if step % config.loop.eval_every == 0 or step == total:
+                metrics = evaluate_state(trainer)
+                write_view_grid(trainer, moved[-1])
+                trainer.since = time.perf_counter()
+            if step % config.loop.save_every == 0 or step == total or stop:
+                save.checkpoint(trainer)
+            if stop and step < total:
+                return _interrupted(trainer, stop, metrics)
+    finally:
+        batches.close()
+    return _finish(trainer, metrics)
+
+
+def _one_step(
+    trainer: Trainer, group: list[Batch]
+) -> tuple[list[Terms], torch.Tensor, list[Batch]]:
+    """Move the batches to the device and do one update with them."""
+    config, state = trainer.config, trainer.state
+    frozen = state.step < config.model.frozen_steps
+    if frozen != state.model.trunk_frozen:
+        set_trunk_frozen(state.model, frozen)
+    moved = [_to_device(batch, trainer.device) for batch in group]
+    moment = Moment.at(state.step, config)
+    try:
+        if draws_at_random(state.model):
+            with seeded(config.seed, "dropout", state.step):
+                parts, norm = training_step(
+                    state, moved, config, moment, trainer.weights
+                )
+        else:
+            parts, norm = training_step(state, moved, config, moment, trainer.weights)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _out_of_memory(config) from error
+    except RuntimeError as error:
+        if "memory" not in str(error).lower():
+            raise
+        raise _out_of_memory(config) from error
+    return parts, norm, moved
+
+
+def _to_device(batch: Batch, device: torch.device) -> Batch:
+    if device.type == "cpu":
+        return batch
+    fields = {
+        name: getattr(batch, name).to(device, non_blocking=True)
+        for name in ("labeled", "targets", "weak", "strong")
+        if getattr(batch, name) is not None
+    }
+    return replace(batch, **fields)
+
+
+def _out_of_memory(config: RunConfig) -> TrainingError:
+    smaller = max(1, config.loop.batch // 2)
+    return TrainingError(
+        f"memory does not suffice for --batch {config.loop.batch} at "
+        f"{config.data.size[0]}x{config.data.size[1]} pixels; try --batch {smaller} "
+        f"--set optimizer.accumulation={config.optimizer.accumulation * 2}, "
+        "or a smaller --imgsz"
+    )
+
+
+def _account(
+    trainer: Trainer, batches: list[Batch], parts: list[Terms], norm: torch.Tensor
+) -> None:
+    for batch, terms in zip(batches, parts, strict=True):
+        trainer.statistics.add(batch, terms, norm)
+        views = (batch.labeled, batch.weak, batch.strong)
+        trainer.images += sum(len(view) for view in views if view is not None)
+    # Reading the loss waits for an accelerator; on the CPU it is there already.
+    at_hand = trainer.device.type == "cpu"
+    if at_hand or trainer.state.step % trainer.config.loop.log_every == 0:
+        _refuse_nan(trainer, batches, parts)
+
+
+def _refuse_nan(trainer: Trainer, batches: list[Batch], parts: list[Terms]) -> None:
+    if all(bool(torch.isfinite(terms.total)) for terms in parts):
+        return
+    rows = [int(row) for batch in batches for row in batch.labeled_index]
+    names = ", ".join(trainer.parts.ids(rows)[:40])
+    last = save.last_good(trainer.run)
+    raise TrainingError(
+        f"step {trainer.state.step - 1}: the loss is not a finite number. Last good "
+        f"checkpoint: {last}. Labelled images of the batch: {names}. Try a lower "
+        "--lr or --set optimizer.clip_norm=1"
+    )
+
+
+def _log(trainer: Trainer) -> None:
+    state, config = trainer.state, trainer.config
+    seconds = max(1e-9, time.perf_counter() - trainer.since)
+    moment = Moment.at(state.step - 1, config)
+    values = trainer.statistics.values() | {
+        tags.LEARNING_RATE: config.optimizer.lr * moment.lr_factor,
+        tags.EPOCH: state.step
+        * config.loop.batch
+        * config.optimizer.accumulation
+        / len(trainer.parts.labeled),
+        tags.IMAGES_PER_SECOND: trainer.images / seconds,
+        tags.WAITING_SHARE: trainer.waited / seconds,
+        "unlabeled/weight": moment.consistency_weight,
+    }
+    threshold = tsa_level(config, len(trainer.parts.classes), moment)
+    if threshold is not None:
+        values[tags.TSA_THRESHOLD] = threshold
+    trainer.writer.scalars(state.step, values)
+    trainer.statistics.reset()
+    trainer.waited, trainer.images = 0.0, 0
+    trainer.since = time.perf_counter()
+
+
+def _interrupted(
+    trainer: Trainer, stop: StopRequest, metrics: dict[str, float]
+) -> Summary:
+    trainer.run.write_status(
+        "interrupted",
+        step=trainer.state.step,
+        steps=trainer.config.loop.steps,
+        reason=stop.name,
+        resumable=True,
+    )
+    return Summary("interrupted", trainer.state.step, metrics)
+
+
+def _finish(trainer: Trainer, metrics: dict[str, float]) -> Summary:
+    write_worst_errors(trainer)
+    save.weights(trainer)
+    trainer.writer.hparams(save.flat_config(trainer.config), metrics)
+    trainer.run.write_status(
+        "done", step=trainer.state.step, steps=trainer.config.loop.steps, **metrics
+    )
+    return Summary("done", trainer.state.step, metrics)

@@ -1,0 +1,222 @@
+"""From a configuration to the values that the loop needs: parts, pool, streams.
+
+The test part is dropped here, before anything is decoded: training cannot see it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from uda.augment.policy import Policy, PythonPolicy, load_policy
+from uda.data.pool import Pool, build_pool
+from uda.data.records import Catalog, Record, scan
+from uda.data.sampling import LabeledSampler, UnlabeledSampler
+from uda.data.splits import Split, make_split
+from uda.data.streams import Batch, TrainStream
+from uda.errors import DataError
+from uda.training.config import RunConfig
+from uda.training.schedules import consistency_start
+
+Progress = Callable[[str, int, int], None]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The images of a run as rows of the pool.
+
+    Attributes:
+        labeled: (n,) rows and their ``targets``.
+        unlabeled: (m,) rows; with the labelled ones where the recipe says so.
+        validation: (v,) rows and their ``validation_targets``.
+        hidden: (m,) class index where the split file knows it, else -1; for
+            diagnosis alone (how many pseudo-labels are right), never a target.
+    """
+
+    pool: Pool
+    classes: tuple[str, ...]
+    labeled: Rows
+    targets: Rows
+    unlabeled: Rows
+    hidden: Rows
+    validation: Rows
+    validation_targets: Rows
+
+    def ids(self, rows: Sequence[int] | Rows) -> list[str]:
+        """Return the paths of pool rows."""
+        return [self.pool.records[int(row)].path for row in rows]
+
+
+def cache_folder(config: RunConfig) -> Path:
+    """Return where decoded images are kept between runs."""
+    named = config.data.cache or os.environ.get("UDA_CACHE")
+    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return Path(named) if named else base / "uda" / "pools"
+
+
+def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
+    """Scan the data and load the split file, or make a split."""
+    unlabeled = [Path(folder) for folder in config.data.unlabeled]
+    catalog = scan(Path(config.data.root), unlabeled=unlabeled)
+    if config.data.split is not None:
+        split = Split.load(Path(config.data.split))
+        return catalog, split, split.verify(catalog)
+    from uda.data.grouping import resolve_groups
+
+    groups, notes = resolve_groups(catalog, config.data.group)
+    split, more = make_split(
+        catalog,
+        groups,
+        labels_per_class=config.data.labels_per_class,
+        validation=config.data.validation,
+        test=config.data.test,
+        seed=config.seed,
+    )
+    return catalog, split, [*catalog.notes, *notes, *more]
+
+
+def build_parts(
+    config: RunConfig,
+    catalog: Catalog,
+    split: Split,
+    progress: Progress | None = None,
+) -> Parts:
+    """Decode every image but the test part's, and sort rows into parts."""
+    part_of = {row.path: row.part for row in split.rows if row.part != "test"}
+    records: list[Record] = []
+    for path in part_of:
+        if path not in catalog.by_path:
+            raise DataError(
+                f"{path}: named by the split file, but not among the images of "
+                f"{config.data.root}; give the same data root and --unlabeled "
+                "folders as `uda split`"
+            )
+        records.append(catalog.by_path[path])
+    pool = build_pool(
+        records,
+        size=config.data.size,
+        channels=config.data.channels,
+        mode=config.data.resize,
+        cache=cache_folder(config),
+        threads=max(2, os.cpu_count() or 2),
+        progress=progress,
+    )
+    return _sort_rows(config, catalog.classes, split, pool)
+
+
+def _sort_rows(
+    config: RunConfig, classes: tuple[str, ...], split: Split, pool: Pool
+) -> Parts:
+    number = {name: index for index, name in enumerate(classes)}
+    rows: dict[str, list[int]] = {"labeled": [], "unlabeled": [], "validation": []}
+    target = np.full(len(pool.records), -1, dtype=np.int64)
+    for row in split.rows:
+        if row.part in rows and row.path in pool.index:
+            place = pool.index[row.path]
+            rows[row.part].append(place)
+            target[place] = number[row.label] if row.label else -1
+    labeled = np.array(rows["labeled"], dtype=np.int64)
+    extra = rows["labeled"] if config.consistency.include_labeled else []
+    unlabeled = np.array([*rows["unlabeled"], *extra], dtype=np.int64)
+    validation = np.array(rows["validation"], dtype=np.int64)
+    _refuse_empty(classes, labeled, target)
+    return Parts(
+        pool=pool,
+        classes=classes,
+        labeled=labeled,
+        targets=target[labeled],
+        unlabeled=unlabeled,
+        hidden=target[unlabeled],
+        validation=validation,
+        validation_targets=target[validation],
+    )
+
+
+def _refuse_empty(classes: tuple[str, ...], labeled: Rows, target: Rows) -> None:
+    if len(classes) < 2:
+        raise DataError(
+            f"classes found: {', '.join(classes) or 'none'}; a classifier needs two "
+            "or more, each with labelled images"
+        )
+    counts = np.bincount(target[labeled], minlength=len(classes))
+    empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
+    if empty:
+        raise DataError(
+            f"no labelled training image of: {', '.join(empty)}; label some, or take "
+            "the class out"
+        )
+
+
+@dataclass(frozen=True)
+class Policies:
+    """The augmentation policies of the three views."""
+
+    labeled: Policy | PythonPolicy
+    weak: Policy | PythonPolicy
+    strong: Policy | PythonPolicy
+
+    @classmethod
+    def load(cls, config: RunConfig) -> Policies:
+        """Load the three policies by name or file."""
+        views = config.views
+        return cls(
+            *(load_policy(name) for name in (views.labeled, views.weak, views.strong))
+        )
+
+
+def build_stream(config: RunConfig, parts: Parts, policies: Policies) -> TrainStream:
+    """Build the stream of training batches; its clock counts micro batches."""
+    labeled = LabeledSampler(
+        parts.targets,
+        batch=config.loop.batch,
+        seed=config.seed,
+        power=config.supervised.sampling_power,
+        max_repeat=config.supervised.max_repeat,
+    )
+    stream = TrainStream(
+        images=parts.pool.images,
+        labeled_rows=parts.labeled,
+        labeled_targets=parts.targets,
+        labeled_sampler=labeled,
+        labeled_policy=policies.labeled,
+        seed=config.seed,
+        fill=parts.pool.fill,
+    )
+    if config.method != "uda" or config.consistency.weight == 0:
+        return stream
+    if len(parts.unlabeled) == 0:
+        raise DataError(
+            "no unlabelled image: give a folder with --unlabeled, or train with "
+            "--method supervised"
+        )
+    unlabeled = UnlabeledSampler(
+        len(parts.unlabeled),
+        batch=config.loop.batch * config.consistency.unlabeled_ratio,
+        seed=config.seed,
+    )
+    return replace(
+        stream,
+        unlabeled_rows=parts.unlabeled,
+        unlabeled_sampler=unlabeled,
+        weak=policies.weak,
+        strong=policies.strong,
+        unlabeled_start=consistency_start(config) * config.optimizer.accumulation,
+    )
+
+
+def grouped(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
+    """Collect ``size`` micro batches for each optimisation step."""
+    while True:
+        group = []
+        for _ in range(size):
+            try:
+                group.append(next(batches))
+            except StopIteration:
+                return
+        yield group

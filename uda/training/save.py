@@ -1,0 +1,85 @@
+"""What a run leaves behind: description, policies, weights, checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uda.augment.policy import PythonPolicy
+from uda.data.pool import write_skipped
+from uda.data.sampling import class_probabilities
+from uda.files import atomic_write, write_json
+from uda.models.classifier import ModelSpec
+from uda.run.bundle import save_description, save_weights
+from uda.run.layout import RunFolder
+from uda.training.config import RunConfig, flatten
+from uda.training.prepare import Parts, Policies
+from uda.training.state import checkpoint_paths, is_valid, save_checkpoint
+
+if TYPE_CHECKING:
+    from uda.training.loop import Trainer
+
+
+def describe(run: RunFolder, spec: ModelSpec, parts: Parts) -> None:
+    """Write what the weights will mean, and what was left out of the run."""
+    save_description(run.model, "network", spec, parts.pool.preprocessing)
+    if parts.pool.skipped:
+        write_skipped(parts.pool, run.skipped)
+
+
+def copy_policies(run: RunFolder, policies: Policies) -> None:
+    """Copy the policies into the run, with their fingerprints."""
+    prints = {}
+    for view in ("labeled", "weak", "strong"):
+        policy = getattr(policies, view)
+        prints[view] = {"name": policy.name, "fingerprint": policy.fingerprint()}
+        if isinstance(policy, PythonPolicy):
+            source = Path(policy.path).read_text(encoding="utf-8")
+            atomic_write(run.policies / f"{view}.py", source)
+        else:
+            atomic_write(run.policies / f"{view}.yaml", policy.to_yaml())
+    write_json(run.policies / "fingerprints.json", prints)
+
+
+def checkpoint(trainer: Trainer) -> None:
+    """Save a resumable checkpoint and the weights for evaluation."""
+    trainer.writer.flush()
+    save_checkpoint(
+        trainer.run.checkpoints,
+        trainer.state,
+        keep=trainer.config.loop.keep_checkpoints,
+    )
+    weights(trainer)
+
+
+def weights(trainer: Trainer) -> None:
+    """Write raw and averaged weights as safetensors."""
+    save_weights(trainer.run.weights, "raw", trainer.state.model)
+    save_weights(trainer.run.weights, "ema", trainer.state.ema.model)
+
+
+def last_good(run: RunFolder) -> str:
+    """Name the newest valid checkpoint, in words."""
+    valid = (path.name for path in checkpoint_paths(run.checkpoints) if is_valid(path))
+    name = next(valid, None)
+    return f"{run.checkpoints / name}" if name else "none yet"
+
+
+def sampling_prior(config: RunConfig, parts: Parts) -> tuple[float, ...]:
+    """Return the (C,) class shares of labelled batches."""
+    import numpy as np
+
+    counts = np.bincount(parts.targets, minlength=len(parts.classes))
+    shares = class_probabilities(
+        counts,
+        power=config.supervised.sampling_power,
+        max_repeat=config.supervised.max_repeat,
+    )
+    return tuple(float(share) for share in shares)
+
+
+def flat_config(config: RunConfig) -> dict[str, Any]:
+    """Return the configuration for TensorBoard's table: always the same keys."""
+    flat = flatten(config.model_dump(mode="json"))
+    private = {"data.root", "data.split", "data.unlabeled", "data.cache"}
+    return {key: value for key, value in flat.items() if key not in private}

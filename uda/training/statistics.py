@@ -1,0 +1,68 @@
+"""Running sums of what steps do, kept on the device until they are logged.
+
+Reading a number from the device stops it; so it is done once per log line.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from uda.data.streams import Batch
+from uda.training.monitor import tags
+from uda.training.step import Terms
+
+
+class StepStatistics:
+    """Sums over the steps since the last log line."""
+
+    def __init__(self, class_tags: tuple[str, ...], device: torch.device) -> None:
+        self.class_tags = class_tags
+        self.device = device
+        self.reset()
+
+    def reset(self) -> None:
+        """Start a new window."""
+        size = len(self.class_tags)
+        self.steps = 0
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.drawn = torch.zeros(size, device=self.device)
+        self.kept = torch.zeros(size, device=self.device)
+        self.pseudo = torch.zeros(size, device=self.device)
+
+    def add(self, batch: Batch, terms: Terms, norm: Tensor) -> None:
+        """Take in one batch's terms."""
+        self.steps += 1
+        self._sum("loss/total", terms.total.detach())
+        self._sum("loss/supervised", terms.supervised)
+        self._sum(tags.GRADIENT_NORM, norm)
+        ones = torch.ones_like(terms.kept)
+        self.drawn.index_add_(0, batch.targets, ones)
+        self.kept.index_add_(0, batch.targets, terms.kept.to(ones.dtype))
+        if terms.unlabeled is None or terms.consistency is None:
+            return
+        self._sum("loss/consistency", terms.consistency)
+        if terms.entropy is not None:
+            self._sum("loss/entropy", terms.entropy)
+        mask = terms.unlabeled.mask.to(ones.dtype)
+        self._sum(tags.MASK_RATE, mask.mean())
+        self.pseudo.index_add_(0, terms.unlabeled.targets.argmax(1), mask)
+
+    def _sum(self, tag: str, value: Tensor) -> None:
+        self.sums[tag] = self.sums.get(tag, torch.zeros_like(value)) + value
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+
+    def values(self) -> dict[str, float]:
+        """Return the window's means and shares; the only host-device sync."""
+        found = {tag: float(s) / self.counts[tag] for tag, s in self.sums.items()}
+        drawn, kept = self.drawn.tolist(), self.kept.tolist()
+        for tag, total, part in zip(self.class_tags, drawn, kept, strict=True):
+            if total:
+                found[f"{tags.KEPT_SHARE}/{tag}"] = part / total
+        if tags.MASK_RATE in found:
+            pseudo = self.pseudo.tolist()
+            total = sum(pseudo)
+            for tag, part in zip(self.class_tags, pseudo, strict=True):
+                found[f"{tags.PSEUDO_SHARE}/{tag}"] = part / total if total else 0.0
+        return found

@@ -1,0 +1,45 @@
+"""Stopping on request: the first signal saves and ends, the second leaves at once.
+
+Imports nothing heavy, so that handlers stand before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+
+NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+
+
+class StopRequest:
+    """Set by SIGINT or SIGTERM; the loop looks at it between steps."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def install(self) -> StopRequest:
+        """Take over SIGINT and SIGTERM (main thread only)."""
+        for number in NAMES:
+            signal.signal(number, self._receive)
+        return self
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            # Checkpoints are written to a temporary file and renamed, so what is
+            # on disk is whole however abruptly the process ends.
+            os._exit(128 + number)
+        self.signal = number
+
+    def __bool__(self) -> bool:
+        return self.signal is not None
+
+    @property
+    def exit_code(self) -> int:
+        """130 after Ctrl-C, 143 after SIGTERM."""
+        return 128 + (self.signal or 0)
+
+    @property
+    def name(self) -> str:
+        """What stopped the run, in words."""
+        return NAMES.get(signal.Signals(self.signal), "") if self.signal else ""
