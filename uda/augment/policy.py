@@ -167,7 +167,7 @@ def packaged_policies() -> dict[str, Path]:
 def _policies_in(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
-    files = sorted(f for f in folder.iterdir() if f.suffix in _SUFFIXES)
+    files = sorted(f for f in folder.resolve().iterdir() if f.suffix in _SUFFIXES)
     return {file.stem: file for file in files if file.is_file()}
 
 

@@ -40,7 +40,8 @@ def blend_table(degenerate: int, factor: float) -> UInt8:
     """
     difference = (_LEVELS - degenerate).astype(np.float32)
     mixed = np.float32(degenerate) + np.float32(factor) * difference
-    return np.clip(mixed, 0, 255).astype(np.uint8)
+    table: UInt8 = np.clip(mixed, 0, 255).astype(np.uint8)
+    return table
 
 
 def posterize_table(bits: int) -> UInt8:
@@ -67,7 +68,8 @@ def autocontrast_table(histogram: Int64) -> UInt8:
         return _LEVELS.astype(np.uint8)
     scale = 255.0 / (high - low)
     stretched = np.trunc(_LEVELS * scale + (-low * scale))
-    return np.clip(stretched, 0, 255).astype(np.uint8)
+    table: UInt8 = np.clip(stretched, 0, 255).astype(np.uint8)
+    return table
 
 
 def equalize_table(histogram: Int64) -> UInt8:
@@ -79,7 +81,8 @@ def equalize_table(histogram: Int64) -> UInt8:
     if not step:
         return _LEVELS.astype(np.uint8)
     below = np.concatenate([[0], np.cumsum(histogram)[:-1]])
-    return np.clip((step // 2 + below) // step, 0, 255).astype(np.uint8)
+    table: UInt8 = np.clip((step // 2 + below) // step, 0, 255).astype(np.uint8)
+    return table
 
 
 @lru_cache(maxsize=65536)

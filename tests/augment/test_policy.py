@@ -1,0 +1,159 @@
+"""Policies: limits, fingerprints, and how they are found."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+
+import pytest
+
+from tests.conftest import PROJECT
+from uda.augment import policy as policy_module
+from uda.augment.ops import OPS
+from uda.augment.policy import (
+    OpSpec,
+    Policy,
+    PythonPolicy,
+    load_policy,
+    packaged_policies,
+)
+from uda.errors import DataError, UsageError
+
+NATIVE = {"weak", "uda", "fixmatch", "defect-safe"}
+
+
+def test_packaged_policies_are_found_and_load():
+    found = packaged_policies()
+    assert set(found) >= NATIVE | {"example_gamma"}
+    for name in NATIVE:
+        loaded = load_policy(name)
+        assert isinstance(loaded, Policy)
+        assert (loaded.name, loaded.path) == (name, found[name])
+        assert loaded.source
+    assert isinstance(load_policy("example_gamma"), PythonPolicy)
+
+
+def test_uda_is_the_papers_list():
+    uda = load_policy("uda")
+    names = [spec.name for spec in uda.ops]
+    assert sorted(names) == sorted(set(OPS) - {"Identity"})
+    assert (uda.count, uda.probability, uda.cutout) == (2, 0.5, 0.5)
+    assert (uda.order, uda.fill) == ("geometry-last", "mean")
+    assert (uda.hflip, uda.vflip, uda.crop_pad) == (0.5, 0.0, 0.125)
+
+
+def test_fixmatch_is_the_published_list():
+    fixmatch = load_policy("fixmatch")
+    names = [spec.name for spec in fixmatch.ops]
+    assert sorted(names) == sorted(set(OPS) - {"Invert", "Cutout"})
+    assert (fixmatch.count, fixmatch.probability, fixmatch.cutout) == (2, 0.5, 0.5)
+    assert fixmatch.order == "geometry-first"
+
+
+def test_defect_safe_leaves_out_what_erases_or_invents():
+    safe = load_policy("defect-safe")
+    left_out = {
+        "Invert", "Solarize", "Posterize", "Equalize", "AutoContrast", "Cutout",
+    }  # fmt: skip
+    assert not left_out & {spec.name for spec in safe.ops}
+    assert safe.cutout == 0
+    for spec in safe.ops:
+        if spec.name.startswith("Translate"):
+            assert spec.high <= 0.0625
+
+
+def test_weak_has_no_ops():
+    weak = load_policy("weak")
+    assert (weak.count, weak.ops, weak.cutout) == (0, (), 0)
+    assert (weak.hflip, weak.vflip, weak.crop_pad) == (0.5, 0.5, 0.125)
+
+
+def test_fingerprint_follows_content_not_names():
+    uda = load_policy("uda")
+    same = dataclasses.replace(uda, name="other", source="", path=None)
+    assert same.fingerprint() == uda.fingerprint()
+    changes = [
+        {"count": 3}, {"probability": 0.4}, {"fill": "black"}, {"hflip": 0.4},
+        {"vflip": 0.1}, {"crop_pad": 0.1}, {"quarter_turns": True},
+        {"cutout": 0.1}, {"order": "geometry-first"}, {"ops": uda.ops[1:]},
+        {"ops": (dataclasses.replace(uda.ops[1], levels=8), *uda.ops[1:])},
+    ]  # fmt: skip
+    changed = {dataclasses.replace(uda, **c).fingerprint() for c in changes}
+    assert len(changed) == len(changes)
+    assert uda.fingerprint() not in changed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("Rotat", 1, 2), "did you mean 'Rotate'"),
+        (("Rotate",), "needs low and high, in degrees"),
+        (("Rotate", 1, 900), "900 is outside 0..180"),
+        (("Posterize", 0, 4), "0 is outside 1..8"),
+        (("Rotate", float("nan"), 3), "nan is outside"),
+        (("Rotate", 1, 2, 0), "levels must be at least 1"),
+        (("Invert", 1, 2), "has no magnitude"),
+    ],
+)
+def test_wrong_ops_are_refused(arguments, message):
+    with pytest.raises(DataError, match=message):
+        OpSpec(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hflip": 1.5}, "hflip is 1.5; it must lie in 0..1"),
+        ({"crop_pad": float("inf")}, "crop_pad is inf"),
+        ({"cutout": -0.1}, "cutout is -0.1"),
+        ({"count": 2}, "no ops to draw"),
+        ({"count": 17}, "must lie in 0..16"),
+        ({"fill": "meen"}, "choose mean or black or gray"),
+        ({"order": "last"}, "choose geometry-first or geometry-last"),
+    ],
+)
+def test_wrong_policies_are_refused(changes, message):
+    with pytest.raises(DataError, match=message):
+        Policy("wrong", **changes)
+
+
+def test_unknown_name_suggests_one():
+    with pytest.raises(UsageError, match=r"unknown policy 'fixmach' \(did you mean"):
+        load_policy("fixmach")
+
+
+@pytest.mark.parametrize("name", ["no/such/file.yaml", "mine.py", "some/folder"])
+def test_missing_file_is_named(name):
+    with pytest.raises(UsageError, match=f"{name}: there is no such policy file"):
+        load_policy(name)
+
+
+def test_own_policies_folder_comes_before_the_package(tmp_path, monkeypatch):
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "weak.yaml").write_text("hflip: 0.25\n")
+    (tmp_path / "policies" / "ours.yaml").write_text("vflip: 1\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_policy("weak").hflip == 0.25
+    assert load_policy("ours").vflip == 1
+    assert load_policy("uda").path == packaged_policies()["uda"]
+
+
+def test_installed_layout_is_searched_inside_the_package(tmp_path, monkeypatch):
+    package = tmp_path / "uda"
+    (package / "policies").mkdir(parents=True)
+    (package / "policies" / "inner.yaml").write_text("hflip: 1\n")
+    monkeypatch.setattr(policy_module, "_PACKAGE", package)
+    assert list(packaged_policies()) == ["inner"]
+
+
+@pytest.mark.slow
+def test_wheel_carries_the_policies_inside_the_package(tmp_path):
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir"]
+    subprocess.run([*command, tmp_path, PROJECT], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for file in packaged_policies().values():
+        assert f"uda/policies/{file.name}" in names
