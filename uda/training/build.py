@@ -70,7 +70,7 @@ def _optimizer(config: RunConfig, model: Classifier) -> torch.optim.Optimizer:
     groups = parameter_groups(
         model,
         settings.lr,
-        config.model.layer_decay,
+        config.model.layer_decay or 1.0,
         weight_decay=settings.weight_decay,
         decay_all=settings.name == "sgd",
     )

@@ -47,8 +47,8 @@ class ModelConfig(Section):
     name: str = "small"
     weights: str | None = None
     pretrained: bool = False
-    frozen_steps: int = Field(0, ge=0)
-    layer_decay: float = Field(1.0, gt=0, le=1)
+    frozen_steps: int | None = Field(None, ge=0)
+    layer_decay: float | None = Field(None, gt=0, le=1)
 
 
 class ViewsConfig(Section):
@@ -109,8 +109,8 @@ class LoopConfig(Section):
     device: str = "auto"
     threads: int | None = Field(None, ge=1)
     workers: int = Field(0, ge=0)
-    eval_every: int = Field(100, ge=1)
-    save_every: int = Field(200, ge=1)
+    eval_every: int | None = Field(None, ge=1)
+    save_every: int | None = Field(None, ge=1)
     log_every: int = Field(10, ge=1)
     keep_checkpoints: int = Field(2, ge=2)
 

@@ -146,11 +146,11 @@ def _run(trainer: Trainer, stop: StopRequest) -> Summary:
             step = state.step
             if step % config.loop.log_every == 0 or step == total:
                 _log(trainer)
-            if step % config.loop.eval_every == 0 or step == total:
+            if step % (config.loop.eval_every or total) == 0 or step == total:
                 metrics = evaluate_state(trainer)
                 write_view_grid(trainer, moved[-1])
                 trainer.since = time.perf_counter()
-            if step % config.loop.save_every == 0 or step == total or stop:
+            if step % (config.loop.save_every or total) == 0 or step == total or stop:
                 save.checkpoint(trainer)
             if stop and step < total:
                 return _interrupted(trainer, stop, metrics)
@@ -164,7 +164,7 @@ def _one_step(
 ) -> tuple[list[Terms], torch.Tensor, list[Batch]]:
     """Move the batches to the device and do one update with them."""
     config, state = trainer.config, trainer.state
-    frozen = state.step < config.model.frozen_steps
+    frozen = state.step < (config.model.frozen_steps or 0)
     if frozen != state.model.trunk_frozen:
         set_trunk_frozen(state.model, frozen)
     moved = [_to_device(batch, trainer.device) for batch in group]

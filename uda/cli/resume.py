@@ -1,0 +1,33 @@
+"""``uda resume RUN``: continue an interrupted run, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="resume")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    help="Processes for Python policies; the result does not depend on it.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Warnings and the result alone.")
+def command(run: Path, workers: int | None, quiet: bool) -> None:
+    """Continue an interrupted run from its newest valid checkpoint.
+
+    Nothing but --workers may change; the result equals the uninterrupted run's.
+    """
+    from uda.training.stop import StopRequest
+
+    stop = StopRequest().install()
+    from uda.training.launch import resume
+    from uda.training.monitor.progress import make_progress
+
+    summary = resume(
+        run, workers=workers, console=make_progress(quiet=quiet), stop=stop
+    )
+    if summary.state == "interrupted":
+        raise SystemExit(stop.exit_code)

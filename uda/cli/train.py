@@ -1,0 +1,89 @@
+"""``uda train DATA``: flags to a configuration, then one call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from uda.cli.options import DurationType, given_keys, parse_assignments, train_flags
+
+
+@click.command(name="train")
+@click.argument("data", type=click.Path(path_type=Path), required=False)
+@train_flags
+@click.option("--steps", type=click.IntRange(1), help="Length: optimiser updates.")
+@click.option(
+    "--epochs",
+    type=click.FloatRange(0, min_open=True),
+    help="Length: passes over the labelled images.",
+)
+@click.option(
+    "--budget",
+    type=DurationType(),
+    help="Length: time to train, for example 20m; a few steps are timed first.",
+)
+@click.option(
+    "-c", "--config", type=click.Path(path_type=Path), help="YAML file of settings."
+)
+@click.option("--set", "assignments", multiple=True, help="section.key=value.")
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of run folders.",
+)
+@click.option("--name", default="train", show_default=True, help="Name of the run.")
+@click.option(
+    "--dry-run", is_flag=True, help="Plan, two steps, one evaluation; keeps nothing."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Warnings and the result alone.")
+def command(
+    data: Path | None,
+    steps: int | None,
+    epochs: float | None,
+    budget: float | None,
+    config: Path | None,
+    assignments: tuple[str, ...],
+    project: Path,
+    name: str,
+    dry_run: bool,
+    quiet: bool,
+    **flags: Any,
+) -> None:
+    r"""Train a classifier from few labelled and many unlabelled images.
+
+    DATA is a folder: class folders, or train/ val/ test/ unlabeled/, or a
+    manifest.csv with path,label[,split,group].
+
+    \b
+    uda train photos --unlabeled more-photos
+    uda train photos --split split.csv --budget 20m
+    uda train photos --method supervised        (the baseline)
+    """
+    from uda.training.stop import StopRequest
+
+    # Before torch is imported: a signal during the import must end cleanly too.
+    stop = StopRequest().install()
+    from uda.training.config import build_config, read_config_file
+    from uda.training.launch import launch
+    from uda.training.length import Length
+    from uda.training.monitor.progress import make_progress
+
+    given = {**given_keys(flags), **parse_assignments(assignments)}
+    if data is not None:
+        given["data.root"] = str(data)
+    resolved = build_config(given, read_config_file(config) if config else None)
+    summary = launch(
+        resolved,
+        Length(steps, epochs, budget),
+        project=project,
+        name=name,
+        console=make_progress(quiet=quiet),
+        stop=stop,
+        dry_run=dry_run,
+    )
+    if summary.state == "interrupted":
+        raise SystemExit(stop.exit_code)

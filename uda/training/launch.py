@@ -1,0 +1,179 @@
+"""From a configuration to a run folder: new runs, resumed runs, dry runs."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from uda.errors import UdaError, UsageError
+from uda.files import atomic_write, folder_lock, write_json
+from uda.run.environment import describe_environment
+from uda.run.layout import RunFolder, create_run, open_run
+from uda.training.config import RunConfig, build_config, read_config_file
+from uda.training.length import Length, fix_length
+from uda.training.loop import Summary, train
+from uda.training.monitor.progress import Progress
+from uda.training.prepare import Parts, build_parts, find_split
+from uda.training.schedules import consistency_start
+from uda.training.stop import StopRequest
+from uda.training.texture import train_texture
+
+
+def launch(
+    config: RunConfig,
+    length: Length,
+    *,
+    project: Path,
+    name: str,
+    console: Progress,
+    stop: StopRequest,
+    dry_run: bool = False,
+) -> Summary:
+    """Start a new run (or only try one) and train it to its end."""
+    if not config.data.root:
+        raise UsageError("no data: uda train DATA, or data.root in --config")
+    if length.given and config.method == "texture":
+        raise UsageError("--method texture has no steps; leave the length out")
+    if dry_run:
+        return _dry_run(config, length, console)
+    catalog, split, notes = find_split(config)
+    run = create_run(project, name)
+    with folder_lock(run.path):
+        try:
+            for note in notes:
+                console.note(note)
+            write_json(run.environment, describe_environment())
+            if not run.split.exists():
+                split.save(run.split)
+            config = _with_split(config, run)
+            parts = build_parts(config, catalog, split, console.stage)
+            config = fix_length(config, length, parts)
+            atomic_write(run.config, config.to_yaml())
+            console.note(_plan(config, parts, run))
+            summary = _train(config, run, parts, console, stop, resume=False)
+        except UdaError as error:
+            run.write_status("failed", reason=str(error))
+            raise
+    _say(summary, run, console)
+    return summary
+
+
+def _with_split(config: RunConfig, run: RunFolder) -> RunConfig:
+    # The run's own copy, so that it can be repeated when the user's file is gone.
+    data = config.data.model_copy(
+        update={
+            "root": str(Path(config.data.root).resolve()),
+            "unlabeled": tuple(str(Path(p).resolve()) for p in config.data.unlabeled),
+            "split": str(run.split.resolve()),
+        }
+    )
+    return config.model_copy(update={"data": data})
+
+
+def _train(
+    config: RunConfig,
+    run: RunFolder,
+    parts: Parts,
+    console: Progress,
+    stop: StopRequest,
+    *,
+    resume: bool,
+) -> Summary:
+    if config.method == "texture":
+        return train_texture(config, run, parts, console=console)
+    return train(config, run, parts, console=console, stop=stop, resume=resume)
+
+
+def resume(
+    path: Path, *, workers: int | None, console: Progress, stop: StopRequest
+) -> Summary:
+    """Continue a run from its newest valid checkpoint."""
+    run = open_run(path)
+    with folder_lock(run.path):
+        if run.read_status()["state"] == "done":
+            raise UsageError(f"{run.path}: finished already, nothing to resume")
+        config = build_config({}, read_config_file(run.config))
+        if workers is not None:
+            loop = config.loop.model_copy(update={"workers": workers})
+            config = config.model_copy(update={"loop": loop})
+        config = _moved_run(config, run)
+        catalog, split, problems = find_split(config)
+        if problems:
+            raise UsageError(
+                f"{run.path}: the images have changed since the run began, so it "
+                f"cannot continue bit for bit: {'; '.join(problems[:5])}"
+            )
+        parts = build_parts(config, catalog, split, console.stage)
+        try:
+            summary = _train(config, run, parts, console, stop, resume=True)
+        except UdaError as error:
+            run.write_status("failed", reason=str(error))
+            raise
+    _say(summary, run, console)
+    return summary
+
+
+def _moved_run(config: RunConfig, run: RunFolder) -> RunConfig:
+    data = config.data.model_copy(update={"split": str(run.split)})
+    return config.model_copy(update={"data": data})
+
+
+def _dry_run(config: RunConfig, length: Length, console: Progress) -> Summary:
+    """Plan, a step of each phase, an evaluation; all in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="uda-dry-run-") as folder:
+        data = config.data.model_copy(update={"cache": str(Path(folder) / "pool")})
+        config = config.model_copy(update={"data": data})
+        catalog, split, notes = find_split(config)
+        for note in notes:
+            console.note(note)
+        parts = build_parts(config, catalog, split, console.stage)
+        planned = fix_length(config, length, parts)
+        run = create_run(Path(folder), "dry-run")
+        console.result(_plan(planned, parts, None))
+        if config.method != "texture":
+            short = fix_length(config, Length(steps=2), parts)
+            consistency = short.consistency.model_copy(
+                update={"start_share": 0.5, "ramp_share": 0.0}
+            )
+            config = short.model_copy(update={"consistency": consistency})
+        quiet = Progress()
+        _train(config, run, parts, quiet, StopRequest(), resume=False)
+    console.result("Dry run passed: two steps and one evaluation; nothing was kept.")
+    return Summary("done", 0, {})
+
+
+def _plan(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
+    height, width, channels = parts.pool.images.shape[1:]
+    lines = [
+        f"method {config.method}, recipe {config.recipe}, seed {config.seed}",
+        f"images {height}x{width}x{channels}: {len(parts.labeled)} labelled in "
+        f"{len(parts.classes)} classes, {len(parts.unlabeled)} in the unlabelled "
+        f"stream, {len(parts.validation)} for validation",
+    ]
+    if parts.pool.skipped:
+        lines.append(f"{len(parts.pool.skipped)} files skipped; see skipped.csv")
+    if config.method != "texture":
+        lines.append(
+            f"model {config.model.name}, {config.loop.steps} steps of "
+            f"{config.loop.batch} labelled images"
+        )
+    if config.method == "uda":
+        lines.append(
+            f"unlabelled branch from step {consistency_start(config)}, "
+            f"{config.consistency.unlabeled_ratio} unlabelled per labelled image, "
+            f"targets by --weak-pass {config.consistency.weak_pass}"
+        )
+    if run is not None:
+        lines.append(f"run folder {run.path}; watch: uda monitor {run.path}")
+    return "\n".join(lines)
+
+
+def _say(summary: Summary, run: RunFolder, console: Progress) -> None:
+    if summary.state == "interrupted":
+        console.result(
+            f"Stopped at step {summary.step}; continue: uda resume {run.path}"
+        )
+        return
+    accuracy = summary.metrics.get("val_ema/balanced_accuracy")
+    shown = "" if accuracy is None else f" Validation balanced accuracy {accuracy:.3f}."
+    console.result(f"Done.{shown} Next: uda evaluate {run.path}")

@@ -1,0 +1,103 @@
+"""How long to train: epochs and minutes become steps here, once, at the edge."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from uda.errors import UsageError
+from uda.training.build import build_state, choose_device, loss_weights, model_spec
+from uda.training.config import RunConfig
+from uda.training.prepare import Parts, Policies, build_stream
+from uda.training.schedules import consistency_start
+from uda.training.step import Moment, training_step
+
+EVALUATIONS_PER_RUN = 10
+PROBED_STEPS = 4
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long to train, in one of three units; none of them: the recipe's steps."""
+
+    steps: int | None = None
+    epochs: float | None = None
+    budget: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [
+            f"--{name}"
+            for name in ("steps", "epochs", "budget")
+            if getattr(self, name) is not None
+        ]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)}: give one of them")
+
+    @property
+    def given(self) -> bool:
+        """Whether any unit was given."""
+        return any(x is not None for x in (self.steps, self.epochs, self.budget))
+
+
+def fix_length(config: RunConfig, length: Length, parts: Parts) -> RunConfig:
+    """Resolve everything that depends on the data or the machine to plain steps."""
+    steps = _steps(config, length, parts)
+    every = config.loop.eval_every or max(1, steps // EVALUATIONS_PER_RUN)
+    loop = config.loop.model_copy(
+        update={
+            "threads": config.loop.threads or os.cpu_count() or 1,
+            "steps": steps,
+            "eval_every": every,
+            "save_every": config.loop.save_every or every,
+        }
+    )
+    fine_tuned = config.model.weights is not None or config.model.pretrained
+    model: dict[str, Any] = {}
+    if config.model.frozen_steps is None:
+        model["frozen_steps"] = steps // 10 if fine_tuned else 0
+    if config.model.layer_decay is None:
+        model["layer_decay"] = 0.7 if fine_tuned else 1.0
+    return config.model_copy(
+        update={"loop": loop, "model": config.model.model_copy(update=model)}
+    )
+
+
+def _steps(config: RunConfig, length: Length, parts: Parts) -> int:
+    if length.epochs is not None:
+        per_step = config.loop.batch * config.optimizer.accumulation
+        return max(1, math.ceil(length.epochs * len(parts.labeled) / per_step))
+    if length.budget is not None:
+        return steps_within(config, parts, length.budget)
+    return length.steps or config.loop.steps
+
+
+def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
+    """Time a few steps of each phase and return how many fit into ``seconds``."""
+    import torch
+
+    torch.set_num_threads(config.loop.threads or os.cpu_count() or 1)
+    device = choose_device(config.loop.device)
+    state = build_state(config, model_spec(config, parts), device)
+    weights = loss_weights(config, parts, device)
+    stream = build_stream(config, parts, Policies.load(config))
+    start = consistency_start(config)
+    share = start / config.loop.steps if config.method == "uda" else 1.0
+
+    def cost(first: int) -> float:
+        moment = Moment.at(first, config)
+        times = []
+        for step in range(first, first + PROBED_STEPS):
+            begin = time.perf_counter()
+            batches = [stream(step) for _ in range(config.optimizer.accumulation)]
+            training_step(state, batches, config, moment, weights)
+            times.append(time.perf_counter() - begin)
+        return sorted(times)[len(times) // 2]
+
+    per_step = share * cost(0) if share else 0.0
+    if config.method == "uda":
+        per_step += (1 - share) * cost(start)
+    # A twelfth is left for evaluations and checkpoints.
+    return max(1, int(seconds * 11 / 12 / per_step))
