@@ -31,7 +31,7 @@ def features(images, state, depth, training):
             y = F.conv2d(y, state[name + ".conv1.weight"], stride=stride, padding=1)
             y = batch_norm(y, state, name + ".norm2", training).clamp(min=0)
             y = F.conv2d(y, state[name + ".conv2.weight"], padding=1)
-            if block == 0:
+            if x.shape != y.shape:
                 x = F.conv2d(x, state[name + ".shortcut.weight"], stride=stride)
             x = x + y
     return batch_norm(x, state, "norm", training).clamp(min=0).mean((2, 3))
