@@ -5,7 +5,9 @@ Local binary patterns, gradients, band-pass responses, blocks and the spectrum.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -26,7 +28,10 @@ _TINY = 1e-4
 
 
 def texture_features(
-    images: npt.NDArray[np.uint8], *, progress: Progress | None = None
+    images: npt.NDArray[np.uint8],
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Features:
     """Describe images by their texture at several scales.
 
@@ -38,22 +43,30 @@ def texture_features(
 
     Args:
         images: (N, H, W, K) uint8.
+        threads: that work side by side; all cores when None. The result does
+            not depend on it.
         progress: called with ("texture", done, total).
 
     Returns:
         (N, F) float32; F depends on the images' size and channels only.
     """
-    described = [np.zeros((0, 0), dtype=np.float32)]
-    for start in range(0, len(images), _CHUNK):
-        stop = min(start + _CHUNK, len(images))
-        block = np.asarray(images[start:stop]).astype(np.float32) / 255
-        described.append(_describe(block))
-        if progress is not None:
-            progress("texture", stop, len(images))
-    return np.concatenate(described[1:] or described)
+    starts = range(0, max(1, len(images)), _CHUNK)
+    described: list[Features] = []
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        chunks = pool.map(
+            lambda start: _describe(images[start : start + _CHUNK]), starts
+        )
+        for features in chunks:
+            described.append(features)
+            if progress is not None:
+                progress(
+                    "texture", min(len(described) * _CHUNK, len(images)), len(images)
+                )
+    return np.concatenate(described)
 
 
-def _describe(block: npt.NDArray[np.float32]) -> Features:
+def _describe(images: npt.NDArray[np.uint8]) -> Features:
+    block = np.asarray(images).astype(np.float32) / 255
     gray = block.mean(axis=3)
     parts = [moments(gray.reshape(len(gray), -1)), spectrum(gray), bands(gray)]
     if block.shape[3] > 1:
@@ -75,8 +88,11 @@ def halve(images: Images) -> Images:
     """Return (N, H // 2, W // 2): means of 2 x 2 pixels."""
     even = images[:, : images.shape[1] // 2 * 2, : images.shape[2] // 2 * 2]
     top, bottom = even[:, ::2], even[:, 1::2]
-    quarter = top[:, :, ::2] + top[:, :, 1::2] + bottom[:, :, ::2] + bottom[:, :, 1::2]
-    return quarter / 4
+    upper, lower = (
+        top[:, :, ::2] + top[:, :, 1::2],
+        bottom[:, :, ::2] + bottom[:, :, 1::2],
+    )
+    return np.asarray((upper + lower) / 4, dtype=np.float32)
 
 
 def binary_patterns(images: Images, radius: int) -> Features:
@@ -124,7 +140,7 @@ def _histograms(codes: npt.NDArray[Any], bins: int) -> Features:
     num, pixels = codes.shape
     offset = codes.astype(np.int64) + np.arange(num)[:, None] * bins
     counts = np.bincount(offset.reshape(-1), minlength=num * bins)
-    return (counts.reshape(num, bins) / pixels).astype(np.float32)
+    return np.asarray(counts.reshape(num, bins) / pixels, dtype=np.float32)
 
 
 def gradients(images: Images) -> Features:

@@ -110,8 +110,7 @@ class Metrics:
 
     def names(self) -> list[str]:
         """Return every name that `find` knows."""
-        overall = OVERALL + (GOOD_CLASS if self.good_class is not None else ())
-        return [*overall, *(f"{m}:{c}" for c in self.classes for m in PER_CLASS)]
+        return metric_names(self.classes, self.good_class)
 
     def find(self, name: str) -> Estimate:
         """Return one number by name, such as ``macro_f1`` or ``recall:Rust``.
@@ -135,6 +134,12 @@ class Metrics:
         plain["counts"] = self.counts.tolist()
         plain["classes"] = list(self.classes)
         return plain
+
+
+def metric_names(classes: Sequence[str], good_class: str | None) -> list[str]:
+    """Return the names of all metrics that such an evaluation has."""
+    overall = OVERALL + (GOOD_CLASS if good_class is not None else ())
+    return [*overall, *(f"{metric}:{name}" for name in classes for metric in PER_CLASS)]
 
 
 def _estimate(holder: Metrics | ClassMetrics, name: str) -> Estimate:

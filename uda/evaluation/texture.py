@@ -27,7 +27,7 @@ __all__ = ["TextureClassifier", "TextureModel", "texture_features"]
 Floats = npt.NDArray[np.float64]
 # Few labels and many correlated features: strong regularisation, chosen on
 # validation parts.
-REGULARISATION = 0.01
+REGULARISATION = 0.02
 # A feature further out than this many deviations says "odd", not how odd.
 _LIMIT = 3.0
 _NEVER_SEEN = -30.0  # log-probability of a class without a labelled image

@@ -1,0 +1,184 @@
+"""``uda evaluate``: per-class numbers of a run, with intervals and gates.
+
+Reads the test part of the run's split, or a folder of classes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from uda.errors import UsageError
+
+if TYPE_CHECKING:
+    from uda.evaluation.evaluate import Evaluation
+    from uda.evaluation.parts import EvaluationSet
+    from uda.run.layout import RunFolder
+
+_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+
+
+@click.command(short_help="Per-class evaluation of a run on the test part.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("data", type=_FOLDER, required=False)
+@click.option(
+    "--split",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Read a part of this split file; the run's own by default.",
+)
+@click.option(
+    "--part",
+    type=click.Choice(["test", "validation"]),
+    help="Which part of the split; test by default.",
+)
+@click.option("--good-class", help="Class of parts without a defect: shows escapes.")
+@click.option(
+    "--require",
+    "requirements",
+    multiple=True,
+    metavar="GATE",
+    help='Quality gate such as "recall:Rust>=0.8"; exit code 4 if not met.',
+)
+@click.option(
+    "--weights",
+    type=click.Choice(["ema", "raw"]),
+    default="ema",
+    show_default=True,
+    help="Which weights the gates and the written predictions are about.",
+)
+@click.option(
+    "--allow-seen",
+    is_flag=True,
+    help="Evaluate a folder although the model was trained on some of it.",
+)
+@click.option("--batch", type=click.IntRange(1), default=64, show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …")
+def command(
+    run: Path,
+    data: Path | None,
+    split: Path | None,
+    part: str | None,
+    good_class: str | None,
+    requirements: tuple[str, ...],
+    weights: str,
+    allow_seen: bool,
+    batch: int,
+    device: str,
+) -> None:
+    """Evaluate RUN on its test part, or on all of DATA, a folder of classes.
+
+    Prints the confusion matrix first, then precision, recall, F1 and average
+    precision of each class with 95 % intervals, for the averaged (EMA) and the
+    raw weights. Writes RUN/evaluation/<part>/.
+    """
+    from uda.evaluation import gates
+    from uda.evaluation.evaluate import choose_device, evaluate, load_bundles
+    from uda.reporting.results import write_evaluation
+    from uda.run.layout import open_run
+
+    wanted = [gates.Gate.parse(text) for text in requirements]
+    folder = open_run(run)
+    where = choose_device(device)
+    bundles = load_bundles(folder.path, weights)
+    classes = next(iter(bundles.values())).classes
+    _check_class(good_class, classes)
+    gates.check_names(wanted, classes, good_class)
+    images = _choose(folder, classes, data, split, part, allow_seen)
+    _announce(folder, images)
+    evaluation = evaluate(
+        bundles, images, good_class=good_class, batch=batch, device=where
+    )
+    _record(folder, evaluation)
+    target = folder.path / "evaluation" / images.name
+    write_evaluation(target, evaluation)
+    _print(evaluation, target)
+    for line in gates.enforce(wanted, evaluation.metrics[weights]):
+        click.echo(line)
+
+
+def _check_class(good_class: str | None, classes: tuple[str, ...]) -> None:
+    if good_class is not None and good_class not in classes:
+        raise UsageError(
+            f"--good-class {good_class!r} is not a class of the model; its classes: "
+            f"{', '.join(classes)}"
+        )
+
+
+def _choose(
+    run: RunFolder,
+    classes: tuple[str, ...],
+    data: Path | None,
+    split: Path | None,
+    part: str | None,
+    allow_seen: bool,
+) -> EvaluationSet:
+    from uda.evaluation.parts import class_folder, data_root, split_part
+
+    if split is not None and split.resolve() == run.split.resolve():
+        split, own = None, True
+    else:
+        own = data is not None and data.resolve() == data_root(run).resolve()
+    if data is not None and split is None and not own:
+        if part is not None:
+            raise UsageError(
+                "--part has no effect on a folder, which is read whole; leave it out"
+            )
+        return class_folder(run, classes, data, allow_seen=allow_seen)
+    images = split_part(run, classes, part or "test", data=data, split=split)
+    if images.notes and not allow_seen:
+        raise UsageError(
+            f"{split}: {images.notes[0]}; give another split, or accept it with "
+            "--allow-seen"
+        )
+    return images
+
+
+def _announce(run: RunFolder, images: EvaluationSet) -> None:
+    from uda.evaluation.parts import past_reads
+
+    for note in images.notes:
+        click.echo(f"Note: {note}", err=True)
+    reads = past_reads(run) if images.reads_test else []
+    if reads:
+        click.echo(
+            f"Note: test part last read {reads[-1].get('time', '(time unknown)')}, "
+            f"reads so far: {len(reads)}; whoever chooses by it has no test part left",
+            err=True,
+        )
+
+
+def _record(run: RunFolder, evaluation: Evaluation) -> None:
+    from uda.evaluation.parts import record_read
+
+    if not evaluation.images.reads_test:
+        return
+    facts = {
+        name: metrics.balanced_accuracy.value
+        for name, metrics in evaluation.metrics.items()
+    }
+    record_read(run, {"evaluation": evaluation.images.name, "balanced_accuracy": facts})
+
+
+def _print(evaluation: Evaluation, folder: Path) -> None:
+    from uda.data.manifest import shown
+    from uda.reporting import text
+
+    main, metrics = next(iter(evaluation.metrics.items()))
+    images = evaluation.images
+    grouped = len(set(images.groups)) < len(images.groups)
+    blocks = [
+        [f"{images.name}: {metrics.counts.sum()} images, {main} weights"],
+        text.confusion_lines(metrics),
+        text.class_lines(metrics, grouped=grouped),
+        text.recall_lines(evaluation.metrics) if len(evaluation.metrics) > 1 else [],
+        text.overall_lines(evaluation.metrics),
+    ]
+    for block in filter(None, blocks):
+        click.echo("\n".join(block) + "\n")
+    if metrics.unknown:
+        click.echo(f"{metrics.unknown} images without a label are in no number above")
+    for path, reason in evaluation.skipped:
+        click.echo(f"skipped {shown(path)}: {shown(reason)}", err=True)
+    click.echo(f"Intervals are 95 %. Written to {folder}")

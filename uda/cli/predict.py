@@ -1,0 +1,182 @@
+"""``uda predict``: classify files and folders into a CSV file.
+
+A broken image gets a row with its error; the others are not held up by it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from uda.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from uda.run.bundle import Bundle
+
+
+@click.command(short_help="Classify images and write predictions.csv.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    default="predictions.csv",
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="CSV file to write; - prints to standard output.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the CSV file if it is there.")
+@click.option(
+    "--weights",
+    type=click.Choice(["ema", "raw"]),
+    default="ema",
+    show_default=True,
+    help="Averaged (EMA) or raw weights.",
+)
+@click.option("--batch", type=click.IntRange(1), default=64, show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …")
+def command(
+    run: Path,
+    paths: tuple[Path, ...],
+    out: Path,
+    overwrite: bool,
+    weights: str,
+    batch: int,
+    device: str,
+) -> None:
+    """Classify PATHS (images, or folders with all below them) with RUN.
+
+    Columns: path, class, confidence, one probability per class, error. Ends with
+    code 3 when no image at all could be read.
+    """
+    to_stdout = str(out) == "-"
+    if not to_stdout and out.exists() and not overwrite:
+        raise UsageError(
+            f"{out} is there already; add --overwrite, or choose another --out"
+        )
+    from uda.evaluation.evaluate import choose_device
+    from uda.reporting.results import header
+    from uda.run.bundle import load_bundle
+
+    files = find_images(paths)
+    where = choose_device(device)
+    bundle = load_bundle(run, weights=weights)
+    tally = Tally()
+    rows = _rows(bundle, files, batch, where, tally)
+    if to_stdout:
+        _print_csv(header(bundle.classes), rows)
+    else:
+        from uda.files import write_csv
+
+        write_csv(out, header(bundle.classes), rows)
+        click.echo(f"{tally.good} images classified, written to {out}", err=True)
+    _report(tally)
+
+
+@dataclass
+class Tally:
+    """How many images were read and how many were not."""
+
+    good: int = 0
+    bad: int = 0
+
+
+def find_images(paths: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Return (name, path) of each file, and of each image below each folder.
+
+    Files are taken as named, also without a known suffix; folders are searched
+    for known suffixes, in sorted order, without following links to folders.
+
+    Raises:
+        DataError: when there is nothing to classify.
+    """
+    from uda.data.images import SUFFIXES
+
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        for folder, below, names in os.walk(path):
+            below.sort()
+            found += [
+                Path(folder, name)
+                for name in sorted(names)
+                if Path(name).suffix.lower() in SUFFIXES
+            ]
+    if not found:
+        raise DataError(
+            f"no images below {', '.join(str(path) for path in paths)}; known "
+            f"suffixes: {', '.join(sorted(SUFFIXES))}"
+        )
+    return [(str(path), path) for path in found]
+
+
+def _rows(
+    bundle: Bundle,
+    files: list[tuple[str, Path]],
+    batch: int,
+    device: str,
+    tally: Tally,
+) -> Iterator[list[object]]:
+    from uda.evaluation.evaluate import place
+    from uda.evaluation.files import predict_files
+    from uda.reporting.results import rows
+
+    blanks = [""] * (2 + len(bundle.classes))
+    for block in predict_files(
+        {"model": place(bundle, device)},
+        files,
+        classes=bundle.classes,
+        preprocessing=bundle.preprocessing,
+        batch=batch,
+        threads=max(2, os.cpu_count() or 2),
+        device=device,
+    ):
+        answers = rows(block.predictions["model"])
+        for offset, error in enumerate(block.errors):
+            name = files[block.start + offset][0]
+            if error is None:
+                tally.good += 1
+                yield [name, *next(answers)[1], ""]
+            else:
+                tally.bad += 1
+                yield [name, *blanks, error]
+
+
+def _print_csv(columns: list[str], rows: Iterator[list[object]]) -> None:
+    """Write to standard output; a reader that has enough is no error."""
+    from uda.files import spreadsheet_safe
+
+    stream = click.get_binary_stream("stdout")
+    try:
+        for row in chain([columns], rows):
+            line = io.StringIO()
+            cells = [spreadsheet_safe(cell) for cell in row]
+            csv.writer(line, lineterminator="\n").writerow(cells)
+            stream.write(line.getvalue().encode())
+            stream.flush()
+    except BrokenPipeError:
+        # Python flushes once more at exit; give it somewhere to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _report(tally: Tally) -> None:
+    if tally.good == 0:
+        raise DataError(
+            f"none of the {tally.bad} images could be read; the column 'error' says why"
+        )
+    if tally.bad:
+        click.echo(
+            f"{tally.bad} images could not be read; the column 'error' says why",
+            err=True,
+        )

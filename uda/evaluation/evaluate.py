@@ -1,0 +1,140 @@
+"""Evaluate a run: each image decoded once, EMA and raw weights side by side.
+
+The same call for a part of the split and for a folder of classes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from uda.data.manifest import listing
+from uda.errors import DataError
+from uda.evaluation.files import predict_files
+from uda.evaluation.metrics import Metrics, measure
+from uda.evaluation.parts import EvaluationSet
+from uda.evaluation.predict import Predictions
+from uda.run.bundle import Bundle, load_bundle
+
+Progress = Callable[[str, int, int], None]
+WEIGHTS = ("ema", "raw")
+MOST_BAD = 0.05  # share of unreadable images that still gives honest numbers
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found, per kind of weights.
+
+    Attributes:
+        images: what was read.
+        predictions: by weights, for the images that could be decoded.
+        metrics: by weights.
+        skipped: (path, reason) of the others.
+    """
+
+    images: EvaluationSet
+    predictions: dict[str, Predictions]
+    metrics: dict[str, Metrics]
+    skipped: list[tuple[str, str]]
+
+
+def load_bundles(run: Path, first: str = "ema") -> dict[str, Bundle]:
+    """Open a run with both kinds of weights, ``first`` in front.
+
+    A texture run has one set of weights, called ``ema`` like any run's main one.
+    """
+    bundle = load_bundle(run, weights=first)
+    if bundle.kind == "texture":
+        return {first: bundle}
+    other = next(name for name in WEIGHTS if name != first)
+    return {first: bundle, other: load_bundle(run, weights=other)}
+
+
+def choose_device(name: str) -> str:
+    """Return a torch device name; ``auto`` is an accelerator where there is one.
+
+    Raises:
+        DataError: for a device that this machine does not have.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise DataError(f"--device {name}: not here ({error}); try cpu") from error
+    return name
+
+
+def place(bundle: Bundle, device: str) -> object:
+    """Return a bundle's model on a device; a texture model stays where it is."""
+    move = getattr(bundle.model, "to", None)
+    return bundle.model if move is None else move(device)
+
+
+def evaluate(
+    bundles: dict[str, Bundle],
+    images: EvaluationSet,
+    *,
+    good_class: str | None = None,
+    batch: int = 64,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Classify a set of images and measure the answers.
+
+    Raises:
+        DataError: when more than 5 % of the images cannot be decoded.
+    """
+    first = next(iter(bundles.values()))
+    pieces: dict[str, list[Predictions]] = {name: [] for name in bundles}
+    reasons: list[str | None] = []
+    for block in predict_files(
+        {name: place(bundle, device) for name, bundle in bundles.items()},
+        images.files,
+        classes=first.classes,
+        preprocessing=first.preprocessing,
+        batch=batch,
+        threads=max(2, os.cpu_count() or 2),
+        device=device,
+        progress=progress,
+    ):
+        reasons += block.errors
+        for name, answers in block.predictions.items():
+            pieces[name].append(answers)
+    good = [row for row, reason in enumerate(reasons) if reason is None]
+    skipped = [
+        (name, reason)
+        for (name, _), reason in zip(images.files, reasons, strict=True)
+        if reason is not None
+    ]
+    _refuse_many_bad(skipped, len(images.files))
+    groups = [images.groups[row] for row in good]
+    joined = {
+        name: Predictions(
+            ids=[images.files[row][0] for row in good],
+            targets=images.targets[good],
+            log_probs=np.concatenate([piece.log_probs for piece in parts]),
+            classes=first.classes,
+        )
+        for name, parts in pieces.items()
+    }
+    metrics = {
+        name: measure(entry, good_class=good_class, groups=groups)
+        for name, entry in joined.items()
+    }
+    return Evaluation(images, joined, metrics, skipped)
+
+
+def _refuse_many_bad(skipped: list[tuple[str, str]], total: int) -> None:
+    if len(skipped) > MOST_BAD * total:
+        named = listing([f"{path} ({reason})" for path, reason in skipped], 5)
+        raise DataError(
+            f"{len(skipped)} of {total} images cannot be decoded, so the numbers would "
+            f"not be about your data; repair or remove them: {named}"
+        )

@@ -1,0 +1,214 @@
+"""Which images an evaluation reads: a part of a split, or a folder of classes.
+
+Says what of it the model has seen, and when the test part was last read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from uda.data.manifest import listing
+from uda.data.records import scan
+from uda.data.splits import Split, SplitRow
+from uda.errors import CheckpointError, DataError, UsageError
+from uda.files import inside, read_json, sha256_file, write_json
+from uda.run.layout import RunFolder
+
+SEEN_PARTS = ("labeled", "unlabeled", "validation")
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """The images of one evaluation.
+
+    Attributes:
+        name: of the folder for the results, such as ``test``.
+        files: (N,) id and path of each image.
+        targets: (N,) int64 true classes, -1 where unknown.
+        groups: (N,) which images belong together.
+        notes: what a reader of the numbers must know.
+        reads_test: whether images of the run's test part are among them.
+    """
+
+    name: str
+    files: list[tuple[str, Path]]
+    targets: npt.NDArray[np.int64]
+    groups: list[str]
+    notes: list[str] = field(default_factory=list)
+    reads_test: bool = False
+
+
+def data_root(run: RunFolder) -> Path:
+    """Return the data folder that a run was trained from.
+
+    Raises:
+        CheckpointError: when the run's configuration cannot be read.
+    """
+    try:
+        config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+        return Path(str(config["data"]["root"]))
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise CheckpointError(
+            f"{run.config}: does not say where the data are ({error}); copy the run "
+            "folder again, or name a folder of classes: `uda evaluate RUN DATA`"
+        ) from error
+
+
+def split_part(
+    run: RunFolder,
+    classes: Sequence[str],
+    part: str,
+    *,
+    data: Path | None = None,
+    split: Path | None = None,
+) -> EvaluationSet:
+    """Return one part of a split file, checked against its hashes.
+
+    Args:
+        run: the run.
+        classes: (C,) class names of its model.
+        part: ``test`` or ``validation``.
+        data: the data folder; None for the one that the run remembers.
+        split: another split file; None for the run's own.
+
+    Raises:
+        DataError: an empty part, images missing or changed, unknown classes.
+    """
+    path = run.split if split is None else split
+    root = data_root(run) if data is None else data
+    if not root.is_dir():
+        raise DataError(
+            f"{root}: the run's data folder is not there; say where it is now: "
+            f"`uda evaluate RUN DATA --split {path}`"
+        )
+    rows = Split.load(path).part(part)
+    if not rows:
+        raise DataError(f"{path}: has no images in the part {part!r}")
+    files = [(row.path, inside(root, row.path)) for row in rows]
+    _refuse_changed(rows, files, path)
+    seen = [] if split is None else _seen(run, [row.sha256 for row in rows])
+    return EvaluationSet(
+        name=part if split is None else f"{part}-{path.stem}",
+        files=files,
+        targets=_targets([row.label for row in rows], classes, path),
+        groups=[_group(row.group, row.path) for row in rows],
+        notes=_seen_notes(seen),
+        reads_test=part == "test" if split is None else "test" in seen,
+    )
+
+
+def class_folder(
+    run: RunFolder, classes: Sequence[str], data: Path, *, allow_seen: bool = False
+) -> EvaluationSet:
+    """Return all labelled images of a folder, compared with the training's.
+
+    Raises:
+        DataError: no labelled images, or classes that the model does not know.
+        UsageError: the model was trained on some, and ``allow_seen`` is off.
+    """
+    catalog = scan(data, min_classes=1)
+    records = [record for record in catalog.records if record.label is not None]
+    if not records:
+        raise DataError(
+            f"{data}: no labelled images; lay them out as one folder per class, or "
+            "classify them with `uda predict`"
+        )
+    targets = _targets([record.label for record in records], classes, data)
+    hashes = [sha256_file(record.file) for record in records if record.file.is_file()]
+    seen = _seen(run, hashes)
+    notes = _seen_notes(seen)
+    trained = sum(part in SEEN_PARTS for part in seen)
+    if trained and not allow_seen:
+        raise UsageError(
+            f"{data}: {notes[0]}; leave DATA out to read the run's own test part, give "
+            "other images, or accept it with --allow-seen"
+        )
+    if not run.split.is_file():
+        notes.append(f"{run.split.name} is missing: what was in training is unknown")
+    return EvaluationSet(
+        name=f"data-{data.resolve().name}",
+        files=[(record.path, record.file) for record in records],
+        targets=targets,
+        groups=[_group(record.group, record.path) for record in records],
+        notes=notes,
+        reads_test="test" in seen,
+    )
+
+
+def _group(group: str | None, path: str) -> str:
+    # An image without a group is one of its own; a path cannot hold a NUL.
+    return group if group is not None else f"\0{path}"
+
+
+def _targets(
+    labels: Sequence[str | None], classes: Sequence[str], source: Path
+) -> npt.NDArray[np.int64]:
+    number = {name: index for index, name in enumerate(classes)}
+    unknown = sorted({label for label in labels if label and label not in number})
+    if unknown:
+        raise DataError(
+            f"{source}: classes that the model does not know: {listing(unknown)}; it "
+            f"knows {listing(list(classes))}; rename the folders or take them away"
+        )
+    return np.array([number[label] if label else -1 for label in labels], np.int64)
+
+
+def _refuse_changed(
+    rows: Sequence[SplitRow], files: Sequence[tuple[str, Path]], split: Path
+) -> None:
+    missing = [name for name, path in files if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"{split}: {len(missing)} of its images are missing: {listing(missing)}; "
+            "restore them, or give the right data folder as DATA"
+        )
+    changed = [
+        row.path
+        for row, (_, path) in zip(rows, files, strict=True)
+        if row.sha256 and sha256_file(path) != row.sha256
+    ]
+    if changed:
+        raise DataError(
+            f"{split}: {len(changed)} images are not what they were when the split "
+            f"was made: {listing(changed)}; restore them, or make a new split"
+        )
+
+
+def _seen(run: RunFolder, hashes: Sequence[str]) -> list[str]:
+    """Return, for each image that the run's split knows, its part there."""
+    if not run.split.is_file():
+        return []
+    parts = {row.sha256: row.part for row in Split.load(run.split).rows}
+    return [parts[digest] for digest in hashes if digest in parts]
+
+
+def _seen_notes(seen: Sequence[str]) -> list[str]:
+    counts = Counter(seen)
+    told = [f"{counts[part]} {part}" for part in SEEN_PARTS if counts[part]]
+    if not told:
+        return []
+    total = sum(counts[part] for part in SEEN_PARTS)
+    return [f"{total} of its images were in training ({', '.join(told)})"]
+
+
+def record_read(run: RunFolder, facts: dict[str, Any]) -> None:
+    """Note that the test part was read, in ``evaluation/reads.json``."""
+    path = run.path / "evaluation" / "reads.json"
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    write_json(path, [*past_reads(run), {"time": stamp, **facts}])
+
+
+def past_reads(run: RunFolder) -> list[dict[str, Any]]:
+    """Return when the test part was read so far, oldest first."""
+    path = run.path / "evaluation" / "reads.json"
+    reads = read_json(path) if path.is_file() else []
+    return reads if isinstance(reads, list) else []

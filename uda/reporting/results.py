@@ -1,0 +1,76 @@
+"""Writes an evaluation into the run folder: numbers, answers, two pictures.
+
+Each file is whole or absent; a second evaluation of the same part replaces them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from uda.evaluation.evaluate import Evaluation
+from uda.evaluation.predict import Predictions
+from uda.files import atomic_write, write_csv, write_json
+from uda.reporting import figures
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
+    """Write metrics.json, predictions.csv and .npz, and the two pictures.
+
+    Args:
+        folder: for example ``RUN/evaluation/test``.
+        evaluation: its first kind of weights is the one that is written out
+            image by image and drawn; metrics.json holds every kind.
+    """
+    main = next(iter(evaluation.predictions))
+    predictions, metrics = evaluation.predictions[main], evaluation.metrics[main]
+    images = evaluation.images
+    write_json(
+        folder / "metrics.json",
+        {
+            "part": images.name,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "images": len(predictions.ids),
+            "skipped": [list(entry) for entry in evaluation.skipped],
+            "notes": images.notes,
+            "main_weights": main,
+            "weights": {k: m.to_json() for k, m in evaluation.metrics.items()},
+        },
+    )
+    write_csv(
+        folder / "predictions.csv",
+        header(predictions.classes, with_target=True),
+        _rows(evaluation, predictions),
+    )
+    predictions.save(folder / "predictions.npz")
+    title = f"{images.name}, {main} weights"
+    matrix = figures.confusion_matrix(metrics.counts, metrics.classes, title=title)
+    atomic_write(folder / "confusion_matrix.png", figures.png_bytes(matrix))
+    curves = figures.pr_curves(predictions, title=title)
+    atomic_write(folder / "pr_curves.png", figures.png_bytes(curves))
+
+
+def header(classes: tuple[str, ...], *, with_target: bool = False) -> list[str]:
+    """Return the column names of a predictions file."""
+    target = ["target"] if with_target else []
+    columns = [f"prob:{name}" for name in classes]
+    return ["path", *target, "class", "confidence", *columns, "error"]
+
+
+def rows(predictions: Predictions) -> Iterator[tuple[int, list[object]]]:
+    """Yield, per image, its index and its class, confidence and probabilities."""
+    probs, predicted = predictions.probs, predictions.predicted
+    for row, best in enumerate(predicted.tolist()):
+        numbers = [f"{value:.6f}" for value in (probs[row, best], *probs[row])]
+        yield row, [predictions.classes[best], *numbers]
+
+
+def _rows(evaluation: Evaluation, predictions: Predictions) -> Iterator[list[object]]:
+    names = (*predictions.classes, "")  # -1, unknown, is the last
+    for row, answer in rows(predictions):
+        target = names[int(predictions.targets[row])]
+        yield [predictions.ids[row], target, *answer, ""]
+    blanks = [""] * (3 + len(predictions.classes))
+    for path, reason in evaluation.skipped:
+        yield [path, *blanks, reason]

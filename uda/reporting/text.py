@@ -1,0 +1,97 @@
+"""An evaluation as plain text: confusion matrix first, then the class table.
+
+Plain characters alone: it reads the same in a terminal, a log and a mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from uda.data.manifest import shown
+from uda.evaluation.metrics import Estimate, Metrics
+
+_WIDTH = 22
+_OVERALL = (
+    ("balanced_accuracy", "balanced accuracy"),
+    ("macro_f1", "macro-F1"),
+    ("accuracy", "accuracy"),
+    ("calibration_error", "calibration error"),
+)
+_GOOD = (
+    ("escape", "escape: defective parts passed / defective parts"),
+    ("escape_shipped", "escape: defective parts passed / all parts passed"),
+    ("overkill", "overkill: good parts rejected / good parts"),
+)
+
+
+def short(name: str, width: int = _WIDTH) -> str:
+    """Return a name without control characters that fits a column."""
+    clean = shown(name)
+    return clean if len(clean) <= width else clean[: width - 1] + "…"
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align rows of cells: the first column left, the others right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0])]
+            + [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def confusion_lines(metrics: Metrics) -> list[str]:
+    """Return the confusion matrix: a row per true class, numbered columns."""
+    numbers = [str(i) for i in range(len(metrics.classes))]
+    rows = [["true \\ predicted", *numbers, "images"]]
+    for number, (name, counts) in enumerate(
+        zip(metrics.classes, metrics.counts, strict=True)
+    ):
+        cells = [str(count) for count in counts]
+        rows.append([f"{number} {short(name)}", *cells, str(counts.sum())])
+    return table(rows)
+
+
+def class_lines(metrics: Metrics, *, grouped: bool = False) -> list[str]:
+    """Return the per-class table with 95 % intervals.
+
+    Args:
+        metrics: of one kind of weights.
+        grouped: show how many groups of alike images each class has.
+    """
+    header = ["class", "images", "recall", "precision", "F1", "average precision"]
+    rows = [header[:2] + (["groups"] if grouped else []) + header[2:]]
+    for entry in metrics.per_class:
+        numbers = [str(entry.images)] + ([str(entry.groups)] if grouped else [])
+        rates = [entry.recall, entry.precision, entry.f1, entry.ap]
+        rows.append([short(entry.name), *numbers, *(str(rate) for rate in rates)])
+    return table(rows)
+
+
+def overall_lines(metrics: Mapping[str, Metrics]) -> list[str]:
+    """Return the overall numbers, one column per kind of weights."""
+    first = next(iter(metrics.values()))
+    wanted = _OVERALL + (_GOOD if first.good_class is not None else ())
+    rows = [["", *(f"{name} weights" for name in metrics)]]
+    for key, label in wanted:
+        found = [entry.find(key) for entry in metrics.values()]
+        rows.append([label, *(_with_count(estimate) for estimate in found)])
+    return table(rows)
+
+
+def recall_lines(metrics: Mapping[str, Metrics]) -> list[str]:
+    """Return recall per class, one column per kind of weights."""
+    first = next(iter(metrics.values()))
+    rows = [["recall", *(f"{name} weights" for name in metrics)]]
+    for name in first.classes:
+        found = [entry.find(f"recall:{name}") for entry in metrics.values()]
+        rows.append([short(name), *(str(estimate) for estimate in found)])
+    return table(rows)
+
+
+def _with_count(estimate: Estimate) -> str:
+    if estimate.value is None or estimate.part is None:
+        return str(estimate)
+    return f"{estimate.part}/{estimate.whole} = {estimate}"
