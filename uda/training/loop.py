@@ -92,7 +92,7 @@ def train(
             state,
             device,
             writer,
-            StepStatistics(writer.tags, device),
+            StepStatistics(writer.tags, device, torch.from_numpy(parts.hidden)),
             loss_weights(config, parts, device),
         )
         return _run(trainer, stop)

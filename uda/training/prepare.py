@@ -35,8 +35,9 @@ class Parts:
         labeled: (n,) rows and their ``targets``.
         unlabeled: (m,) rows; with the labelled ones where the recipe says so.
         validation: (v,) rows and their ``validation_targets``.
-        hidden: (m,) class index where the split file knows it, else -1; for
-            diagnosis alone (how many pseudo-labels are right), never a target.
+        hidden: (N,) class index of every pool row where the split file knows it,
+            else -1; for diagnosis alone (how many pseudo-labels are right), never
+            a target.
     """
 
     pool: Pool
@@ -132,7 +133,7 @@ def _sort_rows(
         labeled=labeled,
         targets=target[labeled],
         unlabeled=unlabeled,
-        hidden=target[unlabeled],
+        hidden=target,
         validation=validation,
         validation_targets=target[validation],
     )

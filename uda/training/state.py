@@ -6,6 +6,7 @@ the oldest are pruned. torch.save does not notice a flipped bit; the hash does.
 
 from __future__ import annotations
 
+import pickle
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,17 @@ def is_valid(path: Path) -> bool:
     return expected == sha256_file(path)
 
 
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: holds more than tensors and plain values, so it is refused; "
+            "only load checkpoints that `uda train` wrote"
+        ) from error
+    return saved
+
+
 def load_newest(folder: Path) -> tuple[dict[str, Any], list[str]]:
     """Load the newest checkpoint whose hash verifies.
 
@@ -101,7 +113,7 @@ def load_newest(folder: Path) -> tuple[dict[str, Any], list[str]]:
         if not is_valid(path):
             warnings.append(f"{path.name}: does not match its SHA-256; passed over")
             continue
-        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        saved = _read(path)
         if saved.get("format") != FORMAT:
             raise CheckpointError(
                 f"{path}: checkpoint format {saved.get('format')!r}, this version "

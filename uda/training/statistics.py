@@ -16,8 +16,19 @@ from uda.training.step import Terms
 class StepStatistics:
     """Sums over the steps since the last log line."""
 
-    def __init__(self, class_tags: tuple[str, ...], device: torch.device) -> None:
+    def __init__(
+        self, class_tags: tuple[str, ...], device: torch.device, hidden: Tensor
+    ) -> None:
+        """Start empty.
+
+        Args:
+            class_tags: C tag parts.
+            device: where the sums are kept.
+            hidden: (N,) class of each pool row where it is known, else -1; only
+                for telling how many pseudo-labels are right.
+        """
         self.class_tags = class_tags
+        self.hidden = hidden.to(device)
         self.device = device
         self.reset()
 
@@ -30,6 +41,8 @@ class StepStatistics:
         self.drawn = torch.zeros(size, device=self.device)
         self.kept = torch.zeros(size, device=self.device)
         self.pseudo = torch.zeros(size, device=self.device)
+        self.known = torch.zeros((), device=self.device)
+        self.right = torch.zeros((), device=self.device)
 
     def add(self, batch: Batch, terms: Terms, norm: Tensor) -> None:
         """Take in one batch's terms."""
@@ -47,7 +60,13 @@ class StepStatistics:
             self._sum("loss/entropy", terms.entropy)
         mask = terms.unlabeled.mask.to(ones.dtype)
         self._sum(tags.MASK_RATE, mask.mean())
-        self.pseudo.index_add_(0, terms.unlabeled.targets.argmax(1), mask)
+        predicted = terms.unlabeled.targets.argmax(1)
+        self.pseudo.index_add_(0, predicted, mask)
+        if batch.unlabeled_index is not None:
+            truth = self.hidden[batch.unlabeled_index.to(self.device)]
+            known = mask * (truth >= 0)
+            self.known += known.sum()
+            self.right += (known * (truth == predicted)).sum()
 
     def _sum(self, tag: str, value: Tensor) -> None:
         self.sums[tag] = self.sums.get(tag, torch.zeros_like(value)) + value
@@ -65,4 +84,6 @@ class StepStatistics:
             total = sum(pseudo)
             for tag, part in zip(self.class_tags, pseudo, strict=True):
                 found[f"{tags.PSEUDO_SHARE}/{tag}"] = part / total if total else 0.0
+        if float(self.known):
+            found["unlabeled/pseudo_right"] = float(self.right) / float(self.known)
         return found

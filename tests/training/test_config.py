@@ -1,0 +1,90 @@
+"""The configuration: strict keys, precedence, and no option without effect."""
+
+from __future__ import annotations
+
+import pytest
+
+from uda.errors import UsageError
+from uda.training.config import (
+    RECIPES,
+    RunConfig,
+    build_config,
+    known_keys,
+    read_config_file,
+)
+
+
+def test_flags_beat_the_file_and_the_file_beats_the_recipe():
+    assert build_config({"recipe": "paper"}).loop.batch == 64
+    file = {"recipe": "paper", "loop.batch": 16, "optimizer.lr": 0.5}
+    config = build_config({"loop.batch": 8}, file)
+    assert (config.loop.batch, config.optimizer.lr) == (8, 0.5)
+    assert config.consistency.unlabeled_ratio == 7  # still the recipe's
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [("consistency.treshold", "consistency.threshold"), ("loop.step", "loop.steps")],
+)
+def test_a_misspelt_key_gets_a_hint(key, hint):
+    with pytest.raises(UsageError, match=hint):
+        build_config({key: 1})
+
+
+def test_a_bad_value_names_the_key_and_the_value():
+    with pytest.raises(UsageError, match=r"consistency\.threshold.*1\.5"):
+        build_config({"consistency.threshold": 1.5})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"method": "supervised", "consistency.threshold": 0.9},
+        {"method": "supervised", "views.strong": "uda"},
+        {"method": "texture", "optimizer.lr": 0.1},
+        {"method": "texture", "model.name": "small"},
+        {"consistency.weight": 0, "consistency.temperature": 0.3},
+        {"supervised.tsa": "none", "supervised.tsa_share": 0.5},
+        {"optimizer.name": "adamw", "optimizer.momentum": 0.8},
+        {"optimizer.schedule": "one-cycle", "optimizer.warmup_steps": 5},
+        {"data.split": "s.csv", "data.labels_per_class": 5},
+        {"consistency.weak_pass": "ema", "consistency.entropy_weight": 0.1},
+        {"consistency.weak_pass": "joint", "consistency.teacher_flips": "both"},
+    ],
+)
+def test_an_option_without_effect_is_an_error(given):
+    with pytest.raises(UsageError, match="no effect"):
+        build_config(given)
+
+
+def test_yaml_round_trip_is_complete(tmp_path):
+    config = build_config({"data.root": "x", "loop.steps": 7, "data.size": (32, 48)})
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml())
+    assert build_config({}, read_config_file(path)) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("loop: {steps: 3, steps: 4}", "twice"),
+        ("loop: [", "not valid YAML"),
+        ("- 1", "keys and values"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path, text, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=f"mine.yaml.*{message}|{message}"):
+        read_config_file(path)
+
+
+def test_recipes_use_known_keys_and_the_papers_numbers():
+    for recipe in RECIPES.values():
+        assert set(recipe) <= set(known_keys())
+    paper = build_config({"recipe": "paper"})
+    assert paper.consistency.temperature == 0.4
+    assert paper.consistency.threshold == 0.8
+    assert paper.supervised.tsa == "none"
+    assert paper.loop.ema_decay == 0.9999
+    assert isinstance(paper, RunConfig)

@@ -1,0 +1,98 @@
+"""Checkpoints: bit for bit, hashed, pruned, newest valid first."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from uda.errors import CheckpointError
+from uda.models.classifier import ModelSpec, build_classifier
+from uda.models.ema import Ema
+from uda.training.state import (
+    TrainState,
+    checkpoint_paths,
+    is_valid,
+    load_newest,
+    save_checkpoint,
+    side_file,
+)
+
+
+@pytest.fixture
+def state():
+    spec = ModelSpec("small", ("a", "b"), 1, (0.5,), (0.2,))
+    model = build_classifier(spec, seed=1).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    state = TrainState(model, Ema(model, 0.9), optimizer)
+    images = torch.randint(0, 256, (4, 1, 16, 16), dtype=torch.uint8)
+    for _ in range(2):
+        model(images).leaf.sum().backward()
+        optimizer.step()
+        state.ema.update(model, state.step)
+        state.step += 1
+    return state
+
+
+def test_round_trip_is_exact(state, tmp_path):
+    save_checkpoint(tmp_path, state, keep=2)
+    saved, warnings = load_newest(tmp_path)
+    assert not warnings
+    assert saved["step"] == 2
+    for name, tensor in state.model.state_dict().items():
+        assert torch.equal(tensor, saved["model"][name])
+    momentum = saved["optimizer"]["state"][0]["momentum_buffer"]
+    assert torch.equal(
+        momentum, state.optimizer.state_dict()["state"][0]["momentum_buffer"]
+    )
+
+
+def test_keeps_the_last_ones(state, tmp_path):
+    for step in (1, 2, 3, 4):
+        state.step = step
+        save_checkpoint(tmp_path, state, keep=2)
+    names = [path.name for path in checkpoint_paths(tmp_path)]
+    assert names == ["step-00000004.pt", "step-00000003.pt"]
+    assert len(list(tmp_path.iterdir())) == 4  # and their side files
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "no side file"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(state, tmp_path, damage):
+    for step in (1, 2):
+        state.step = step
+        newest = save_checkpoint(tmp_path, state, keep=2)
+    raw = bytearray(newest.read_bytes())
+    if damage == "flip":
+        raw[len(raw) // 2] ^= 1
+        newest.write_bytes(raw)
+    elif damage == "truncate":
+        newest.write_bytes(raw[:-10])
+    elif damage == "empty":
+        newest.write_bytes(b"")
+    else:
+        side_file(newest).unlink()
+    assert not is_valid(newest)
+    saved, warnings = load_newest(tmp_path)
+    assert saved["step"] == 1
+    assert newest.name in warnings[0]
+
+
+def test_none_valid_lists_all(state, tmp_path):
+    path = save_checkpoint(tmp_path, state, keep=2)
+    path.write_bytes(b"x")
+    with pytest.raises(CheckpointError, match=path.name):
+        load_newest(tmp_path)
+
+
+def test_code_in_a_checkpoint_is_refused(tmp_path, state):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "exploded"), "w"))
+
+    path = save_checkpoint(tmp_path, state, keep=2)
+    torch.save({"format": 1, "model": Bomb()}, path)
+    from uda.files import sha256_file
+
+    side_file(path).write_text(sha256_file(path))
+    with pytest.raises(CheckpointError, match="refused"):
+        load_newest(tmp_path)
+    assert not (tmp_path / "exploded").exists()
