@@ -92,3 +92,19 @@ def test_small_net_sees_mean_and_maximum():
         for c in range(6):
             assert found[i, c].item() == pytest.approx(maps[i, c].mean().item())
             assert found[i, 6 + c].item() == maps[i, c].max().item()
+
+
+def test_small_net_with_the_mean_alone():
+    net = SmallNet(1, (4, 6), kernels=(3, 3), strides=(2, 1), with_maximum=False)
+    images = torch.randn(2, 1, 16, 16)
+    assert net.num_features == 6
+    torch.testing.assert_close(net(images), net.stages(images).mean((2, 3)))
+
+
+def test_a_centered_net_does_not_see_the_exposure():
+    net = SmallNet(3, centered=True).eval()
+    images = torch.randn(2, 3, 16, 16)
+    brighter = images + torch.tensor([0.5, -1.0, 2.0]).view(1, 3, 1, 1)
+    torch.testing.assert_close(net(brighter), net(images), rtol=1e-4, atol=1e-5)
+    net.centered = False
+    assert not torch.allclose(net(brighter), net(images), rtol=1e-2, atol=1e-2)

@@ -224,7 +224,9 @@ def test_no_file_a_folder_and_a_file_without_tensors(tmp_path):
         read_tensors(tmp_path / "missing.pth")
     with pytest.raises(CheckpointError, match=r"folder.*model\.safetensors"):
         read_tensors(tmp_path)
-    for content in ({"epoch": 3}, [torch.ones(2)], torch.ones(2)):
+    endless = {"epoch": 3}
+    endless["model"] = endless
+    for content in ({"epoch": 3}, {1: torch.ones(2)}, [torch.ones(2)], endless):
         torch.save(content, tmp_path / "w.pth")
         with pytest.raises(CheckpointError, match="no tensors by name"):
             read_tensors(tmp_path / "w.pth")

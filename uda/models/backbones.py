@@ -103,7 +103,7 @@ def _torchvision(name: str, channels: int, pretrained: bool) -> nn.Module:
     published = models.get_model_weights(name).DEFAULT if pretrained else None
     try:
         net: nn.Module = models.get_model(name, weights=published, progress=False)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # no network, or a damaged download
         assert published is not None
         file = published.url.rsplit("/", 1)[-1]
         raise UsageError(
@@ -175,7 +175,7 @@ def _timm(name: str, channels: int, pretrained: bool) -> nn.Module:
         net: nn.Module = timm.create_model(
             name, pretrained=pretrained, num_classes=0, in_chans=channels
         )
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise UsageError(
             f"timm/{name}: the published weights cannot be downloaded ({error}). "
             "Fetch them on a connected machine and give the file with --weights"

@@ -62,8 +62,8 @@ def forward_views(
       activations are kept); the only choice that carries gradient to weak logits,
       which an entropy term needs.
     - ``no-grad``: the live one in training mode, in a forward of its own without
-      gradient or running-statistics update. About a third less time and memory for
-      the unlabelled images; weak views no longer share statistics with the others.
+      gradient or running-statistics update. About a third less time per step; weak
+      views no longer share statistics with the others.
     - ``ema``: ``teacher`` in evaluation mode. Costs as ``no-grad`` (times
       ``len(flips)``); targets are steadier and do not depend on the batch.
 

@@ -80,17 +80,20 @@ def _conv(num_in: int, num_out: int, *, kernel: int, stride: int = 1) -> nn.Conv
 
 
 class SmallNet(nn.Module):
-    """A few convolutions for CPUs: shrink early, then look at mean and maximum.
+    """A few convolutions for CPUs: shrink early, then pool over positions.
 
     Each stage is convolution, batch norm, ReLU; every stage but the last halves
-    the side. The maximum over positions keeps a defect that covers few of them,
-    which the mean alone would thin out.
+    the side. The mean over positions describes texture; the maximum keeps a defect
+    that covers few of them, which the mean alone would thin out.
 
     Args:
         channels: K of the input.
         widths: channels of each stage.
         kernels: side of each stage's kernel.
         strides: stride of each stage.
+        with_maximum: pool mean and maximum, not the mean alone.
+        centered: subtract each image's own mean first, so that the exposure of the
+            single photo does not matter.
     """
 
     def __init__(
@@ -100,9 +103,13 @@ class SmallNet(nn.Module):
         *,
         kernels: Sequence[int] = (5, 3, 3, 3),
         strides: Sequence[int] = (2, 2, 2, 1),
+        with_maximum: bool = True,
+        centered: bool = False,
     ) -> None:
         super().__init__()
-        self.num_features = 2 * widths[-1]
+        self.with_maximum = with_maximum
+        self.centered = centered
+        self.num_features = widths[-1] * (2 if with_maximum else 1)
         inputs = [channels, *widths[:-1]]
         self.stages = nn.Sequential(
             *(
@@ -118,6 +125,9 @@ class SmallNet(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map normalised images (B, K, H, W) to features (B, 2 x last width)."""
+        """Map normalised images (B, K, H, W) to features (B, D)."""
+        if self.centered:
+            images = images - images.mean((2, 3), keepdim=True)
         x = self.stages(images)
-        return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
+        mean = x.mean((2, 3))
+        return torch.cat([mean, x.amax((2, 3))], 1) if self.with_maximum else mean

@@ -20,6 +20,7 @@ from uda.errors import CheckpointError
 _WRAPPERS = ("model", "state_dict", "model_state_dict", "model_ema", "ema")
 _HEADS = ("head", "heads", "fc", "classifier", "mean", "std")
 _SHOWN = 3
+_LEVELS = 4
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
     # A safetensors file is eight bytes of length, then JSON.
     content = _safetensors(path) if start[8:9] == b"{" else _torch(path)
-    tensors = {name: value for name, value in content.items() if _is_tensor(value)}
+    tensors = {
+        name: value
+        for name, value in content.items()
+        if isinstance(name, str) and isinstance(value, Tensor)
+    }
     if not tensors:
         raise CheckpointError(
             f"{path}: holds no tensors by name; a state dict is needed, alone or "
@@ -166,7 +171,10 @@ def _torch(path: Path) -> Mapping[str, Any]:
             f"{path}: not a readable weight file ({_first_line(error)}); give a "
             "safetensors file or a torch checkpoint"
         ) from error
-    while isinstance(content, Mapping):
+    # A few levels only: a hostile file may hold a dict that contains itself.
+    for _ in range(_LEVELS):
+        if not isinstance(content, Mapping):
+            return {}
         inner = next((content[k] for k in _WRAPPERS if _is_dict(content.get(k))), None)
         if inner is None:
             return content
@@ -216,10 +224,6 @@ def _examples(names: tuple[str, ...], tensors: Mapping[str, Tensor]) -> str:
 
 def _of_head(name: str) -> bool:
     return name.split(".", 1)[0] in _HEADS or ".head." in f".{name}"
-
-
-def _is_tensor(value: object) -> bool:
-    return isinstance(value, Tensor)
 
 
 def _is_dict(value: object) -> bool:
