@@ -10,46 +10,36 @@ import fcntl
 import hashlib
 import json
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import PIL
 
-from uda.data.images import BadImage, fit, read_image
+from uda.data.contents import Progress, Workers, content_hashes
+from uda.data.decoding import Decoder, close_gaps, paint_bars, statistics
 from uda.data.preprocessing import (
     Mode,
     Preprocessing,
     check_request,
-    content_box,
     detect_channels,
     detect_value_range,
-    evenly,
 )
 from uda.data.records import Record
 from uda.errors import DataError
-from uda.files import atomic_path, read_json, sha256_file, write_csv, write_json
+from uda.files import atomic_path, read_json, write_csv, write_json
 
 UInt8 = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
-Progress = Callable[[str, int, int], None]
-T = TypeVar("T")
-R = TypeVar("R")
 
 # Raise this when read_image or fit give other pixels than before.
 RESIZER = "1"
 MAX_BAD_SHARE = 0.05
-
-_STATISTICS_ROWS = 2000
-_STATISTICS_CHUNK = 64
-_SETTLED_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -157,10 +147,10 @@ def build_pool(
     ordered = _ordered(records)
     cache = Path(cache)
     plan = Preprocessing(size, channels or 0, mode, value_range, (), ())
-    workers = _Workers(max(1, threads), progress)
+    workers = Workers(max(1, threads), progress)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        key = _key(ordered, _content_hashes(ordered, cache, workers), plan)
+        key = _key(ordered, plan, cache, workers)
         store = _Store(cache, key)
         pool = store.open(ordered)
         if pool is None:
@@ -178,73 +168,17 @@ def _ordered(records: Sequence[Record]) -> tuple[Record, ...]:
     if not records:
         raise DataError("there are no images to read; check the data folder")
     ordered = tuple(sorted(records, key=lambda record: record.path))
-    for one, two in zip(ordered, ordered[1:], strict=False):
+    for one, two in pairwise(ordered):
         if one.path == two.path:
             raise DataError(f"{one.path!r}: listed twice; each image needs one record")
     return ordered
 
 
-@dataclass(frozen=True)
-class _Workers:
-    """A number of threads and somebody who wants to know how far they are."""
-
-    threads: int
-    progress: Progress | None
-
-    def map(
-        self, stage: str, function: Callable[[T], R], items: Sequence[T]
-    ) -> list[R]:
-        """Apply a function to all items, in order, telling about each."""
-        results = []
-        executor = ThreadPoolExecutor(self.threads, thread_name_prefix="uda-pool")
-        try:
-            for result in executor.map(function, items):
-                results.append(result)
-                if self.progress is not None:
-                    self.progress(stage, len(results), len(items))
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
-        return results
-
-
-def _content_hashes(
-    records: Sequence[Record], cache: Path, workers: _Workers
-) -> list[str]:
-    """SHA-256 of every file, remembered by size and times to save reading.
-
-    The change time (ctime) catches edits that keep size and modification time. A
-    file touched within the last seconds is not remembered: another edit could
-    fall into the same tick of its clock.
-    """
-    memo_file = cache / "hashes.json"
-    memo: dict[str, list[Any]] = {}
-    if memo_file.is_file():
-        try:
-            memo = dict(read_json(memo_file))
-        except (DataError, TypeError, ValueError):
-            memo = {}
-
-    def digest(record: Record) -> tuple[str, list[Any], bool]:
-        path = record.file
-        try:
-            stat = path.stat()
-            mark = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
-            known = memo.get(str(path))
-            if known is not None and known[:4] == mark:
-                return str(path), known, True
-            settled = time.time() - stat.st_ctime > _SETTLED_SECONDS
-            return str(path), [*mark, sha256_file(path)], settled
-        except OSError as error:
-            return str(path), [0, 0, 0, 0, f"unreadable: {error.strerror}"], False
-
-    found = workers.map("hash", digest, records)
-    fresh = {name: mark for name, mark, settled in found if settled}
-    if any(memo.get(name) != mark for name, mark in fresh.items()):
-        write_json(memo_file, {**memo, **fresh})
-    return [str(mark[4]) for _, mark, _ in found]
-
-
-def _key(records: Sequence[Record], hashes: list[str], plan: Preprocessing) -> str:
+def _key(
+    records: Sequence[Record], plan: Preprocessing, cache: Path, workers: Workers
+) -> str:
+    """SHA-256 over names, contents and everything that shapes the pixels."""
+    hashes = content_hashes(records, cache, workers)
     value = {
         "files": [[r.path, h] for r, h in zip(records, hashes, strict=True)],
         "plan": plan.to_json(),
@@ -306,17 +240,17 @@ class _Store:
 
 
 def _build(
-    records: tuple[Record, ...], plan: Preprocessing, store: _Store, workers: _Workers
+    records: tuple[Record, ...], asked: Preprocessing, store: _Store, workers: Workers
 ) -> Pool:
     files = [record.file for record in records]
-    span = plan.value_range or detect_value_range(files)
-    channels = plan.channels or detect_channels(files)
-    plan = replace(plan, channels=channels, value_range=span)
+    span = asked.value_range or detect_value_range(files)
+    channels = asked.channels or detect_channels(files)
+    plan = replace(asked, channels=channels, value_range=span)
     shape = (len(files), *plan.size, channels)
     with atomic_path(store.data) as temporary:
         _reserve(temporary, int(np.prod(shape)))
         rows = np.memmap(temporary, dtype=np.uint8, mode="r+", shape=shape)
-        decoder = _Decoder(files, plan, rows)
+        decoder = Decoder(files, plan, rows)
         outcomes = workers.map("decode", decoder, range(len(files)))
         reasons = [outcome if isinstance(outcome, str) else "" for outcome in outcomes]
         skipped = [
@@ -324,13 +258,18 @@ def _build(
         ]
         _check_share(skipped, len(records))
         boxes = [outcome for outcome in outcomes if not isinstance(outcome, str)]
-        count = _close_gaps(rows, reasons)
-        mean, std = _statistics(rows[:count], boxes)
+        count = close_gaps(rows, reasons)
+        mean, std = statistics(rows[:count], boxes)
         plan = replace(plan, mean=mean, std=std)
-        _paint_bars(rows, boxes, plan.fill)
+        paint_bars(rows, boxes, plan.fill)
         rows.flush()
         del rows, decoder
         os.truncate(temporary, count * int(np.prod(shape[1:])))
+        if _key(records, asked, store.cache, workers) != store.key:
+            raise DataError(
+                "image files changed while they were read; run again when nobody "
+                "writes to the data folder"
+            )
     side = {"key": store.key, "preprocessing": plan.to_json(), "skipped": skipped}
     write_json(store.side, side)
     pool = store.open(records)
@@ -345,35 +284,10 @@ def _build(
 def _reserve(path: Path, size: int) -> None:
     """Claim the space first: a full disk under a memory map would be a crash."""
     with path.open("wb") as stream:
-        os.posix_fallocate(stream.fileno(), 0, size)
-
-
-Box = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class _Decoder:
-    """Index -> decodes one file into its row; gives its box or a reason."""
-
-    files: Sequence[Path]
-    plan: Preprocessing
-    rows: UInt8
-
-    def __call__(self, i: int) -> Box | str:
-        plan = self.plan
-        try:
-            image = read_image(
-                self.files[i],
-                channels=1 if plan.channels == 1 else 3,
-                value_range=plan.value_range,
-            )
-        except BadImage as error:
-            return error.reason or "unknown"
-        except OSError as error:
-            return error.strerror or str(error) or "cannot be read"
-        black = (0,) * plan.channels
-        self.rows[i] = fit(image, plan.size, mode=plan.mode, fill=black)
-        return content_box(image.shape[:2], plan.size, plan.mode)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(stream.fileno(), 0, size)
+        else:
+            stream.truncate(size)
 
 
 def _check_share(skipped: list[tuple[str, str]], total: int) -> None:
@@ -387,44 +301,3 @@ def _check_share(skipped: list[tuple[str, str]], total: int) -> None:
         f"{MAX_BAD_SHARE:.0%} (or the one image) that may be skipped; repair them or "
         f"take them out:{listed}{more}"
     )
-
-
-def _close_gaps(rows: UInt8, reasons: list[str]) -> int:
-    """Move the good rows together and return their number."""
-    good = [i for i, reason in enumerate(reasons) if not reason]
-    for target, source in enumerate(good):
-        if target != source:
-            rows[target] = rows[source]
-    return len(good)
-
-
-def _statistics(
-    rows: UInt8, boxes: Sequence[Box]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel in 0..1, bars left out.
-
-    Exact integer sums, so the order of additions cannot change the result.
-    """
-    channels = rows.shape[3]
-    values = np.arange(256, dtype=np.int64)
-    histogram = np.zeros((channels, 256), dtype=np.int64)
-    for row in evenly(len(rows), _STATISTICS_ROWS):
-        y0, y1, x0, x1 = boxes[row]
-        for channel in range(channels):
-            part = rows[row, y0:y1, x0:x1, channel]
-            histogram[channel] += np.bincount(part.ravel(), minlength=256)
-    total = histogram.sum(axis=1)
-    mean = histogram @ values / total
-    variance = histogram @ values**2 / total - mean**2
-    # A constant image set must not make the model divide by zero.
-    std = np.maximum(np.sqrt(np.maximum(variance, 0.0)), 1.0)
-    return tuple((mean / 255).tolist()), tuple((std / 255).tolist())
-
-
-def _paint_bars(rows: UInt8, boxes: Sequence[Box], fill: tuple[int, ...]) -> None:
-    colour = np.array(fill, dtype=np.uint8)
-    for row, (y0, y1, x0, x1) in enumerate(boxes):
-        rows[row, :y0] = colour
-        rows[row, y1:] = colour
-        rows[row, y0:y1, :x0] = colour
-        rows[row, y0:y1, x1:] = colour

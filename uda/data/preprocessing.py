@@ -7,22 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from uda.data.images import BadImage, fit, probe, read_image
+from uda.data.images import (
+    BadImage,
+    fit,
+    is_grey,
+    letterbox_box,
+    read_image,
+    value_span,
+)
 from uda.errors import DataError
 
 UInt8 = npt.NDArray[np.uint8]
 Mode = Literal["letterbox", "squash"]
 MODES: tuple[Mode, ...] = ("letterbox", "squash")
 
-_GREY_MODES = {"1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
 _CHANNEL_SAMPLE = 64
 
 
@@ -122,18 +126,20 @@ def check_request(
         raise DataError(f"value range {value_range}: low must be below high")
 
 
-@lru_cache(maxsize=4096)
 def content_box(
     source: tuple[int, int], size: tuple[int, int], mode: Mode
 ) -> tuple[int, int, int, int]:
-    """Rows and columns [y0, y1) x [x0, x1) that ``fit`` fills with image.
+    """Rows and columns [y0, y1) x [x0, x1) of the result that hold the image.
 
-    Found by fitting a white image on black, so that it cannot drift from ``fit``.
+    Args:
+        source: (H, W) of the image before ``fit``.
+        size: (H, W) after it.
+        mode: how it was fitted; a squashed image leaves no bars.
     """
-    white = np.full((*source, 1), 255, dtype=np.uint8)
-    fitted = fit(white, size, mode=mode, fill=(0,))[:, :, 0] > 0
-    ys, xs = np.flatnonzero(fitted.any(axis=1)), np.flatnonzero(fitted.any(axis=0))
-    return int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1
+    if mode == "squash":
+        return 0, size[0], 0, size[1]
+    top, left, height, width = letterbox_box(source, size)
+    return top, top + height, left, left + width
 
 
 def evenly(count: int, most: int) -> npt.NDArray[np.int64]:
@@ -155,34 +161,27 @@ def detect_channels(files: Sequence[Path]) -> Literal[1, 3]:
 
 def _is_grey(path: Path) -> bool:
     try:
-        if probe(path).mode in _GREY_MODES:
-            return True
-        image = read_image(path, channels=3, value_range=None)
-    except (BadImage, OSError):
+        return is_grey(path)
+    except BadImage:
         return True
-    first = image[:, :, :1]
-    return bool((image == first).all())
 
 
 def detect_value_range(files: Iterable[Path]) -> tuple[float, float] | None:
     """Smallest and largest value over all images of more than 8 bits, or None.
 
-    One range per data set keeps brightness comparable between images.
+    One range per data set keeps brightness comparable between images. Files that
+    cannot be read have no say.
     """
-    extrema = [span for path in files if (span := _deep_extrema(path)) is not None]
-    if not extrema:
+    spans = [span for path in files if (span := _span(path)) is not None]
+    if not spans:
         return None
-    low = min(span[0] for span in extrema)
-    high = max(span[1] for span in extrema)
+    low = min(span[0] for span in spans)
+    high = max(span[1] for span in spans)
     return (low, high) if low < high else (low, low + 1.0)
 
 
-def _deep_extrema(path: Path) -> tuple[float, float] | None:
+def _span(path: Path) -> tuple[float, float] | None:
     try:
-        if probe(path).bits <= 8:
-            return None
-        with Image.open(path) as image:
-            values = np.asarray(image, dtype=np.float64)
-    except (BadImage, OSError, ValueError):
+        return value_span(path)
+    except BadImage:
         return None
-    return float(values.min()), float(values.max())

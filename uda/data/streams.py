@@ -6,23 +6,19 @@ is made, never what it holds.
 
 from __future__ import annotations
 
-import pickle
-import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader
 
 from uda.augment.kernels import render
 from uda.augment.policy import Policy, PythonPolicy
 from uda.data.pool import Pool
-from uda.errors import TrainingError, UsageError
+from uda.data.prefetching import Here, Prefetcher, Processes, Threads
+from uda.errors import UsageError
 
 UInt8 = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
@@ -84,6 +80,8 @@ class TrainStream:
         strong: policy of the view that has to agree.
         seed: the run's seed.
         fill: (K,) uint8 colour of uncovered pixels.
+        unlabeled_start: first step with unlabelled views; those before it cost
+            and return labelled ones alone.
     """
 
     images: UInt8
@@ -97,6 +95,7 @@ class TrainStream:
     unlabeled_sampler: Sampler | None = None
     weak: AnyPolicy | None = None
     strong: AnyPolicy | None = None
+    unlabeled_start: int = 0
 
     def __post_init__(self) -> None:
         """Refuse half an unlabelled stream."""
@@ -114,9 +113,8 @@ class TrainStream:
         rows = self.labeled_rows[picked]
         labeled = self._view("labeled", self.labeled_policy, rows, step)
         weak = strong = index = None
-        if self.unlabeled_sampler is not None and self.unlabeled_rows is not None:
-            assert self.weak is not None and self.strong is not None  # noqa: PT018
-            unlabeled = self.unlabeled_rows[self.unlabeled_sampler.indices(step)]
+        unlabeled = self._unlabeled(step)
+        if unlabeled is not None and self.weak and self.strong:
             weak = self._view("weak", self.weak, unlabeled, step)
             strong = self._view("strong", self.strong, unlabeled, step)
             index = torch.from_numpy(unlabeled)
@@ -128,6 +126,14 @@ class TrainStream:
             labeled_index=torch.from_numpy(rows),
             unlabeled_index=index,
         )
+
+    def _unlabeled(self, step: int) -> Int64 | None:
+        """Pool rows of the unlabelled images of a step, if it has any."""
+        if self.unlabeled_sampler is None or self.unlabeled_rows is None:
+            return None
+        if step < self.unlabeled_start:
+            return None
+        return self.unlabeled_rows[self.unlabeled_sampler.indices(step)]
 
     @property
     def policies(self) -> tuple[AnyPolicy, ...]:
@@ -180,51 +186,9 @@ class _MappedFile:
         )
 
 
-class Prefetcher:
-    """Batches of steps ``start`` to ``stop - 1``, made ahead of the consumer.
-
-    Attributes:
-        waited: seconds the consumer waited for the latest batch.
-        waited_total: seconds it waited for all of them.
-    """
-
-    def __init__(self, source: _Source) -> None:
-        self.waited = 0.0
-        self.waited_total = 0.0
-        self._source: _Source | None = source
-
-    def __iter__(self) -> Prefetcher:
-        return self
-
-    def __next__(self) -> Batch:
-        if self._source is None:
-            raise StopIteration
-        begin = time.perf_counter()
-        try:
-            batch = self._source.get()
-        except BaseException:
-            self.close()
-            raise
-        self.waited = time.perf_counter() - begin
-        self.waited_total += self.waited
-        return batch
-
-    def close(self) -> None:
-        """Stop the background work and wait until it has ended."""
-        source, self._source = self._source, None
-        if source is not None:
-            source.close()
-
-    def __enter__(self) -> Prefetcher:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
 def prefetch(
     stream: TrainStream, start: int, stop: int, *, depth: int = 2, workers: int = 0
-) -> Prefetcher:
+) -> Prefetcher[Batch]:
     """Make the batches of steps [start, stop) ahead of the training loop.
 
     Native policies release the interpreter lock and run in ``max(1, workers)``
@@ -251,125 +215,10 @@ def prefetch(
             "and workers of 0 or more"
         )
     if not any(isinstance(policy, PythonPolicy) for policy in stream.policies):
-        return Prefetcher(_Threads(stream, start, stop, depth, max(1, workers)))
+        return Prefetcher(Threads(stream, start, stop, depth, max(1, workers)))
     if workers == 0:
-        return Prefetcher(_Here(stream, start, stop))
-    return Prefetcher(_Processes(stream, start, stop, depth, workers))
-
-
-class _Source(Protocol):
-    def get(self) -> Batch: ...
-
-    def close(self) -> None: ...
-
-
-class _Here:
-    """The consumer's own thread: Python policies without workers."""
-
-    def __init__(self, stream: TrainStream, start: int, stop: int) -> None:
-        self._stream = stream
-        self._steps = iter(range(start, stop))
-
-    def get(self) -> Batch:
-        return self._stream(next(self._steps))
-
-    def close(self) -> None:
-        self._steps = iter(range(0))
-
-
-class _Threads:
-    """Futures in step order; each thread makes whole batches."""
-
-    def __init__(
-        self, stream: TrainStream, start: int, stop: int, depth: int, threads: int
-    ) -> None:
-        self._stream = stream
-        self._steps = iter(range(start, stop))
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="uda-batch")
-        self._ahead: deque[Future[Batch]] = deque()
-        for _ in range(max(depth, threads)):
-            self._submit()
-
-    def _submit(self) -> None:
-        step = next(self._steps, None)
-        if step is not None:
-            self._ahead.append(self._pool.submit(self._stream, step))
-
-    def get(self) -> Batch:
-        if not self._ahead:
-            raise StopIteration
-        batch = self._ahead.popleft().result()
-        self._submit()
-        return batch
-
-    def close(self) -> None:
-        self._ahead.clear()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-class _Processes:
-    """Worker processes of a DataLoader, one step per item."""
-
-    def __init__(
-        self, stream: TrainStream, start: int, stop: int, depth: int, workers: int
-    ) -> None:
-        loader = DataLoader(
-            _StepDataset(stream),  # type: ignore[arg-type]
-            batch_size=None,
-            sampler=range(start, stop),
-            num_workers=workers,
-            prefetch_factor=depth,
-            # The loader draws a seed that nobody uses; not from the global one.
-            generator=torch.Generator(),
-        )
-        self._iterator: Iterator[Batch | _Failure] | None = iter(loader)
-
-    def get(self) -> Batch:
-        if self._iterator is None:
-            raise StopIteration
-        try:
-            item = next(self._iterator)
-        except RuntimeError as error:
-            raise TrainingError(
-                f"a data worker process died ({error}); try fewer --workers"
-            ) from error
-        if isinstance(item, _Failure):
-            raise item.error
-        return item
-
-    def close(self) -> None:
-        # Dropping the last reference makes the loader stop its processes.
-        self._iterator = None
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """An exception on its way home, so that it keeps type and message."""
-
-    error: BaseException
-
-
-@dataclass(frozen=True)
-class _StepDataset:
-    """A map-style data set whose items are whole batches."""
-
-    stream: TrainStream
-
-    def __getitem__(self, step: int) -> Batch | _Failure:
-        try:
-            return self.stream(step)
-        except Exception as error:
-            return _Failure(_portable(error))
-
-
-def _portable(error: Exception) -> Exception:
-    """The error itself where it survives pickling, else its text."""
-    try:
-        if type(pickle.loads(pickle.dumps(error))) is type(error):
-            return error
-    except Exception:  # pickling runs foreign code: anything can happen
-        pass
-    return TrainingError(f"{type(error).__name__}: {error}")
+        return Prefetcher(Here(stream, start, stop))
+    return Prefetcher(Processes(stream, start, stop, depth, workers))
 
 
 def evaluation_batches(
