@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from uda.models.classifier import ModelSpec, build_classifier
@@ -96,3 +97,58 @@ def test_learning_rates_shrink_stage_by_stage(name, num_stages):
     assert groups[-1]["name"] == "head"
     first = next(m for m in model.backbone.modules() if isinstance(m, nn.Conv2d))
     assert any(p is first.weight for p in groups[0]["params"])
+
+
+def gratings(num, angles, seed):
+    """Noisy stripes (num, 1, 32, 32) uint8 whose class is their direction."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(num) % len(angles)
+    angle = torch.tensor(angles)[labels].view(-1, 1, 1)
+    phase, period = torch.rand(2, num, 1, 1, generator=generator) * 6.28
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    along = x * angle.cos() + y * angle.sin()
+    noise = torch.randn(num, 32, 32, generator=generator)
+    images = 128 + 40 * torch.sin(along / (0.7 + period / 6) + phase) + 30 * noise
+    return images.clamp(0, 255).to(torch.uint8)[:, None], labels
+
+
+def train(model, images, labels, steps, lr):
+    optimizer = torch.optim.AdamW(parameter_groups(model, lr))
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(steps):
+        rows = torch.randint(len(images), (32,), generator=generator)
+        found = forward_views(model.train(), images[rows])
+        loss = torch.nn.functional.cross_entropy(found.labeled.leaf, labels[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def accuracy(model, images, labels):
+    with torch.no_grad():
+        return (model.eval()(images).leaf.argmax(1) == labels).float().mean().item()
+
+
+def test_a_trunk_trained_on_other_images_helps_where_labels_are_few(tmp_path):
+    file = tmp_path / "model.safetensors"
+    source_spec = ModelSpec("small", tuple("abcd"), 1, (0.5,), (0.2,))
+    source = build_classifier(source_spec, seed=0)
+    train(source, *gratings(400, [0.0, 0.785, 1.571, 2.356], 1), 60, 3e-3)
+    save_file(source.state_dict(), file)
+
+    # Other directions, another number of classes, four labels each.
+    spec = ModelSpec("small", tuple("abc"), 1, (0.5,), (0.2,))
+    few = gratings(12, [0.39, 1.2, 2.7], 2)
+    test = gratings(300, [0.39, 1.2, 2.7], 3)
+    scores = {}
+    for name, weights in (("scratch", None), ("fine-tuned", file)):
+        model = build_classifier(spec, seed=1, weights=weights)
+        set_trunk_frozen(model, True)
+        train(model, *few, 40, 1e-2)
+        scores[name, "frozen"] = accuracy(model, *test)
+        set_trunk_frozen(model, False)
+        train(model, *few, 20, 1e-3)
+        scores[name, "released"] = accuracy(model, *test)
+    assert scores["fine-tuned", "frozen"] > scores["scratch", "frozen"] + 0.1, scores
+    assert scores["fine-tuned", "released"] > scores["scratch", "released"], scores
+    assert scores["fine-tuned", "released"] > 0.85, scores
