@@ -1,17 +1,17 @@
-"""Find image files below a folder, without following links away from it.
+"""Find image files below a folder and read what the folders' names say of them.
 
-What is neither an image nor a known companion is reported, never dropped in silence.
+Links are not followed away; what is left out is reported, never dropped in silence.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from uda.data.images import SUFFIXES
-from uda.data.manifest import listing, shown
+from uda.data.manifest import PART_WORDS, check_label, check_name, listing, shown
 from uda.errors import DataError
 
 # Files that lie beside images for good reasons; hidden files are left out as well.
@@ -120,3 +120,104 @@ def _sort_in(found: Found, home: str, relative: str, name: str) -> None:
 def _stays(home: str, link: str) -> bool:
     target = os.path.realpath(link)
     return os.path.isfile(target) and os.path.commonpath((home, target)) == home  # noqa: PTH113
+
+
+# Path, label, part: the last two are None where the folders do not say.
+Named = tuple[str, str | None, str | None]
+
+
+@dataclass
+class Layout:
+    """What the folders' names say: a name for the layout, the images, notes."""
+
+    name: str
+    images: list[Named]
+    notes: list[str]
+
+
+def read_layout(found: Found) -> Layout:
+    """Read class folders, parts, or an MVTec-like folder (see ``records.scan``).
+
+    Raises:
+        DataError: for a class name that joins labels or is not UTF-8.
+    """
+    tops = {path.split("/", 1)[0] for path in found.images if "/" in path}
+    parts = {top: PART_WORDS[top.lower()] for top in tops if top.lower() in PART_WORDS}
+    ready = {top for top, part in parts.items() if part != "unlabeled"}
+    nested = any(
+        path.count("/") >= 2 and path.split("/", 1)[0] in ready for path in found.images
+    )
+    # `train` beside `bus` with images right inside is a class, not a part
+    if ready and (nested or not tops - set(parts)):
+        layout = _parts(found, parts)
+    else:
+        layout = _classes(found, set(parts) - ready)
+    if found.empty:
+        layout.notes.append(f"folders without images: {listing(found.empty, 5)}")
+    layout.notes.extend(found.notes())
+    return layout
+
+
+def _classes(found: Found, unlabeled: Collection[str]) -> Layout:
+    layout = Layout("class folders", [], [])
+    astray = []
+    for path in found.images:
+        top, _, rest = path.partition("/")
+        if not rest:
+            astray.append(path)
+        elif top in unlabeled:
+            layout.images.append((path, None, "unlabeled"))
+        else:
+            layout.images.append((path, _class_name(found, top), None))
+    _note_astray(layout, astray)
+    return layout
+
+
+def _parts(found: Found, parts: Mapping[str, str]) -> Layout:
+    layout = Layout("parts", [], [])
+    astray = []
+    for path in found.images:
+        top, *middle, _ = path.split("/")
+        part = parts.get(top)
+        if part == "unlabeled":
+            layout.images.append((path, None, part))
+        elif part is None or not middle:
+            astray += [path] if top != "ground_truth" else []  # masks, not parts
+        else:
+            layout.images.append((path, _class_name(found, middle[0]), part))
+    _note_astray(layout, astray)
+    return _mvtec(layout) or layout
+
+
+def _mvtec(layout: Layout) -> Layout | None:
+    """Return the layout without parts when only good images are for training."""
+    classes: dict[str | None, set[str | None]] = {}
+    for _, label, part in layout.images:
+        classes.setdefault(part, set()).add(label)
+    good: set[str | None] = {"good"}
+    if classes.get("train") != good or not classes.get("test", good) - good:
+        return None
+    note = (
+        "train/ holds the class 'good' alone, on which no classifier can be trained: "
+        "the images of train/ and test/ are divided anew"
+    )
+    images: list[Named] = [
+        (path, label, part if part == "unlabeled" else None)
+        for path, label, part in layout.images
+    ]
+    return Layout("mvtec", images, [*layout.notes, note])
+
+
+def _class_name(found: Found, name: str) -> str:
+    where = f"{shown(found.root)}, class folder {shown(name)}"
+    check_name(name, where)
+    check_label(name, where)
+    return name
+
+
+def _note_astray(layout: Layout, astray: Sequence[str]) -> None:
+    if astray:
+        layout.notes.append(
+            f"{len(astray)} images lie outside of a class folder and were left out: "
+            f"{listing(astray, 5)}; move them, or give their folder by --unlabeled"
+        )

@@ -1,43 +1,230 @@
-"""Which images belong together: the user's word, a column, or found automatically."""
+"""What must stay together in a split: images of one group, and equal files.
+
+Gathers hashes, groups and units of a catalog (and of an older split of it).
+"""
 
 from __future__ import annotations
 
-from uda.data.records import Catalog
-from uda.errors import UsageError
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
+
+from uda.data.manifest import listing, shown
+from uda.data.partition import Ints, connect, draw_per_class
+from uda.data.records import Catalog, Record
+from uda.data.splitfile import EMPTY_SHA256, Progress, SplitRow, hash_files
+from uda.rng import generator
+
+Key = tuple[str, str]  # what an image is known by: ("group", "t065")
 
 
-def resolve_groups(
-    catalog: Catalog, choice: str | None
-) -> tuple[dict[str, str] | None, list[str]]:
-    """Turn ``--group`` into groups by path.
+@dataclass
+class Facts:
+    """What a draw needs to know of each image.
+
+    Attributes:
+        paths: sorted; those of the catalog and of the older split.
+        records: by path; readable images of the catalog.
+        hashes: SHA-256 by path, for the same images.
+        groups: the name of the group by path, for images that have one.
+        unit: number of the unit by path; images of one unit never part.
+        classes: class number by name.
+        notes: what to tell the user.
+    """
+
+    paths: list[str]
+    records: dict[str, Record]
+    hashes: dict[str, str]
+    groups: dict[str, str]
+    unit: dict[str, int]
+    classes: dict[str, int]
+    notes: list[str]
+
+    def units_of(self, paths: Sequence[str]) -> Ints:
+        """Return the (n,) unit numbers of paths."""
+        return np.array([self.unit[path] for path in paths], dtype=np.int64)
+
+    def labels_of(self, paths: Sequence[str]) -> Ints:
+        """Return the (n,) class numbers of paths, -1 without label."""
+        labels = (self.records[path].label for path in paths)
+        return np.array(
+            [-1 if name is None else self.classes[name] for name in labels], np.int64
+        )
+
+
+def gather(
+    catalog: Catalog,
+    groups: Mapping[str, str] | None,
+    *,
+    old: Mapping[str, SplitRow] | None = None,
+    progress: Progress | None = None,
+) -> Facts:
+    """Hash the files and connect what belongs together.
 
     Args:
-        catalog: the images; scanned with ``group_column`` where one was named.
-        choice: ``auto`` (find them), ``none`` (every image on its own), a column's
-            name, or None: the column ``group`` where there is one.
+        catalog: the images.
+        groups: group by path, or None.
+        old: rows of an older split by path. Names of groups found by software differ
+            from one time to the next, so old and new names are two vocabularies that
+            meet in the images they share.
+        progress: told about hashing.
 
     Returns:
-        Group by path (None: every image on its own), and notes in words.
-
-    Raises:
-        UsageError: a column was named that the manifest does not have.
+        The facts, with notes on unreadable and equal files.
     """
-    if choice == "auto":
-        from uda.data.duplicates import find_groups
-
-        return dict(find_groups(catalog).groups), []
-    if choice == "none":
-        return None, []
-    if choice is not None and choice not in catalog.columns:
-        columns = ", ".join(catalog.columns) or "none, this is no manifest"
-        raise UsageError(
-            f"--group {choice!r}: no such column (columns: {columns}); name one, or "
-            "use --group auto"
-        )
-    groups = catalog.groups()
-    if groups:
-        return groups, []
-    return None, [
-        "images were split without groups: twins of test images may be in training. "
-        "Check with `uda inspect`, or use --group auto"
+    hashes = hash_files(catalog.records, progress)
+    records = {r.path: r for r in catalog.records if r.path in hashes}
+    old = old or {}
+    paths = sorted({*records, *old})
+    named = {path: groups[path] for path in records if groups and path in groups}
+    keys = [
+        _keys(path, named.get(path), hashes.get(path), old.get(path)) for path in paths
     ]
+    _meet_by_name(keys, paths, old, set(records))
+    numbers = connect(keys).tolist()
+    facts = Facts(
+        paths=paths,
+        records=records,
+        hashes=hashes,
+        groups=named,
+        unit=dict(zip(paths, numbers, strict=True)),
+        classes={name: number for number, name in enumerate(catalog.classes)},
+        notes=[],
+    )
+    closed = [r.path for r in catalog.records if r.path not in hashes]
+    if closed:
+        facts.notes.append(
+            f"{len(closed)} files cannot be read and were left out: {listing(closed)}; "
+            "change their permissions or copy them again"
+        )
+    _join_equal_files(facts)
+    return facts
+
+
+def _keys(
+    path: str, group: str | None, sha256: str | None, row: SplitRow | None
+) -> list[Key]:
+    keys: list[Key] = [("path", path)]
+    if group is not None:
+        keys.append(("group", group))
+    if row is not None and row.group is not None:
+        keys.append(("old group", row.group))
+    contents = (sha256, row.sha256 if row is not None else None)
+    keys += [("content", c) for c in contents if c and c != EMPTY_SHA256]
+    return keys
+
+
+def _meet_by_name(
+    keys: Sequence[list[Key]],
+    paths: Sequence[str],
+    old: Mapping[str, SplitRow],
+    present: Set[str],
+) -> None:
+    """Let a name mean the same in both vocabularies when no image can tell.
+
+    That is so for an older group all of whose images are gone: better hold out too
+    much than let a new image of a test group into training.
+    """
+    members: dict[str, list[str]] = {}
+    for path, row in old.items():
+        if row.group is not None:
+            members.setdefault(row.group, []).append(path)
+    gone = {name for name, own in members.items() if present.isdisjoint(own)}
+    for path, names in zip(paths, keys, strict=True):
+        if path in present:
+            names += [
+                ("old group", name)
+                for kind, name in list(names)
+                if kind == "group" and name in gone
+            ]
+
+
+def _join_equal_files(facts: Facts) -> None:
+    """Name the groups of equal files, and note them and their contradictions."""
+    twins: dict[str, list[str]] = {}
+    for path, sha256 in facts.hashes.items():
+        if sha256 != EMPTY_SHA256:
+            twins.setdefault(sha256, []).append(path)
+    equal = {sha256: paths for sha256, paths in twins.items() if len(paths) > 1}
+    if not equal:
+        return
+    for sha256, paths in equal.items():
+        for path in paths:
+            facts.groups.setdefault(path, f"same-{sha256[:12]}")
+    examples = [" = ".join(sorted(paths)[:2]) for paths in equal.values()]
+    facts.notes.append(
+        f"{sum(map(len, equal.values())) - len(equal)} files equal another one byte "
+        f"for byte and stay in its part: {listing(examples, 3)}"
+    )
+    clashes = [_clash(facts, paths) for paths in equal.values()]
+    clashes = [clash for clash in clashes if clash]
+    if clashes:
+        facts.notes.append(
+            f"{len(clashes)} sets of equal files have different labels: "
+            f"{'; '.join(clashes[:5])}; correct the wrong ones"
+        )
+
+
+def _clash(facts: Facts, paths: Sequence[str]) -> str:
+    """Return equal files with their labels, if these differ."""
+    labels = {p: facts.records[p].label for p in paths if facts.records[p].label}
+    if len(set(labels.values())) < 2:
+        return ""
+    return ", ".join(f"{shown(path)} {shown(label)}" for path, label in labels.items())
+
+
+def draw_labels(
+    facts: Facts,
+    candidates: Sequence[str],
+    labeled: Mapping[str, str],
+    *,
+    k: int,
+    seed: int,
+) -> set[str]:
+    """Draw images until each class has k labels, from as many units as there are.
+
+    Args:
+        facts: of all images; a note is added for each class that falls short.
+        candidates: paths of labelled training images that may be drawn.
+        labeled: class name by path of the images that are labelled training already.
+        k: labels wanted per class.
+        seed: the seed; each class draws from its own stream.
+
+    Returns:
+        The drawn paths. More labels with the same seed include them.
+    """
+    drawn: set[str] = set()
+    for name in facts.classes:
+        mine = [path for path in candidates if facts.records[path].label == name]
+        before = [path for path, label in labeled.items() if label == name]
+        used = Counter(facts.unit[path] for path in before)
+        units = facts.units_of(mine)
+        given = np.array([used[unit] for unit in units.tolist()], dtype=np.int64)
+        rng = generator(seed, f"split/labels/{name}")
+        take = draw_per_class(units, given, k - len(before), rng)
+        new = [mine[item] for item in take.tolist()]
+        drawn.update(new)
+        _note_shortage(facts, name, [*before, *new], k)
+    return drawn
+
+
+def _note_shortage(facts: Facts, name: str, paths: Sequence[str], k: int) -> None:
+    if len(paths) < k:
+        facts.notes.append(
+            f"class {shown(name)}: {len(paths)} labels for training instead of {k}; "
+            "there are no more outside of test and validation"
+        )
+    groups = len({facts.unit[path] for path in paths})
+    if groups < len(paths):
+        facts.notes.append(
+            f"class {shown(name)}: its {len(paths)} labels come from {groups} groups, "
+            "so they are alike; label images of further groups"
+        )
+
+
+def row_of(facts: Facts, path: str, part: str) -> SplitRow:
+    """Return the split's row of one image."""
+    label = facts.records[path].label
+    return SplitRow(path, part, label, facts.groups.get(path), facts.hashes[path])

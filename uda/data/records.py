@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from uda.data.folders import Found, find_images
+from uda.data.folders import find_images, read_layout
 from uda.data.images import SUFFIXES
 from uda.data.manifest import (
     MANIFEST_NAME,
-    PART_WORDS,
-    check_label,
-    check_name,
     listing,
     read_manifest,
     shown,
@@ -167,123 +164,45 @@ def _existing(folder: Path) -> Path:
 def _read(data: Path, *, skip: Sequence[Path], group_column: str | None) -> _Draft:
     if data.is_dir():
         if (data / MANIFEST_NAME).is_file():
-            return _from_manifest(data / MANIFEST_NAME, group_column, whole=True)
+            draft = _from_manifest(data / MANIFEST_NAME, group_column)
+            _note_unnamed(draft, data, skip)
+            return draft
         if group_column is not None:
             raise UsageError(
                 f"{shown(data)}: group column {shown(group_column)!r} needs a "
                 f"{MANIFEST_NAME} (path,label,{shown(group_column)}) in this folder"
             )
-        return _from_folders(find_images(data, skip=skip))
+        layout = read_layout(find_images(data, skip=skip))
+        records = [
+            Record(p, data, label, part=part) for p, label, part in layout.images
+        ]
+        return _Draft(layout.name, records, layout.notes)
     if not data.exists():
         raise DataError(f"{shown(data)}: there is no such file or folder")
     if data.suffix.lower() not in (".csv", ".tsv"):
         raise DataError(
             f"{shown(data)}: neither a folder nor a .csv manifest; {EXPECTED}"
         )
-    return _from_manifest(data, group_column, whole=False)
+    return _from_manifest(data, group_column)
 
 
-def _from_manifest(path: Path, group_column: str | None, *, whole: bool) -> _Draft:
+def _from_manifest(path: Path, group_column: str | None) -> _Draft:
     manifest = read_manifest(path, group_column=group_column)
     records = [
         Record(e.path, path.parent, e.label, e.group, e.part) for e in manifest.entries
     ]
     records.sort(key=lambda record: record.path)
-    draft = _Draft("manifest", records, list(manifest.notes), manifest.columns)
-    if whole:
-        named = {record.path for record in records}
-        rest = [p for p in find_images(path.parent).images if p not in named]
-        if rest:
-            draft.notes.append(
-                f"{len(rest)} images in {shown(path.parent)} are not in {path.name} and "
-                f"were left out: {listing(rest, 5)}; --unlabeled DIR adds a folder"
-            )
-    return draft
+    return _Draft("manifest", records, list(manifest.notes), manifest.columns)
 
 
-def _from_folders(found: Found) -> _Draft:
-    """Read class folders or parts; the first folder of each path decides."""
-    tops = {path.split("/", 1)[0] for path in found.images if "/" in path}
-    parts = {top: PART_WORDS[top.lower()] for top in tops if top.lower() in PART_WORDS}
-    ready = {top for top, part in parts.items() if part != "unlabeled"}
-    nested = any(
-        path.count("/") >= 2 and path.split("/", 1)[0] in ready for path in found.images
-    )
-    others = tops - set(parts) - {"ground_truth"}
-    if ready and (nested or not others):
-        draft = _from_parts(found, parts)
-    else:
-        loose = {top: part for top, part in parts.items() if part == "unlabeled"}
-        draft = _from_classes(found, loose)
-    draft.notes.extend(found.notes())
-    if found.empty:
-        draft.notes.append(f"folders without images: {listing(found.empty, 5)}")
-    return draft
-
-
-def _from_classes(found: Found, unlabeled: Mapping[str, str]) -> _Draft:
-    draft = _Draft("class folders", [], [])
-    astray = []
-    for path in found.images:
-        top, _, rest = path.partition("/")
-        if not rest:
-            astray.append(path)
-        elif top in unlabeled:
-            draft.records.append(Record(path, found.root, part="unlabeled"))
-        else:
-            draft.records.append(Record(path, found.root, _class_name(found, top)))
-    _note_astray(draft, astray)
-    return draft
-
-
-def _from_parts(found: Found, parts: Mapping[str, str]) -> _Draft:
-    draft = _Draft("parts", [], [])
-    astray = []
-    for path in found.images:
-        top, *middle, _ = path.split("/")
-        part = parts.get(top)
-        if part == "unlabeled":
-            draft.records.append(Record(path, found.root, part=part))
-        elif part is None or not middle:
-            astray += [path] if top != "ground_truth" else []
-        else:
-            label = _class_name(found, middle[0])
-            draft.records.append(Record(path, found.root, label, part=part))
-    _note_astray(draft, astray)
-    return _without_hints(draft) if _is_mvtec(draft.records) else draft
-
-
-def _is_mvtec(records: Sequence[Record]) -> bool:
-    """Training holds good parts alone, and the test has defects."""
-    classes: dict[str | None, set[str | None]] = {}
-    for record in records:
-        classes.setdefault(record.part, set()).add(record.label)
-    good = {"good"}
-    return classes.get("train") == good and bool(classes.get("test", good) - good)
-
-
-def _without_hints(draft: _Draft) -> _Draft:
-    kept = {"unlabeled"}
-    records = [r if r.part in kept else replace(r, part=None) for r in draft.records]
-    note = (
-        "train/ holds the class 'good' alone, so no classifier can be trained on it: "
-        "the images of train/ and test/ are to be divided anew"
-    )
-    return _Draft("mvtec", records, [*draft.notes, note])
-
-
-def _class_name(found: Found, name: str) -> str:
-    where = f"{shown(found.root)}, class folder {shown(name)}"
-    check_name(name, where)
-    check_label(name, where)
-    return name
-
-
-def _note_astray(draft: _Draft, astray: Sequence[str]) -> None:
-    if astray:
+def _note_unnamed(draft: _Draft, data: Path, skip: Sequence[Path]) -> None:
+    """Note the images of a folder that its manifest does not name."""
+    named = {record.path for record in draft.records}
+    rest = [p for p in find_images(data, skip=skip).images if p not in named]
+    if rest:
         draft.notes.append(
-            f"{len(astray)} images lie outside of a class folder and were left out: "
-            f"{listing(astray, 5)}; move them, or give their folder by --unlabeled"
+            f"{len(rest)} images in {shown(data)} are not in {MANIFEST_NAME} and were "
+            f"left out: {listing(rest, 5)}; --unlabeled DIR adds a folder"
         )
 
 
@@ -324,8 +243,8 @@ def _refuse_taken(keys: set[str], new: Sequence[str]) -> None:
     taken = [path for path in new if path in keys]
     if taken:
         raise DataError(
-            f"{listing(taken, 3)}: this name stands for an extra unlabelled folder, but "
-            "the data holds it too; rename the data's folder that begins with @"
+            f"{listing(taken, 3)}: this name stands for an extra unlabelled folder, "
+            "but the data holds it too; rename the data's folder that begins with @"
         )
 
 

@@ -1,0 +1,172 @@
+"""`uda split`: write a grouped, stratified split as a file, or extend one.
+
+Text -> options -> one call of `uda.data.splits`; then a table and what to know.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from uda.errors import UsageError
+
+if TYPE_CHECKING:
+    from uda.data.records import Catalog
+    from uda.data.splitfile import Split
+
+_FOLDER = click.Path(path_type=Path)
+
+
+@click.command(name="split")
+@click.argument("data", type=_FOLDER)
+@click.option(
+    "--group",
+    metavar="COLUMN|auto|none",
+    help="What belongs together: a column of the manifest (default: 'group' if there "
+    "is one), 'auto' to look for twins in the pixels, 'none'.",
+)
+@click.option(
+    "--labels-per-class",
+    type=click.IntRange(min=1),
+    help="Labelled training images per class, from as many groups; the rest of the "
+    "training images becomes unlabelled. Default: all.",
+)
+@click.option("--validation", default=0.15, show_default=True, help="Share of a class.")
+@click.option("--test", default=0.2, show_default=True, help="Share of a class.")
+@click.option("--seed", default=0, show_default=True, help="Seed of all draws.")
+@click.option(
+    "--out",
+    type=_FOLDER,
+    default=Path("split.csv"),
+    show_default=True,
+    help="The file to write; it is never overwritten.",
+)
+@click.option(
+    "--unlabeled",
+    type=_FOLDER,
+    multiple=True,
+    help="A folder of unlabelled images at any depth; may be repeated.",
+)
+@click.option(
+    "--extend",
+    type=_FOLDER,
+    metavar="SPLIT",
+    help="Add new images and labels to this split; its test part stays as it is.",
+)
+@click.option(
+    "--transductive",
+    is_flag=True,
+    help="Keep unlabelled images whose group is in validation or test.",
+)
+@click.pass_context
+def command(
+    ctx: click.Context,
+    data: Path,
+    group: str | None,
+    labels_per_class: int | None,
+    validation: float,
+    test: float,
+    seed: int,
+    out: Path,
+    unlabeled: tuple[Path, ...],
+    extend: Path | None,
+    transductive: bool,
+) -> None:
+    """Write a grouped, stratified split of DATA as a file.
+
+    DATA is a folder with one folder per class, a folder with train/ val/ test/
+    unlabeled/, or a manifest.csv (path,label[,split][,group]).
+    """
+    from uda.data.records import scan
+    from uda.data.splits import Split, extend_split, make_split
+
+    if os.path.lexists(out):
+        raise UsageError(f"{out}: exists already and is never overwritten; give --out")
+    column = None if group in ("auto", "none") else group
+    catalog = scan(data, unlabeled=unlabeled, group_column=column)
+    if extend is not None:
+        _refuse_without_effect(ctx, ("validation", "test"))
+        split, notes = extend_split(
+            Split.load(extend),
+            catalog,
+            _groups(catalog, group),
+            labels_per_class=labels_per_class,
+            seed=seed,
+            transductive=transductive,
+        )
+    else:
+        split, notes = make_split(
+            catalog,
+            _groups(catalog, group),
+            labels_per_class=labels_per_class,
+            validation=validation,
+            test=test,
+            seed=seed,
+            transductive=transductive,
+        )
+    split.save(out)
+    _print_table(split, catalog.classes)
+    _print_notes([*catalog.notes, *notes])
+    click.echo(f"Wrote {out}. Next: uda train {data} --split {out}")
+
+
+def _refuse_without_effect(ctx: click.Context, names: Sequence[str]) -> None:
+    """An option that changes nothing is an error, not a silent wish."""
+    default = click.core.ParameterSource.DEFAULT
+    given = [name for name in names if ctx.get_parameter_source(name) is not default]
+    if given:
+        raise UsageError(
+            f"--{given[0]} has no effect with --extend, which keeps validation and "
+            "test as they are; leave it out, or write a new split without --extend"
+        )
+
+
+def _groups(catalog: Catalog, group: str | None) -> Mapping[str, str] | None:
+    """Return group by path, or None when nothing is known of groups."""
+    if group == "none":
+        return None
+    if group == "auto":
+        from uda.data.duplicates import find_groups
+
+        click.echo("Looking for twins among the images ...", err=True)
+        return find_groups(catalog)
+    return catalog.groups() or None
+
+
+def _print_table(split: Split, classes: Sequence[str]) -> None:
+    """Print images per class and part; the last line counts the groups."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from uda.data.manifest import shown
+    from uda.data.splitfile import PARTS
+
+    table = Table("class", title="Images per class and part", title_justify="left")
+    for part in PARTS:
+        table.add_column(part, justify="right")
+    counts = Counter((row.label, row.part) for row in split.rows)
+    for name in [*classes, None]:
+        cells = [str(counts[name, part]) for part in PARTS]
+        title = (
+            Text(shown(name), overflow="fold") if name else Text("(no label)", "dim")
+        )
+        if name is not None or any(cell != "0" for cell in cells):
+            table.add_row(title, *cells)
+    table.add_section()
+    table.add_row("all", *(str(len(split.part(part))) for part in PARTS))
+    groups = [{row.group or row.path for row in split.part(part)} for part in PARTS]
+    table.add_row("groups", *(str(len(names)) for names in groups))
+    Console().print(table)
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    from uda.data.splits import NO_GROUPS
+
+    for note in notes:
+        click.echo(f"{'Warning' if note == NO_GROUPS else 'Note'}: {note}", err=True)

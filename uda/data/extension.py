@@ -1,0 +1,226 @@
+"""Take new images and labels into an existing split; validation and test stay.
+
+A run that was judged on the old test part can be compared with one that follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from uda.data.grouping import Facts, draw_labels, gather, row_of
+from uda.data.manifest import listing
+from uda.data.records import Catalog
+from uda.data.splitfile import Progress, Split, SplitRow, ordered
+from uda.errors import UsageError
+
+_FIXED = ("test", "validation")
+
+
+def extend_split(
+    split: Split,
+    catalog: Catalog,
+    groups: Mapping[str, str] | None,
+    *,
+    labels_per_class: int | None = None,
+    seed: int = 0,
+    transductive: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Split, list[str]]:
+    """Add what is new in the data to a split.
+
+    The rows of ``test`` stay as they are, letter by letter, and so do those of
+    ``validation`` (unless new groups show that one shares a group with the test: it
+    is dropped). New images of their groups never enter training. Images that gained a
+    label become ``labeled``; images that were held back stay ``unlabeled``.
+
+    Args:
+        split: the older split.
+        catalog: the data now.
+        groups: group by path, or None; groups of the older split hold as well.
+        labels_per_class: with k, labels are topped up to k per class from new and
+            held-back images, and further new ones are held back; None takes all new
+            labels.
+        seed: the seed of that draw.
+        transductive: keep unlabelled images whose group is in validation or test.
+        progress: told about hashing.
+
+    Returns:
+        The new split, and notes in words: what came, what went and why.
+
+    Raises:
+        UsageError: for ``labels_per_class`` below 1.
+    """
+    if labels_per_class is not None and labels_per_class < 1:
+        raise UsageError(f"--labels-per-class {labels_per_class}: give 1 or more")
+    facts = gather(catalog, groups, old=split.by_path, progress=progress)
+    fixed = _fixed_rows(facts, split)
+    units = {part: _units(facts, fixed, part) for part in _FIXED}
+    held_units = units["test"] | units["validation"]
+    parts: dict[str, str] = {}
+    held: list[str] = []
+    for path in (p for p in facts.records if p not in fixed):
+        part = _training_part(facts, path, split.by_path.get(path))
+        outside = facts.unit[path] in held_units
+        if outside and transductive and facts.records[path].label is None:
+            part, outside = "unlabeled", False
+        if outside or part is None:
+            held.append(path)
+        else:
+            parts[path] = part
+    _label_new(facts, split, parts, labels_per_class, seed)
+    names = _group_names(facts, split)
+    rows = [
+        replace(row_of(facts, path, part), group=names.get(path))
+        for path, part in parts.items()
+    ]
+    rows = [_with_old_label(row, split.by_path.get(row.path)) for row in rows]
+    _note_changes(facts, split, rows, held)
+    return Split(ordered([*fixed.values(), *rows])), facts.notes
+
+
+def _fixed_rows(facts: Facts, split: Split) -> dict[str, SplitRow]:
+    """Return the rows that stay: all of test, and validation apart from its groups."""
+    test = {row.path: row for row in split.part("test")}
+    tested = {facts.unit[path] for path in test}
+    validation = {row.path: row for row in split.part("validation")}
+    crossing = [path for path in validation if facts.unit[path] in tested]
+    if crossing:
+        facts.notes.append(
+            f"{len(crossing)} validation images share a group with the test by what is "
+            f"known now and were dropped: {listing(crossing, 3)}"
+        )
+    kept = {path: row for path, row in validation.items() if path not in crossing}
+    return {**test, **kept}
+
+
+def _units(facts: Facts, rows: Mapping[str, SplitRow], part: str) -> set[int]:
+    return {facts.unit[path] for path, row in rows.items() if row.part == part}
+
+
+def _training_part(facts: Facts, path: str, old: SplitRow | None) -> str | None:
+    """Return ``labeled``, ``new`` (a label nobody used yet), ``unlabeled`` or None."""
+    record = facts.records[path]
+    if old is not None and old.part == "labeled":
+        return "labeled"
+    if record.part in _FIXED or (old is not None and old.part in _FIXED):
+        return None  # its part is closed, or it was just dropped from it
+    if record.label is None or record.part == "unlabeled":
+        return "unlabeled"
+    return "unlabeled" if old is not None and old.label is not None else "new"
+
+
+def _label_new(
+    facts: Facts, split: Split, parts: dict[str, str], k: int | None, seed: int
+) -> None:
+    """Turn ``new`` into ``labeled``: all of them, or up to k per class."""
+    new = [path for path, part in parts.items() if part == "new"]
+    if k is None:
+        parts.update(dict.fromkeys(new, "labeled"))
+        return
+    back = [
+        p for p, part in parts.items() if part == "unlabeled" and _was_back(split, p)
+    ]
+    labeled = {
+        path: facts.records[path].label or split.by_path[path].label or ""
+        for path, part in parts.items()
+        if part == "labeled"
+    }
+    usable = [path for path in back if facts.records[path].label is not None]
+    drawn = draw_labels(facts, [*new, *usable], labeled, k=k, seed=seed)
+    parts.update({path: "labeled" if path in drawn else "unlabeled" for path in new})
+    parts.update(dict.fromkeys(drawn, "labeled"))
+
+
+def _was_back(split: Split, path: str) -> bool:
+    row = split.by_path.get(path)
+    return row is not None and row.label is not None
+
+
+def _group_names(facts: Facts, split: Split) -> dict[str, str]:
+    """Return a group name per path, so that equal names mean one unit.
+
+    An old row keeps its name. A new image takes an old name of its unit, else its own
+    new name, with ``+`` behind it where an older group of another unit has that name.
+    """
+    old = {row.path: row.group for row in split.rows if row.group is not None}
+    owner = {name: facts.unit[path] for path, name in old.items()}
+    by_unit: dict[int, str] = {}
+    for path in sorted(old, key=lambda path: old[path]):
+        by_unit.setdefault(facts.unit[path], old[path])
+    names: dict[str, str] = {}
+    for path in facts.records:
+        name = old.get(path) or by_unit.get(facts.unit[path]) or facts.groups.get(path)
+        while (
+            name is not None and owner.get(name, facts.unit[path]) != facts.unit[path]
+        ):
+            name += "+"
+        if name is not None:
+            names[path] = name
+    return names
+
+
+def _with_old_label(row: SplitRow, old: SplitRow | None) -> SplitRow:
+    """A labelled image that lost its label in the data keeps the one it had."""
+    if row.label is None and row.part == "labeled" and old is not None:
+        return replace(row, label=old.label)
+    return row
+
+
+def _note_changes(
+    facts: Facts, split: Split, rows: Sequence[SplitRow], held: Sequence[str]
+) -> None:
+    """Say what came, what went, and what differs in the parts that stay."""
+    before = split.by_path
+    came = [row.path for row in rows if row.path not in before]
+    gained = [
+        r.path for r in rows if r.part == "labeled" and not _labeled(before, r.path)
+    ]
+    relabeled = [row.path for row in rows if _relabeled(row, before.get(row.path))]
+    gone = [
+        row.path
+        for row in split.rows
+        if row.part not in _FIXED and row.path not in facts.records
+    ]
+    odd = [row.path for part in _FIXED for row in split.part(part) if _odd(facts, row)]
+    said = (
+        (came, "new images were added to training"),
+        (gained, "images are labelled training now that were not"),
+        (relabeled, "training images have another label than before"),
+        (gone, "training images are not in the data any more and were dropped"),
+        (
+            held,
+            "images are held out of training, since their part or group is test or "
+            "validation",
+        ),
+        (
+            odd,
+            "test or validation images are missing, changed or labelled otherwise now; "
+            "their rows stay: restore them, or write a new split",
+        ),
+    )
+    facts.notes.extend(
+        f"{len(paths)} {words}: {listing(sorted(paths), 3)}"
+        for paths, words in said
+        if paths
+    )
+
+
+def _labeled(rows: Mapping[str, SplitRow], path: str) -> bool:
+    return path in rows and rows[path].part == "labeled"
+
+
+def _relabeled(row: SplitRow, old: SplitRow | None) -> bool:
+    return (
+        old is not None
+        and old.label is not None
+        and row.label is not None
+        and row.label != old.label
+    )
+
+
+def _odd(facts: Facts, row: SplitRow) -> bool:
+    record = facts.records.get(row.path)
+    if record is None or record.label != row.label:
+        return True
+    return bool(row.sha256) and facts.hashes[row.path] != row.sha256

@@ -1,0 +1,281 @@
+"""The split as a value and as a file: path,part,label,group,sha256.
+
+Written once, never over another file; checked when read and against the data.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from uda.data.manifest import listing, read_table, shown
+from uda.data.records import Catalog, Record
+from uda.errors import DataError, UsageError
+from uda.files import sha256_file, spreadsheet_safe, write_csv
+
+PARTS = ("labeled", "unlabeled", "validation", "test")
+HEADER = ("path", "part", "label", "group", "sha256")
+# Content hash of a file of 0 bytes: such files are equal, but no duplicates.
+EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+Progress = Callable[[str, int, int], None]
+
+_SIDES = {
+    "labeled": "training",
+    "unlabeled": "unlabeled",
+    "validation": "validation",
+    "test": "test",
+}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ESCAPED = re.compile(r"\\u(005c|00[01][0-9a-f]|007f|d[89a-f][0-9a-f]{2})")
+_ODD = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class SplitRow:
+    """One image: its catalog path, part, label, group and content hash.
+
+    The label is what the data says, also in the part ``unlabeled`` when the user has
+    one: the file is honest. Training reads the labels of ``labeled`` rows alone; the
+    others serve diagnostics (how many pseudo-labels are right).
+    """
+
+    path: str
+    part: str
+    label: str | None
+    group: str | None
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of a split, ordered by part and path."""
+
+    rows: tuple[SplitRow, ...]
+
+    @cached_property
+    def by_path(self) -> dict[str, SplitRow]:
+        """The rows by their path."""
+        return {row.path: row for row in self.rows}
+
+    def part(self, name: str) -> tuple[SplitRow, ...]:
+        """Return the rows of one part.
+
+        Raises:
+            ValueError: for a part that does not exist.
+        """
+        if name not in PARTS:
+            raise ValueError(f"part must be one of {', '.join(PARTS)}, not {name!r}")
+        return tuple(row for row in self.rows if row.part == name)
+
+    def records(self, catalog: Catalog, name: str) -> tuple[Record, ...]:
+        """Return the catalog's records of one part, in the order of the rows.
+
+        Raises:
+            DataError: when files of the part are not in the data.
+        """
+        rows = self.part(name)
+        missing = [row.path for row in rows if row.path not in catalog.by_path]
+        if missing:
+            raise DataError(
+                f"{len(missing)} files of the part {name!r} are not in "
+                f"{shown(catalog.root)}: {listing(missing)}; restore them (for paths "
+                "with @ give the same --unlabeled folders in the same order), or write "
+                "a new split with --extend"
+            )
+        return tuple(catalog.by_path[row.path] for row in rows)
+
+    def save(self, path: Path) -> None:
+        """Write the file, atomically.
+
+        Text that a spreadsheet would run, line breaks and bytes that are not UTF-8
+        are escaped; ``load`` gives every name back exactly.
+
+        Raises:
+            UsageError: when there is such a file: a split is never overwritten, since
+                runs rest on it.
+        """
+        path = Path(path)
+        if os.path.lexists(path):
+            raise UsageError(
+                f"{shown(path)}: exists already and is never overwritten, since runs "
+                "may rest on it; choose another name with --out"
+            )
+        cells = (
+            (_encode(r.path), r.part, _encode(r.label), _encode(r.group), r.sha256)
+            for r in self.rows
+        )
+        write_csv(path, HEADER, cells)
+
+    @classmethod
+    def load(cls, path: Path) -> Split:
+        """Read a split file and check it.
+
+        Raises:
+            DataError: for missing columns, unknown parts, a path that comes twice, a
+                labelled, validation or test row without label, or a group or content
+                that is in two of training, validation and test; names the line.
+        """
+        path = Path(path)
+        table = read_table(path, HEADER)
+        rows: dict[str, SplitRow] = {}
+        for line, cells in table.rows:
+            row = _row(f"{shown(path)}, line {line}", cells)
+            if row.path in rows:
+                raise DataError(
+                    f"{shown(path)}, line {line}: {shown(row.path)} comes twice; keep "
+                    "one row per image"
+                )
+            rows[row.path] = row
+        if not rows:
+            raise DataError(f"{shown(path)}: holds no rows; write it with uda split")
+        split = cls(ordered(rows.values()))
+        crossing = split.crossings()
+        if crossing:
+            raise DataError(
+                f"{shown(path)}: {len(crossing)} groups are in two parts, so its "
+                f"numbers would be too good: {listing(crossing, 5)}; write a new split "
+                "with uda split --group"
+            )
+        return split
+
+    def crossings(self, *, unlabeled: bool = False) -> list[str]:
+        """Name groups and equal files that are in two of training, validation, test.
+
+        Args:
+            unlabeled: also count unlabelled images that share a group with
+                validation or test (as ``--transductive`` allows).
+        """
+        sides: dict[str, set[str]] = {}
+        for row in self.rows:
+            if row.part == "unlabeled" and not unlabeled:
+                continue
+            side = "training" if row.part == "unlabeled" else _SIDES[row.part]
+            for name in _known_as(row):
+                sides.setdefault(name, set()).add(side)
+        return [
+            f"{name} ({', '.join(sorted(where))})"
+            for name, where in sides.items()
+            if len(where) > 1
+        ]
+
+    def verify(self, catalog: Catalog, progress: Progress | None = None) -> list[str]:
+        """Say what is missing or changed since the split was written.
+
+        Reads every file once. Files of the data that the split does not know are no
+        fault (see ``unknown``).
+
+        Returns:
+            One line per image, each beginning with its path; empty when all is well.
+        """
+        present = [
+            catalog.by_path[r.path] for r in self.rows if r.path in catalog.by_path
+        ]
+        hashes = hash_files(present, progress)
+        faults = (
+            _fault(row, catalog.by_path.get(row.path), hashes) for row in self.rows
+        )
+        return [fault for fault in faults if fault]
+
+    def unknown(self, catalog: Catalog) -> list[str]:
+        """Return the paths of images that were added since; --extend takes them in."""
+        return [r.path for r in catalog.records if r.path not in self.by_path]
+
+
+def ordered(rows: Iterable[SplitRow]) -> tuple[SplitRow, ...]:
+    """Return rows by part, then path, so that a part is one block of the file."""
+    return tuple(sorted(rows, key=lambda row: (PARTS.index(row.part), row.path)))
+
+
+def hash_files(
+    records: Sequence[Record], progress: Progress | None = None
+) -> dict[str, str]:
+    """Return the SHA-256 of each record's file by path; unreadable ones are absent."""
+    hashes: dict[str, str] = {}
+    with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
+        results = pool.map(_hash_or_none, (record.file for record in records))
+        for done, (record, sha256) in enumerate(zip(records, results, strict=True), 1):
+            if sha256 is not None:
+                hashes[record.path] = sha256
+            if progress is not None:
+                progress("hash", done, len(records))
+    return hashes
+
+
+def _hash_or_none(file: Path) -> str | None:
+    try:
+        return sha256_file(file)
+    except OSError:
+        return None
+
+
+def _fault(
+    row: SplitRow, record: Record | None, hashes: Mapping[str, str]
+) -> str | None:
+    """Return what is wrong with one row's file, or None."""
+    name = f"{shown(row.path)} ({row.part})"
+    if record is None:
+        return f"{name}: is not in the data any more; restore it or use --extend"
+    sha256 = hashes.get(row.path)
+    if sha256 is None:
+        return f"{name}: cannot be read; restore it or change its permissions"
+    if row.sha256 and sha256 != row.sha256:
+        return (
+            f"{name}: changed since the split was written; restore it or use --extend"
+        )
+    if row.part != "unlabeled" and record.label != row.label:
+        return (
+            f"{name}: the label was {shown(row.label)} in the split and is "
+            f"{shown(record.label)} in the data; correct one of them"
+        )
+    return None
+
+
+def _known_as(row: SplitRow) -> list[str]:
+    names = [] if row.group is None else [f"group {shown(row.group)}"]
+    if row.sha256 and row.sha256 != EMPTY_SHA256:
+        names.append(f"content {row.sha256[:12]}")
+    return names
+
+
+def _row(where: str, cells: Mapping[str, str]) -> SplitRow:
+    """Check and decode one line."""
+    path, label, group = (_decode(cells[name]) for name in ("path", "label", "group"))
+    part, sha256 = cells["part"].strip(), cells["sha256"].strip().lower()
+    if not path:
+        raise DataError(f"{where}: the path is empty; name a file or delete the row")
+    if part not in PARTS:
+        raise DataError(
+            f"{where}: part {shown(part)!r} is not one of {', '.join(PARTS)}"
+        )
+    if part != "unlabeled" and not label:
+        raise DataError(
+            f"{where}: {shown(path)} is in the part {part!r} but has no label; give it "
+            "one or make it unlabeled"
+        )
+    if sha256 and not _SHA256.fullmatch(sha256):
+        raise DataError(
+            f"{where}: {shown(sha256)!r} is no SHA-256 (64 hexadecimal digits); leave "
+            "the cell empty when it is not known"
+        )
+    return SplitRow(path, part, label or None, group or None, sha256)
+
+
+def _encode(text: str | None) -> str:
+    """Make a name one safe line of UTF-8 that ``_decode`` gives back exactly."""
+    if text is None:
+        return ""
+    text = text.replace("\\u", "\\u005cu")
+    text = _ODD.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return "'" + text if text.startswith("'") else str(spreadsheet_safe(text))
+
+
+def _decode(cell: str) -> str:
+    # a single quote that someone typed is theirs: only ours comes before these
+    if cell.startswith("'") and cell[1:2] in ("'", "=", "+", "-", "@"):
+        cell = cell[1:]
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), cell)
