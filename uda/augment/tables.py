@@ -85,7 +85,7 @@ def equalize_table(histogram: Int64) -> UInt8:
     return table
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def affine(
     op_id: int, value: float, height: int, width: int
 ) -> tuple[int, int, int, int, int, int]:
