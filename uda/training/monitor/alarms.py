@@ -54,7 +54,8 @@ class Facts:
         prior: (C,) share of each class that the labelled batches are drawn
             with; the pseudo labels are compared with it.
         validation_counts: (C,) validation images per class.
-        total_steps: length of the run; "for long" is a twentieth of it.
+        total_steps: length of the run; "for long" is a twentieth of it, within
+            50 to 1,000 steps.
     """
 
     classes: tuple[str, ...]
@@ -65,7 +66,7 @@ class Facts:
     @property
     def window(self) -> int:
         """Steps that make up "for long"."""
-        return max(50, self.total_steps // 20)
+        return min(1000, max(50, self.total_steps // 20))
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,11 @@ def mean_over(history: History, tag: str, window: int) -> float | None:
     if len(found) < _MIN_POINTS or last - found[0][0] < 0.75 * window:
         return None
     return sum(value for _, value in found) / len(found)
+
+
+def percent(share: float) -> str:
+    """Return ``94 %`` for 0.94."""
+    return f"{100 * share:.0f} %"
 
 
 def check_mask_rate(history: History, facts: Facts) -> Iterable[Alarm]:
@@ -135,8 +141,8 @@ def check_pseudo_labels(history: History, facts: Facts) -> Iterable[Alarm]:
         if share > _DOMINANT or beyond:
             yield Alarm(
                 f"pseudo-labels/{tag}",
-                f"{name} takes {share:.0%} of the pseudo labels (it is {prior:.0%} "
-                "of the labelled batches).",
+                f"{name} takes {percent(share)} of the pseudo labels (it is "
+                f"{percent(prior)} of the labelled batches).",
                 "If the unlabelled images are not truly like that, the other "
                 "classes are being unlearned: their images are pulled to it.",
                 "Raise --threshold, lower --unlabeled-ratio, or add labels of the "
@@ -162,7 +168,7 @@ def check_kept_labels(history: History, facts: Facts) -> Iterable[Alarm]:
 def _class_dropped(name: str, tag: str, kept: float) -> Alarm:
     return Alarm(
         f"labels-dropped/{tag}",
-        f"Training signal annealing leaves out {1 - kept:.0%} of the labelled "
+        f"Training signal annealing leaves out {percent(1 - kept)} of the labelled "
         f"{name} images.",
         "The network is surer of them than the schedule allows, so the class "
         "learns nothing from its labels for now.",
@@ -208,7 +214,7 @@ def check_waiting(history: History, facts: Facts) -> Iterable[Alarm]:
     if share is not None and share > _WAITING:
         yield Alarm(
             "waiting-for-data",
-            f"{share:.0%} of the time goes into waiting for images.",
+            f"{percent(share)} of the time goes into waiting for images.",
             "The same training could be done sooner.",
             "More --workers where the policy is a Python file; else leave a core "
             "free (--threads), or put the cache on a faster disk (--cache).",
@@ -240,16 +246,24 @@ def check_validation_size(history: History, facts: Facts) -> Iterable[Alarm]:
     if not few:
         return
     listed = ", ".join(f"{name} {count}" for name, count in few)
-    worst = min(count for _, count in few)
-    # Clopper-Pearson's lower end when all of n are right is (alpha / 2)^(1/n).
-    bound = 0.025 ** (1 / worst) if worst else 0.0
     yield Alarm(
         "validation-small",
         f"Few validation images: {listed}.",
-        f"Even if all {worst} were right, the true recall could be {bound:.2f} "
-        "(95 % interval), so small differences between evaluations say nothing.",
+        _what_few_images_say(min(count for _, count in few)),
         "Label more of these classes, or read their recall over several seeds or "
         "folds, never from one run.",
+    )
+
+
+def _what_few_images_say(count: int) -> str:
+    if count == 0:
+        return "A class without validation images has no recall at all."
+    # Clopper-Pearson's lower end when all of n are right is (alpha / 2)^(1/n).
+    bound = 0.025 ** (1 / count)
+    subject = "the only one is" if count == 1 else f"all {count} are"
+    return (
+        f"Even if {subject} right, the true recall may be as low as {bound:.2f} (95 % "
+        "interval), so small differences between evaluations say nothing."
     )
 
 
@@ -283,7 +297,13 @@ class AlarmBook:
         return tuple(self._active.values())
 
     def observe(self, step: int, values: Mapping[str, float]) -> list[Alarm]:
-        """Take in one step's scalars; return the alarms that just went on."""
+        """Take in one step's scalars; return the alarms that just went on.
+
+        Steps that follow closely are passed over: twenty points make a window,
+        and the checks must cost nothing beside a step.
+        """
+        if self._history and step - self._history[-1].step < self._facts.window // 20:
+            return []
         self._history.append(Point(step, dict(values)))
         while step - self._history[0].step > 2 * self._facts.window:
             self._history.popleft()

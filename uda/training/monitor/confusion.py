@@ -16,7 +16,8 @@ from uda.training.monitor.drawing import INK, PAPER, font, shorten, text_width
 _LOW = np.array([255, 255, 255])
 _HIGH = np.array([8, 81, 156])
 _WRONG = np.array([203, 65, 11])
-_MARGIN = 12
+_MARGIN = 6
+_TEXT, _LINE, _WIDTH = 13, 18, 340
 
 
 def confusion_figure(
@@ -33,25 +34,25 @@ def confusion_figure(
         uint8 (H, W, 3). Cells are coloured by their share of the row: blue on
         the diagonal (recall), orange beside it (errors).
     """
-    cell = int(np.clip(640 // max(len(classes), 1), 22, 72))
-    small = font(11 if cell >= 30 else 9)
-    names = [shorten(name, small, 150) for name in classes]
-    widest = max((text_width(name, small) for name in names), default=0)
-    left, top = widest + 2 * _MARGIN + 16, widest + 2 * _MARGIN + 36
+    # TensorBoard shows about 340 pixels: drawn to that width, text stays sharp.
+    face = font(_TEXT)
+    names = [shorten(name, face, 110) for name in classes]
+    widest = max((text_width(name, face) for name in names), default=0)
+    left, top = widest + 3 * _MARGIN + _LINE, widest + 3 * _MARGIN + 2 * _LINE
+    cell = int(np.clip((_WIDTH - left) // max(len(classes), 1), 24, 60))
     side = cell * len(classes)
-    bottom = 2 * _MARGIN
-    width = max(left + side + _MARGIN, text_width(title, font(14)) + 2 * _MARGIN)
-    image = Image.new("RGB", (width, top + side + bottom), PAPER)
+    width = max(left + side + _MARGIN, text_width(title, face) + 2 * _MARGIN)
+    image = Image.new("RGB", (width, top + side + _MARGIN), PAPER)
     draw = ImageDraw.Draw(image)
-    draw.text((_MARGIN, 8), title, fill=INK, font=font(14))
-    draw.text((_MARGIN, top - 16), "true", fill=INK, font=small)
-    draw.text((left, 32), "predicted", fill=INK, font=small)
+    draw.text((_MARGIN, _MARGIN), title, fill=INK, font=face)
+    middle = left + side // 2
+    draw.text((middle, _LINE + _MARGIN), "predicted", fill=INK, font=face, anchor="ma")
+    _upright(image, "true", (_MARGIN + _LINE // 2, top + side // 2), centred=True)
     _cells(draw, counts, (left, top), cell)
     for index, name in enumerate(names):
-        middle = top + index * cell + cell // 2
-        end = left - 6
-        draw.text((end, middle), name, fill=INK, font=small, anchor="rm")
-        _upright(image, name, (left + index * cell + cell // 2, top - 6))
+        at = (left - _MARGIN, top + index * cell + cell // 2)
+        draw.text(at, name, fill=INK, font=face, anchor="rm")
+        _upright(image, name, (left + index * cell + cell // 2, top - _MARGIN))
     return np.asarray(image, dtype=np.uint8).copy()
 
 
@@ -72,17 +73,21 @@ def _cells(
         draw.rectangle(box, fill=(red, green, blue), outline=(210, 210, 210))
         if counts[row, column]:
             ink = PAPER if share > 0.5 else INK
-            size = font(14 if cell >= 40 else 9)
+            size = font(14 if cell >= 36 else 10)
             middle = (x + cell // 2, y + cell // 2)
             draw.text(
                 middle, str(counts[row, column]), fill=ink, font=size, anchor="mm"
             )
 
 
-def _upright(image: Image.Image, name: str, foot: tuple[int, int]) -> None:
-    small = font(11)
-    width = text_width(name, small) + 2
-    label = Image.new("RGB", (width, 16), PAPER)
-    ImageDraw.Draw(label).text((0, 8), name, fill=INK, font=small, anchor="lm")
-    turned = label.transpose(Image.Transpose.ROTATE_90)
-    image.paste(turned, (foot[0] - 8, foot[1] - width))
+def _upright(
+    image: Image.Image, name: str, foot: tuple[int, int], *, centred: bool = False
+) -> None:
+    """Write upwards from ``foot``, or with ``foot`` as the middle."""
+    width = text_width(name, font(_TEXT)) + 2
+    label = Image.new("RGB", (width, _LINE), PAPER)
+    ImageDraw.Draw(label).text(
+        (0, _LINE // 2), name, fill=INK, font=font(_TEXT), anchor="lm"
+    )
+    top = foot[1] - (width // 2 if centred else width)
+    image.paste(label.transpose(Image.Transpose.ROTATE_90), (foot[0] - _LINE // 2, top))

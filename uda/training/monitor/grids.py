@@ -16,10 +16,12 @@ from uda.training.monitor.drawing import INK, PAPER, font, shorten, text_width
 
 MAX_PIXELS = 1_000_000
 _GAP = 6
-_LINE = 15
-_TEXT = 12
+# TensorBoard shows a picture about 340 pixels wide until it is clicked: a large
+# font beside small pictures can be read there too.
+_LINE = 20
+_TEXT = 16
 _MAX_CAPTION = 240
-_MIN_SIDE, _MAX_SIDE = 32, 224
+_MIN_SIDE, _MAX_SIDE = 32, 160
 
 Images = npt.NDArray[np.uint8]
 
@@ -41,7 +43,7 @@ def view_grid(weak: Images, strong: Images, captions: Sequence[str]) -> Images:
     _same_length(len(captions), len(weak), len(strong))
     if not captions:
         return _nothing()
-    columns = 1 if len(captions) <= 6 else 2
+    columns = 1 if len(captions) <= 8 else 2
     rows = -(-len(captions) // columns)
     caption = _caption_width(captions)
     top = _LINE + 2 * _GAP
@@ -83,7 +85,7 @@ def error_grid(images: Images, captions: Sequence[str]) -> Images:
     _same_length(len(captions), len(images))
     if not captions:
         return _nothing()
-    columns = min(len(captions), 4)
+    columns = min(len(captions), 3)
     rows = -(-len(captions) // columns)
     caption = _caption_width(captions)
     lines = max(text.count("\n") + 1 for text in captions) * _LINE
