@@ -9,7 +9,7 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -156,9 +156,10 @@ def _print_csv(columns: list[str], rows: Iterator[list[object]]) -> None:
     """Write to standard output; a reader that has enough is no error."""
     from uda.files import spreadsheet_safe
 
-    stream = click.get_binary_stream("stdout")
+    stream = sys.stdout.buffer
+    lines: list[Iterable[Sequence[object]]] = [[columns], rows]
     try:
-        for row in chain([columns], rows):
+        for row in chain.from_iterable(lines):
             line = io.StringIO()
             cells = [spreadsheet_safe(cell) for cell in row]
             csv.writer(line, lineterminator="\n").writerow(cells)

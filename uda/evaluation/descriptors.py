@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from uda.errors import DataError
+
 Progress = Callable[[str, int, int], None]
 Images = npt.NDArray[np.float32]
 Features = npt.NDArray[np.float32]
@@ -25,6 +27,7 @@ _ORIENTATIONS = 8
 _RINGS = 8
 _BANDS = (0.7, 1.4, 2.8, 5.6)  # Gaussian widths in pixels, an octave apart
 _TINY = 1e-4
+_ROUNDING = 1e-5  # far below one grey level, 1/255
 
 
 def texture_features(
@@ -49,9 +52,18 @@ def texture_features(
 
     Returns:
         (N, F) float32; F depends on the images' size and channels only.
+
+    Raises:
+        DataError: for images that are too small to have a texture.
     """
-    starts = range(0, max(1, len(images)), _CHUNK)
-    described: list[Features] = []
+    if min(images.shape[1:3]) < _MIN_SIDE:
+        raise DataError(
+            f"texture needs images of {_MIN_SIDE} x {_MIN_SIDE} pixels or more, not "
+            f"{images.shape[1]} x {images.shape[2]}; give a larger --imgsz"
+        )
+    starts = range(0, len(images), _CHUNK)
+    # No row, but the right number of columns, also when there are no images.
+    described = [_describe(np.zeros((1, *images.shape[1:]), np.uint8))[:0]]
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         chunks = pool.map(
             lambda start: _describe(images[start : start + _CHUNK]), starts
@@ -60,7 +72,9 @@ def texture_features(
             described.append(features)
             if progress is not None:
                 progress(
-                    "texture", min(len(described) * _CHUNK, len(images)), len(images)
+                    "texture",
+                    min((len(described) - 1) * _CHUNK, len(images)),
+                    len(images),
                 )
     return np.concatenate(described)
 
@@ -110,7 +124,8 @@ def binary_patterns(images: Images, radius: int) -> Features:
         angle = 2 * np.pi * point / 8
         dy = round(-radius * np.sin(angle), 5)
         dx = round(radius * np.cos(angle), 5)
-        bits[point] = _shifted(images, dy, dx, reach) >= inner
+        # Rounding of the interpolation must not decide on a flat surface.
+        bits[point] = _shifted(images, dy, dx, reach) - inner >= -_ROUNDING
     ones = bits.sum(axis=0, dtype=np.uint8)
     changes = (bits != np.roll(bits, 1, axis=0)).sum(axis=0, dtype=np.uint8)
     code = np.where(changes <= 2, ones, 9).reshape(len(images), -1)

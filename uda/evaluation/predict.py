@@ -95,7 +95,11 @@ class Predictions:
     def load(cls, path: Path) -> Predictions:
         """Read a file written by `save`; a broken one is a DataError."""
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            # Opened here, since numpy leaves a broken archive open.
+            with (
+                Path(path).open("rb") as stream,
+                np.load(stream, allow_pickle=False) as stored,
+            ):
                 return cls(
                     ids=_unpack(stored["ids"]),
                     targets=stored["targets"].astype(np.int64),

@@ -129,7 +129,11 @@ class TextureClassifier:
         """Read a file written by `save`; a broken one is a CheckpointError."""
         names = ("mean", "scale", "weights", "bias")
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            # Opened here, since numpy leaves a broken archive open.
+            with (
+                Path(path).open("rb") as stream,
+                np.load(stream, allow_pickle=False) as stored,
+            ):
                 if int(stored["version"]) != _VERSION:
                     raise ValueError(f"version {stored['version']}")
                 found = cls(*(stored[name].astype(np.float64) for name in names))
