@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
+import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +77,8 @@ def test_fingerprint_follows_content_not_names():
     uda = load_policy("uda")
     same = dataclasses.replace(uda, name="other", source="", path=None)
     assert same.fingerprint() == uda.fingerprint()
+    written_otherwise = dataclasses.replace(uda, crop_pad=0.125, vflip=0)
+    assert written_otherwise.fingerprint() == uda.fingerprint()
     changes = [
         {"count": 3}, {"probability": 0.4}, {"fill": "black"}, {"hflip": 0.4},
         {"vflip": 0.1}, {"crop_pad": 0.1}, {"quarter_turns": True},
@@ -147,13 +154,28 @@ def test_installed_layout_is_searched_inside_the_package(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_wheel_carries_the_policies_inside_the_package(tmp_path):
-    import subprocess
-    import sys
-
+def test_sdist_and_wheel_carry_the_policies(tmp_path):
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir"]
     subprocess.run([*command, tmp_path, PROJECT], check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    for file in packaged_policies().values():
-        assert f"uda/policies/{file.name}" in names
+    (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        packed = {Path(name).name for name in archive.getnames() if "/polic" in name}
+    assert packed >= {file.name for file in packaged_policies().values()}
+
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    code = (
+        "from uda.augment.policy import load_policy, packaged_policies as p\n"
+        "print(*(load_policy(name).path for name in sorted(p())), sep='\\n')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    inside = tmp_path / "site" / "uda" / "policies"
+    expected = sorted(packaged_policies().values(), key=lambda file: file.stem)
+    assert done.stdout.split() == [str(inside / file.name) for file in expected]

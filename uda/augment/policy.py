@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -135,7 +136,7 @@ class Policy:
         for key in ("name", "source", "path"):
             del content[key]
         content["semantics"] = _SEMANTICS
-        text = json.dumps(content, sort_keys=True)
+        text = json.dumps(_canonical(content), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -148,9 +149,20 @@ _CHOICES = {
 }
 
 
-def did_you_mean(word: str, choices: object) -> str:
+def _canonical(value: object) -> object:
+    """Write whole numbers as floats, so that 1 and 1.0 are the same policy."""
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the closest choice, or nothing."""
-    close = difflib.get_close_matches(word, [str(c) for c in choices], n=1, cutoff=0.5)  # type: ignore[attr-defined]
+    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
