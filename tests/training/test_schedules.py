@@ -29,7 +29,13 @@ def test_uda_cosine_ends_at_a_fifth():
 def test_cosine_and_warmup():
     assert factor(100, "cosine") == pytest.approx(0)
     assert factor(50, "cosine") == pytest.approx(0.5)
-    assert [factor(i, "constant", warmup=4) for i in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    assert [factor(i, "constant", warmup=4) for i in range(5)] == [
+        0.25,
+        0.5,
+        0.75,
+        1,
+        1,
+    ]
 
 
 def test_one_cycle_equals_torch():
@@ -50,7 +56,15 @@ def test_one_cycle_equals_torch():
 
 
 def test_ramp_and_annealing():
-    assert [ramp(i, start=2, length=4) for i in range(7)] == [0, 0, 0.25, 0.5, 0.75, 1, 1]
+    assert [ramp(i, start=2, length=4) for i in range(7)] == [
+        0,
+        0,
+        0.25,
+        0.5,
+        0.75,
+        1,
+        1,
+    ]
     assert ramp(0, start=0, length=0) == 1
     assert annealing_progress(5, length=10) == 0.5
     assert annealing_progress(10, length=10) is None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ import click
 from uda.errors import UsageError
 
 if TYPE_CHECKING:
-    from uda.data.records import Catalog
     from uda.data.splitfile import Split
 
 _FOLDER = click.Path(path_type=Path)
@@ -82,19 +81,22 @@ def command(
     DATA is a folder with one folder per class, a folder with train/ val/ test/
     unlabeled/, or a manifest.csv (path,label[,split][,group]).
     """
+    from uda.data.groups import group_column, resolve_groups
     from uda.data.records import scan
     from uda.data.splits import Split, extend_split, make_split
 
     if os.path.lexists(out):
         raise UsageError(f"{out}: exists already and is never overwritten; give --out")
-    column = None if group in ("auto", "none") else group
-    catalog = scan(data, unlabeled=unlabeled, group_column=column)
+    catalog = scan(data, unlabeled=unlabeled, group_column=group_column(group))
+    if group == "auto":
+        click.echo("Looking for twins among the images ...", err=True)
+    groups = resolve_groups(catalog, group)
     if extend is not None:
         _refuse_without_effect(ctx, ("validation", "test"))
         split, notes = extend_split(
             Split.load(extend),
             catalog,
-            _groups(catalog, group),
+            groups,
             labels_per_class=labels_per_class,
             seed=seed,
             transductive=transductive,
@@ -102,7 +104,7 @@ def command(
     else:
         split, notes = make_split(
             catalog,
-            _groups(catalog, group),
+            groups,
             labels_per_class=labels_per_class,
             validation=validation,
             test=test,
@@ -124,18 +126,6 @@ def _refuse_without_effect(ctx: click.Context, names: Sequence[str]) -> None:
             f"--{given[0]} has no effect with --extend, which keeps validation and "
             "test as they are; leave it out, or write a new split without --extend"
         )
-
-
-def _groups(catalog: Catalog, group: str | None) -> Mapping[str, str] | None:
-    """Return group by path, or None when nothing is known of groups."""
-    if group == "none":
-        return None
-    if group == "auto":
-        from uda.data.duplicates import find_groups
-
-        click.echo("Looking for twins among the images ...", err=True)
-        return find_groups(catalog)
-    return catalog.groups() or None
 
 
 def _print_table(split: Split, classes: Sequence[str]) -> None:

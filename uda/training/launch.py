@@ -115,7 +115,14 @@ def resume(
 
 def _moved_run(config: RunConfig, run: RunFolder) -> RunConfig:
     data = config.data.model_copy(update={"split": str(run.split)})
-    return config.model_copy(update={"data": data})
+    views = {
+        copy.stem: str(copy)
+        for copy in run.policies.glob("*")
+        if copy.stem in type(config.views).model_fields
+    }
+    return config.model_copy(
+        update={"data": data, "views": config.views.model_copy(update=views)}
+    )
 
 
 def _dry_run(config: RunConfig, length: Length, console: Progress) -> Summary:

@@ -24,7 +24,7 @@ from uda.training.monitor.alarms import AlarmBook, Facts
 from uda.training.monitor.progress import Progress
 from uda.training.monitor.writer import RunWriter
 from uda.training.prepare import Parts, Policies, build_stream, grouped
-from uda.training.state import TrainState, load_newest
+from uda.training.state import TrainState, checkpoint_paths, load_newest
 from uda.training.statistics import StepStatistics
 from uda.training.step import Moment, Terms, training_step, tsa_level
 from uda.training.stop import StopRequest
@@ -78,10 +78,7 @@ def train(
     spec = model_spec(config, parts)
     state = build_state(config, spec, device)
     if resume:
-        saved, warnings = load_newest(run.checkpoints)
-        state.load_dict(saved)
-        for warning in warnings:
-            console.warn(warning)
+        _load(state, run, console)
     save.describe(run, spec, parts)
     with _writer(config, run, parts, state.step, console) as writer:
         trainer = Trainer(
@@ -96,6 +93,17 @@ def train(
             loss_weights(config, parts, device),
         )
         return _run(trainer, stop)
+
+
+def _load(state: TrainState, run: RunFolder, console: Progress) -> None:
+    """Take over the newest valid checkpoint, where one was written yet."""
+    if not checkpoint_paths(run.checkpoints):
+        console.note("no checkpoint yet: starting from step 0")
+        return
+    saved, warnings = load_newest(run.checkpoints)
+    state.load_dict(saved)
+    for warning in warnings:
+        console.warn(warning)
 
 
 def _writer(
@@ -114,7 +122,8 @@ def _writer(
         run.path,
         classes=parts.classes,
         total_steps=config.loop.steps,
-        start_step=step,
+        # The checkpoint's own step is whole; only what came after it is done again.
+        start_step=step + 1 if 0 < step < config.loop.steps else step,
         console=console,
         alarms=AlarmBook(facts),
         on_alarms=lambda alarms: run.write_status("running", alarms=alarms),
@@ -143,16 +152,16 @@ def _run(trainer: Trainer, stop: StopRequest) -> Summary:
             parts, norm, moved = _one_step(trainer, group)
             _account(trainer, moved, parts, norm)
             trainer.waited += batches.waited
-            step = state.step
+            step, asked = state.step, bool(stop)
             if step % config.loop.log_every == 0 or step == total:
                 _log(trainer)
             if step % (config.loop.eval_every or total) == 0 or step == total:
                 metrics = evaluate_state(trainer)
                 write_view_grid(trainer, moved[-1])
                 trainer.since = time.perf_counter()
-            if step % (config.loop.save_every or total) == 0 or step == total or stop:
+            if step % (config.loop.save_every or total) == 0 or step == total or asked:
                 save.checkpoint(trainer)
-            if stop and step < total:
+            if asked and step < total:
                 return _interrupted(trainer, stop, metrics)
     finally:
         batches.close()

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uda.augment.policy import Policy, PythonPolicy, load_policy
+from uda.data.groups import group_column, resolve_groups
 from uda.data.pool import Pool, build_pool
 from uda.data.records import Catalog, Record, scan
 from uda.data.sampling import LabeledSampler, UnlabeledSampler
@@ -64,22 +65,23 @@ def cache_folder(config: RunConfig) -> Path:
 def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
     """Scan the data and load the split file, or make a split."""
     unlabeled = [Path(folder) for folder in config.data.unlabeled]
-    catalog = scan(Path(config.data.root), unlabeled=unlabeled)
+    catalog = scan(
+        Path(config.data.root),
+        unlabeled=unlabeled,
+        group_column=group_column(config.data.group),
+    )
     if config.data.split is not None:
         split = Split.load(Path(config.data.split))
         return catalog, split, split.verify(catalog)
-    from uda.data.grouping import resolve_groups
-
-    groups, notes = resolve_groups(catalog, config.data.group)
-    split, more = make_split(
+    split, notes = make_split(
         catalog,
-        groups,
+        resolve_groups(catalog, config.data.group),
         labels_per_class=config.data.labels_per_class,
         validation=config.data.validation,
         test=config.data.test,
         seed=config.seed,
     )
-    return catalog, split, [*catalog.notes, *notes, *more]
+    return catalog, split, [*catalog.notes, *notes]
 
 
 def build_parts(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uda.augment.policy import PythonPolicy
 from uda.data.pool import write_skipped
 from uda.data.sampling import class_probabilities
 from uda.files import atomic_write, write_json
@@ -33,12 +32,16 @@ def copy_policies(run: RunFolder, policies: Policies) -> None:
     for view in ("labeled", "weak", "strong"):
         policy = getattr(policies, view)
         prints[view] = {"name": policy.name, "fingerprint": policy.fingerprint()}
-        if isinstance(policy, PythonPolicy):
-            source = Path(policy.path).read_text(encoding="utf-8")
-            atomic_write(run.policies / f"{view}.py", source)
-        else:
-            atomic_write(run.policies / f"{view}.yaml", policy.to_yaml())
+        # Built-in ones too: a run must not change when the package does.
+        copy = policy_copy(run, view, policy.path)
+        if Path(policy.path).resolve() != copy.resolve():
+            atomic_write(copy, Path(policy.path).read_bytes())
     write_json(run.policies / "fingerprints.json", prints)
+
+
+def policy_copy(run: RunFolder, view: str, source: Path | str) -> Path:
+    """Return where a run keeps its copy of a view's policy."""
+    return run.policies / f"{view}{Path(source).suffix}"
 
 
 def checkpoint(trainer: Trainer) -> None:

@@ -22,7 +22,7 @@ from uda.models.forward import ALL_FLIPS, HORIZONTAL_FLIPS, NO_FLIPS, forward_vi
 from uda.objectives.annealing import mean_over_kept, tsa_mask, tsa_threshold
 from uda.objectives.consistency.uda import ConsistencyTerms, uda_loss
 from uda.objectives.entropy import entropy
-from uda.objectives.supervised import cross_entropy
+from uda.objectives.supervised import cross_entropy, weighted_mean
 from uda.training.config import RunConfig
 from uda.training.schedules import (
     annealing_progress,
@@ -133,10 +133,11 @@ def losses(
         )
     logits_labeled = views.labeled.leaf.float()
     per_example = cross_entropy(logits_labeled, batch.targets)
-    if class_weights is not None:
-        per_example = per_example * class_weights[batch.targets]
     kept = _kept(logits_labeled, batch.targets, config, moment)
-    supervised = mean_over_kept(per_example, kept)
+    if class_weights is None:
+        supervised = mean_over_kept(per_example, kept)
+    else:
+        supervised = weighted_mean(per_example, kept * class_weights[batch.targets])
     if views.weak is None or views.strong is None:
         return Terms(supervised, supervised.detach(), kept)
 

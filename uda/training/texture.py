@@ -6,7 +6,7 @@ import numpy as np
 
 from uda.evaluation.predict import predict_pool
 from uda.evaluation.rates import confusion_matrix, rates
-from uda.evaluation.texture import TextureClassifier, TextureModel
+from uda.evaluation.texture import TextureClassifier, TextureModel, texture_features
 from uda.files import atomic_path, atomic_write, sha256_file
 from uda.run.bundle import save_description
 from uda.run.layout import RunFolder
@@ -24,7 +24,9 @@ def train_texture(
     spec = model_spec(config, parts)
     save_description(run.model, "texture", spec, parts.pool.preprocessing)
     images = np.ascontiguousarray(parts.pool.images[parts.labeled])
-    classifier = TextureClassifier.fit(images, parts.targets, len(parts.classes))
+    classifier = TextureClassifier.fit(
+        texture_features(images), parts.targets, len(parts.classes)
+    )
     path = run.weights / "texture.npz"
     with atomic_path(path) as temporary:
         classifier.save(temporary)

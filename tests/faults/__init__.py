@@ -1,0 +1,1 @@
+"""Kills, signals and damage, against whole processes."""

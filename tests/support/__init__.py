@@ -1,0 +1,1 @@
+"""Small data sets that tests of whole commands share."""

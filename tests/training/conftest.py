@@ -1,0 +1,57 @@
+"""Fixtures of the training tests: a tiny data set and quick settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.surfaces import write_surfaces
+from uda.training.config import build_config
+from uda.training.launch import launch
+from uda.training.length import Length
+from uda.training.monitor.progress import Progress
+from uda.training.stop import StopRequest
+
+QUICK = {
+    "data.size": (16, 16),
+    "data.group": "none",
+    "loop.batch": 6,
+    "loop.steps": 6,
+    "loop.threads": 1,
+    "loop.eval_every": 3,
+    "loop.save_every": 2,
+    "loop.log_every": 1,
+    "consistency.unlabeled_ratio": 2,
+    "consistency.start_share": 0.3,
+    "consistency.ramp_share": 0.2,
+}
+
+
+@pytest.fixture(scope="session")
+def surfaces(tmp_path_factory):
+    return write_surfaces(tmp_path_factory.mktemp("surfaces"))
+
+
+@pytest.fixture
+def quick(surfaces, tmp_path, monkeypatch):
+    """Train quickly: quick({"key": value}) -> (RunFolder path, Summary)."""
+    monkeypatch.setenv("UDA_CACHE", str(surfaces / "cache"))
+
+    def run(changes=None, *, stop=None, name="t", **options):
+        keys = {**QUICK, "data.root": str(surfaces / "data"), **(changes or {})}
+        keys.setdefault("data.unlabeled", (str(surfaces / "more"),))
+        if keys.get("method", "uda") != "uda":
+            keys = {k: v for k, v in keys.items() if not k.startswith("consistency.")}
+        if keys.get("method") == "texture":
+            keys = {k: v for k, v in keys.items() if not k.startswith("loop.")}
+        summary = launch(
+            build_config(keys),
+            Length(),
+            project=tmp_path / "runs",
+            name=name,
+            console=Progress(),
+            stop=StopRequest() if stop is None else stop,
+            **options,
+        )
+        return (tmp_path / "runs" / "latest").resolve(), summary
+
+    return run

@@ -1,0 +1,193 @@
+"""Whole runs, small: what is written, stopped, resumed and refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from uda.errors import TrainingError, UsageError
+from uda.run.bundle import load_bundle
+from uda.training import loop
+from uda.training.config import build_config, read_config_file
+from uda.training.launch import resume
+from uda.training.monitor.progress import Progress
+from uda.training.step import Moment
+from uda.training.stop import StopRequest
+
+
+def weights(folder, name="ema"):
+    return load_file(str(folder / "weights" / f"{name}.safetensors"))
+
+
+def same(one, two):
+    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+
+
+class StopAt(StopRequest):
+    """Asks to stop when the loop has looked ``step`` times."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.left = step
+
+    def __bool__(self):
+        self.left -= 1
+        if self.left <= 0:
+            self.signal = 15
+        return self.signal is not None
+
+
+def test_a_run_is_a_complete_folder(quick):
+    folder, summary = quick()
+    assert summary.state == "done"
+    for name in (
+        "config.yaml", "split.csv", "model.json", "env.json", "status.json",
+        "results.csv", "metrics.jsonl", "policies/fingerprints.json",
+        "weights/raw.safetensors", "weights/ema.safetensors",
+    ):  # fmt: skip
+        assert (folder / name).is_file(), name
+    lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+    by_tag = {tag for line in lines for tag in line}
+    assert {"loss/supervised", "loss/consistency", "unlabeled/mask_rate"} <= by_tag
+    config = build_config({}, read_config_file(folder / "config.yaml"))
+    assert config.loop.steps == 6
+    bundle = load_bundle(folder)
+    assert bundle.classes == ("Good", "Rust", "Scratch")
+    leaf = bundle.model(torch.zeros(2, 1, 16, 16, dtype=torch.uint8)).leaf
+    assert leaf.shape == (2, 3)
+
+
+def test_same_seed_same_weights_other_seed_other_weights(quick):
+    first, _ = quick()
+    again, _ = quick()
+    other, _ = quick({"seed": 1})
+    assert same(weights(first, "raw"), weights(again, "raw"))
+    assert not same(weights(first, "raw"), weights(other, "raw"))
+
+
+@pytest.mark.parametrize("step", [1, 3, 4])
+def test_stopped_and_resumed_equals_uninterrupted(quick, step):
+    whole, _ = quick()
+    folder, summary = quick(stop=StopAt(step))
+    assert summary.state == "interrupted"
+    status = json.loads((folder / "status.json").read_text())
+    assert status["state"] == "interrupted"
+    assert status["step"] == summary.step < 6
+    ended = resume(folder, workers=2, console=Progress(), stop=StopRequest())
+    assert ended.state == "done"
+    for name in ("raw", "ema"):
+        assert same(weights(whole, name), weights(folder, name))
+    steps = [
+        json.loads(line)["step"]
+        for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert steps == sorted(steps)
+
+
+def test_weight_zero_equals_supervised_training(quick):
+    shared = {"loop.batch_norm": "separate", "consistency.start_share": 0.0}
+    zero, _ = quick({**shared, "consistency.weight": 1e-300})
+    plain, _ = quick({"method": "supervised", "loop.batch_norm": "separate"})
+    assert same(weights(zero, "raw"), weights(plain, "raw"))
+
+
+def test_a_finished_run_is_not_resumed(quick):
+    folder, _ = quick()
+    with pytest.raises(UsageError, match="finished already"):
+        resume(folder, workers=None, console=Progress(), stop=StopRequest())
+
+
+def test_nan_loss_stops_with_step_files_and_checkpoint(quick, monkeypatch):
+    plain = loop.training_step
+
+    def poisoned(state, batches, config, moment, class_weights):
+        parts, norm = plain(state, batches, config, moment, class_weights)
+        if state.step == 5:
+            parts = [parts[0]._replace(total=parts[0].total * float("nan"))]
+        return parts, norm
+
+    monkeypatch.setattr(loop, "training_step", poisoned)
+    with pytest.raises(TrainingError, match=r"step 4: .*step-00000004\.pt.*png"):
+        quick()
+
+
+def test_out_of_memory_names_a_smaller_batch(quick, monkeypatch):
+    def starved(*_args, **_kwargs):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(loop, "training_step", starved)
+    with pytest.raises(TrainingError, match="--batch 3"):
+        quick()
+
+
+def test_dry_run_leaves_nothing(quick, tmp_path, surfaces):
+    from uda.training.launch import launch
+    from uda.training.length import Length
+
+    config = build_config(
+        {
+            "data.root": str(surfaces / "data"),
+            "data.unlabeled": (str(surfaces / "more"),),
+            "data.size": (16, 16),
+            "loop.batch": 4,
+            "loop.threads": 1,
+        }
+    )
+    before = sorted(p.name for p in tmp_path.iterdir())
+    summary = launch(
+        config,
+        Length(),
+        project=tmp_path / "runs",
+        name="x",
+        console=Progress(),
+        stop=StopRequest(),
+        dry_run=True,
+    )
+    assert summary.state == "done"
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("method", ["supervised", "texture"])
+def test_the_baselines_make_runs_too(quick, method):
+    folder, summary = quick({"method": method})
+    assert summary.state == "done"
+    leaf = load_bundle(folder).model(torch.zeros(1, 1, 16, 16, dtype=torch.uint8)).leaf
+    assert leaf.shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"consistency.weak_pass": "joint", "consistency.entropy_weight": 0.1},
+        {"consistency.weak_pass": "no-grad"},
+        {"loop.batch_norm": "frozen"},
+        {"optimizer.accumulation": 2},
+        {"loop.precision": "bf16"},
+        {"optimizer.name": "adamw", "optimizer.lr": 1e-3},
+        {"supervised.class_weights": "effective", "supervised.sampling_power": 1.0},
+        {"model.name": "wrn-10-1", "model.frozen_steps": 2},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_every_choice_trains(quick, changes):
+    _, summary = quick({"loop.steps": 4, **changes})
+    assert summary.state == "done"
+
+
+def test_moments_follow_the_schedules():
+    config = build_config(
+        {
+            "loop.steps": 100,
+            "supervised.tsa_share": 0.2,
+            "consistency.start_share": 0.5,
+            "consistency.ramp_share": 0.1,
+        }
+    )
+    assert Moment.at(49, config).consistency_weight == 0
+    assert Moment.at(54, config).consistency_weight == pytest.approx(0.5)
+    assert Moment.at(60, config).consistency_weight == 1
+    assert Moment.at(10, config).tsa_progress == 0.5
+    assert Moment.at(20, config).tsa_progress is None
