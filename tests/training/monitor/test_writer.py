@@ -68,7 +68,7 @@ def test_a_run_shows_everything_it_should(fake: Path) -> None:
     assert wanted <= set(found["scalars"])
     assert set(found["images"]) == {
         *("val/confusion_matrix", "val_ema/confusion_matrix"),
-        *("views/unlabeled", "val_ema/worst_errors"),
+        *("unlabeled/views", "val_ema/worst_errors"),
     }
     tensors = set(found["tensors"])
     assert {f"val_ema/pr/{tag}" for tag in per_class} <= tensors

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+
+import pytest
+
+from uda.training.monitor.alarms import (
+    AlarmBook,
+    Check,
+    Facts,
+    History,
+    Point,
+    check_kept_labels,
+    check_loss,
+    check_mask_rate,
+    check_memorised,
+    check_pseudo_labels,
+    check_validation_size,
+    check_waiting,
+    mean_over,
+)
+
+FACTS = Facts(("Good", "a/b"), (0.5, 0.5), (50, 50), 1000)
+
+
+def history(
+    values: Mapping[str, float], *, stop: int = 400, every: int = 10
+) -> History:
+    return [Point(step, values) for step in range(0, stop, every)]
+
+
+def keys(check: Check, points: History, facts: Facts = FACTS) -> list[str]:
+    return [alarm.key for alarm in check(points, facts)]
+
+
+@pytest.mark.parametrize(
+    ("check", "values", "expected"),
+    [
+        (check_mask_rate, {"unlabeled/mask_rate": 0.01}, ["mask-rate-low"]),
+        (check_mask_rate, {"unlabeled/mask_rate": 0.0}, ["mask-rate-low"]),
+        (check_mask_rate, {"unlabeled/mask_rate": 0.995}, ["mask-rate-high"]),
+        (check_mask_rate, {"unlabeled/mask_rate": 0.5}, []),
+        (check_mask_rate, {"unlabeled/mask_rate": math.nan}, []),
+        (check_mask_rate, {}, []),
+        (
+            check_pseudo_labels,
+            {"unlabeled/pseudo_share/Good": 0.92, "unlabeled/pseudo_share/a_b": 0.08},
+            ["pseudo-labels/Good"],
+        ),
+        (check_pseudo_labels, {"unlabeled/pseudo_share/a_b": 0.7}, []),
+        (check_waiting, {"time/waiting_share": 0.2}, ["waiting-for-data"]),
+        (check_waiting, {"time/waiting_share": 0.04}, []),
+        (
+            check_memorised,
+            {"labeled/accuracy": 1.0, "unlabeled/mask_rate": 0.0},
+            ["memorised"],
+        ),
+        (check_memorised, {"labeled/accuracy": 1.0, "unlabeled/mask_rate": 0.4}, []),
+        (check_memorised, {"labeled/accuracy": 0.9, "unlabeled/mask_rate": 0.0}, []),
+        (
+            check_kept_labels,
+            {"labeled/tsa_threshold": 0.6, "labeled/kept_share/Good": 0.01},
+            ["labels-dropped/Good"],
+        ),
+        (
+            check_kept_labels,
+            {"labeled/tsa_threshold": 0.6, "labeled/kept_share/a_b": 1.0},
+            ["labels-not-learned/a_b"],
+        ),
+        # At the end the threshold is 1 and everything is kept, by definition.
+        (
+            check_kept_labels,
+            {"labeled/tsa_threshold": 0.99, "labeled/kept_share/a_b": 1.0},
+            [],
+        ),
+        (check_kept_labels, {"labeled/kept_share/a_b": 0.0}, []),  # TSA is off
+    ],
+)
+def test_each_check(
+    check: Check, values: Mapping[str, float], expected: list[str]
+) -> None:
+    assert keys(check, history(values)) == expected
+
+
+def test_three_times_the_prior_is_too_much() -> None:
+    facts = Facts(("Good", "a/b"), (0.85, 0.15), (50, 50), 1000)
+    rare = history({"unlabeled/pseudo_share/a_b": 0.65})
+    common = history({"unlabeled/pseudo_share/Good": 0.89})
+    assert keys(check_pseudo_labels, rare, facts) == ["pseudo-labels/a_b"]
+    assert keys(check_pseudo_labels, common, facts) == []
+
+
+def test_a_class_that_is_nearly_all_of_the_labels_may_take_nearly_all() -> None:
+    facts = Facts(("Good", "a/b"), (0.95, 0.05), (50, 50), 1000)
+    points = history({"unlabeled/pseudo_share/Good": 0.96})
+    assert keys(check_pseudo_labels, points, facts) == []
+
+
+def test_kept_share_is_not_judged_at_the_start() -> None:
+    values = {"labeled/tsa_threshold": 0.5, "labeled/kept_share/Good": 0.0}
+    assert keys(check_kept_labels, history(values, stop=90)) == []
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([1.0] * 20, []),
+        ([1.0] * 16 + [30.0] * 4, ["loss-growing"]),
+        ([0.01] * 16 + [0.5] * 4, []),  # small losses may jump
+        ([1.0] * 18 + [math.nan], ["loss-growing"]),
+        ([1.0, 50.0, math.inf], []),  # too short to tell
+    ],
+)
+def test_loss_growth(losses: list[float], expected: list[str]) -> None:
+    points = [Point(10 * i, {"loss/total": loss}) for i, loss in enumerate(losses)]
+    assert keys(check_loss, points) == expected
+
+
+def test_validation_interval_is_clopper_pearson() -> None:
+    from scipy.stats import beta
+
+    facts = Facts(("Good", "Rust"), (0.5, 0.5), (50, 3), 1000)
+    (alarm,) = check_validation_size([], facts)
+    assert "Rust 3" in alarm.seen
+    assert "Good" not in alarm.seen
+    assert f"{beta.ppf(0.025, 3, 1):.2f}" in alarm.why
+    (none,) = check_validation_size([], Facts(("A",), (1.0,), (0,), 10))
+    assert "no recall" in none.why
+
+
+def test_mean_needs_the_whole_window() -> None:
+    points = [Point(step, {"x": float(step)}) for step in range(0, 101, 10)]
+    assert mean_over(points, "x", 50) == pytest.approx((60 + 70 + 80 + 90 + 100) / 5)
+    assert mean_over(points, "x", 500) is None
+    assert mean_over(points, "y", 50) is None
+    assert mean_over([], "x", 50) is None
+
+
+def test_an_alarm_is_told_once_until_it_clears() -> None:
+    book = AlarmBook(FACTS)
+    told: list[tuple[int, str]] = []
+    for step in range(0, 900, 10):
+        rate = 0.5 if 300 <= step < 600 else 0.0
+        new = book.observe(step, {"unlabeled/mask_rate": rate})
+        told += [(step, alarm.key) for alarm in new]
+        if step == 500:
+            assert book.active == ()
+    assert [key for _, key in told] == ["mask-rate-low"] * 2
+    assert told[0][0] < 100
+    assert told[1][0] > 600
+    assert [alarm.key for alarm in book.active] == ["mask-rate-low"]
+
+
+def test_every_alarm_says_what_is_seen_why_and_what_to_change() -> None:
+    facts = Facts(("Good", "a/b"), (0.5, 0.5), (2, 2), 1000)
+    book = AlarmBook(facts)
+    values = {
+        "unlabeled/mask_rate": 0.0,
+        "unlabeled/pseudo_share/Good": 1.0,
+        "labeled/accuracy": 1.0,
+        "labeled/tsa_threshold": 0.5,
+        "labeled/kept_share/Good": 0.0,
+        "labeled/kept_share/a_b": 1.0,
+        "time/waiting_share": 0.5,
+        "loss/total": 1.0,
+    }
+    for step in range(0, 400, 10):
+        book.observe(step, values | {"loss/total": 99.0 if step > 350 else 1.0})
+    assert {alarm.key for alarm in book.active} == {
+        *("mask-rate-low", "pseudo-labels/Good", "memorised", "waiting-for-data"),
+        *("labels-dropped/Good", "labels-not-learned/a_b", "loss-growing"),
+        "validation-small",
+    }
+    for alarm in book.active:
+        assert all(
+            part.endswith(".") for part in (alarm.seen, alarm.why, alarm.change)
+        ), alarm
+        assert alarm.change in alarm.text()
+        assert alarm.seen in alarm.markdown()
+        assert json.loads(json.dumps(alarm.to_dict()))["key"] == alarm.key
+
+
+def test_a_long_run_with_many_points_stays_cheap() -> None:
+    import time
+
+    classes = tuple(f"class {i}" for i in range(50))
+    facts = Facts(classes, (0.02,) * 50, (50,) * 50, 500_000)
+    book = AlarmBook(facts)
+    values = {f"unlabeled/pseudo_share/class_{i}": 0.02 for i in range(50)}
+    begin = time.process_time()
+    for step in range(5000):
+        book.observe(step, values)
+    assert time.process_time() - begin < 5
