@@ -85,7 +85,8 @@ def probe(path: Path) -> ImageInfo:
     """
     with _opened(path) as image:
         width, height = image.size
-        if _orientation(image) in _TURNED:
+        # Pillow gives the size of a TIFF as seen already
+        if image.format != "TIFF" and _orientation(image) in _TURNED:
             width, height = height, width
         return ImageInfo(width, height, image.mode, _BITS.get(image.mode, 8))
 

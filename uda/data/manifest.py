@@ -83,15 +83,23 @@ def read_table(path: Path, required: Sequence[str]) -> Table:
             column comes twice, or a row has more or fewer cells than the header.
     """
     text = _decode(path)
-    for delimiter in DELIMITERS:
-        table = _parse(path, text, delimiter)
-        if set(required) <= set(table.header):
-            return table
-    first = _parse(path, text, DELIMITERS[0]).header
+    headers = {delimiter: _header(text, delimiter) for delimiter in DELIMITERS}
+    for delimiter, header in headers.items():
+        if set(required) <= set(header):
+            return _parse(path, text, delimiter)
     raise DataError(
         f"{path}: the first line must name the columns {', '.join(required)} "
-        f"(separated by comma, semicolon or tab); it says {listing(first)!r}"
+        "(separated by comma, semicolon or tab); it says "
+        f"'{listing(headers[DELIMITERS[0]])}'"
     )
+
+
+def _header(text: str, delimiter: str) -> tuple[str, ...]:
+    """Return the first line that is not empty, cell by cell, in lower case."""
+    for cells in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+        if any(cell.strip() for cell in cells):
+            return tuple(cell.strip().lower() for cell in cells)
+    return ()
 
 
 def _decode(path: Path) -> str:
@@ -210,7 +218,7 @@ def _group_column(table: Table, wanted: str | None) -> str | None:
     near = difflib.get_close_matches(name, table.header, 1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise UsageError(
-        f"{table.path}: no column {shown(wanted)!r}{hint}; there are: "
+        f"{table.path}: no column '{shown(wanted)}'{hint}; there are: "
         f"{listing(table.header)}"
     )
 
@@ -222,7 +230,7 @@ def _entry(
     part = cells.get("split", "").strip()
     if part and part.lower() not in PART_WORDS:
         raise DataError(
-            f"{where}: split {shown(part)!r} is not one of train, validation, test, "
+            f"{where}: split '{shown(part)}' is not one of train, validation, test, "
             "unlabeled (or empty)"
         )
     label = cells["label"].strip() or None
@@ -240,7 +248,7 @@ def check_name(text: str, where: str) -> None:
     """Refuse a class or group name that no report or JSON file could hold."""
     if any("\ud800" <= letter <= "\udfff" for letter in text):
         raise DataError(
-            f"{where}: the name {shown(text)!r} is not UTF-8; save the file as CSV "
+            f"{where}: the name '{shown(text)}' is not UTF-8; save the file as CSV "
             "UTF-8, or rename the folder"
         )
 
@@ -249,7 +257,7 @@ def check_label(label: str, where: str) -> None:
     """Refuse a cell or folder name that joins several labels."""
     if "|" in label:
         raise DataError(
-            f"{where}: the label {shown(label)!r} names several classes; multi-label "
+            f"{where}: the label '{shown(label)}' names several classes; multi-label "
             "images are not supported by this command: give one class per image"
         )
 
@@ -262,7 +270,7 @@ def _clean_path(root: Path, cell: str, where: str) -> str:
         cell = cell.replace("\\", "/")  # written on Windows
     if PureWindowsPath(cell).drive and not os.path.lexists(root / cell):
         raise DataError(
-            f"{where}: {shown(cell)!r}: paths must be relative to {root}; remove the "
+            f"{where}: '{shown(cell)}': paths must be relative to {root}; remove the "
             "drive, or move the file there"
         )
     try:

@@ -169,7 +169,7 @@ def _read(data: Path, *, skip: Sequence[Path], group_column: str | None) -> _Dra
             return draft
         if group_column is not None:
             raise UsageError(
-                f"{shown(data)}: group column {shown(group_column)!r} needs a "
+                f"{shown(data)}: group column '{shown(group_column)}' needs a "
                 f"{MANIFEST_NAME} (path,label,{shown(group_column)}) in this folder"
             )
         layout = read_layout(find_images(data, skip=skip))
@@ -256,7 +256,7 @@ def _check_classes(
     if not classes:
         what = f"no labelled image ({len(draft.records)} unlabelled)"
     else:
-        what = f"only the class {shown(classes[0])!r}"
+        what = f"only the class '{shown(classes[0])}'"
         what = what if len(classes) == 1 else f"only the classes {listing(classes)}"
     seen = f" Seen: {'; '.join(draft.notes)}." if draft.notes else ""
     raise DataError(

@@ -250,7 +250,7 @@ def _row(where: str, cells: Mapping[str, str]) -> SplitRow:
         raise DataError(f"{where}: the path is empty; name a file or delete the row")
     if part not in PARTS:
         raise DataError(
-            f"{where}: part {shown(part)!r} is not one of {', '.join(PARTS)}"
+            f"{where}: part '{shown(part)}' is not one of {', '.join(PARTS)}"
         )
     if part != "unlabeled" and not label:
         raise DataError(
@@ -259,7 +259,7 @@ def _row(where: str, cells: Mapping[str, str]) -> SplitRow:
         )
     if sha256 and not _SHA256.fullmatch(sha256):
         raise DataError(
-            f"{where}: {shown(sha256)!r} is no SHA-256 (64 hexadecimal digits); leave "
+            f"{where}: '{shown(sha256)}' is no SHA-256 (64 hexadecimal digits); leave "
             "the cell empty when it is not known"
         )
     return SplitRow(path, part, label or None, group or None, sha256)
