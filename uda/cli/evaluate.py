@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from uda.evaluation.parts import EvaluationSet
     from uda.run.layout import RunFolder
 
-_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+_DATA = click.Path(path_type=Path, exists=True)
 
 
 @click.command(short_help="Per-class evaluation of a run on the test part.")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("data", type=_FOLDER, required=False)
+@click.argument("data", type=_DATA, required=False)
 @click.option(
     "--split",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -67,7 +67,7 @@ def command(
     batch: int,
     device: str,
 ) -> None:
-    """Evaluate RUN on its test part, or on all of DATA, a folder of classes.
+    """Evaluate RUN on its test part, or on all of DATA (class folders, a manifest).
 
     Prints the confusion matrix first, then precision, recall, F1 and average
     precision of each class with 95 % intervals, for the averaged (EMA) and the

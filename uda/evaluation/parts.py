@@ -48,7 +48,7 @@ class EvaluationSet:
 
 
 def data_root(run: RunFolder) -> Path:
-    """Return the data folder that a run was trained from.
+    """Return the data folder, or the manifest, that a run was trained from.
 
     Raises:
         CheckpointError: when the run's configuration cannot be read.
@@ -84,7 +84,7 @@ def split_part(
         DataError: an empty part, images missing or changed, unknown classes.
     """
     path = run.split if split is None else split
-    root = data_root(run) if data is None else data
+    root = _folder(data_root(run) if data is None else data)
     if not root.is_dir():
         raise DataError(
             f"{root}: the run's data folder is not there; say where it is now: "
@@ -135,13 +135,18 @@ def class_folder(
     if not run.split.is_file():
         notes.append(f"{run.split.name} is missing: what was in training is unknown")
     return EvaluationSet(
-        name=f"data-{data.resolve().name}",
+        name=f"data-{data.resolve().stem}",
         files=[(record.path, record.file) for record in records],
         targets=targets,
         groups=[_group(record.group, record.path) for record in records],
         notes=notes,
         reads_test="test" in seen,
     )
+
+
+def _folder(data: Path) -> Path:
+    """Return the folder of some data, which a manifest may stand for."""
+    return data.parent if data.suffix.lower() == ".csv" else data
 
 
 def _group(group: str | None, path: str) -> str:

@@ -1,0 +1,191 @@
+"""`uda predict`: a row per image, whatever its name and state."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.evaluation.fakes import make_run, write_image
+from uda.cli import main
+from uda.run import bundle as module
+
+COLUMNS = [
+    "path",
+    "class",
+    "confidence",
+    "prob:Dark",
+    "prob:Good",
+    "prob:Rust",
+    "error",
+]
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "project", per_part=2)
+    monkeypatch.setattr(module, "load_bundle", run.load_bundle)
+    return run
+
+
+def call(*words):
+    return CliRunner().invoke(main, ["predict", *(str(word) for word in words)])
+
+
+def read(path):
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_files_and_folders(fake, tmp_path):
+    write_image(tmp_path / "in" / "deep" / "er" / "b.PNG", "Rust", 1, spread=0)
+    write_image(tmp_path / "in" / "a.png", "Dark", 2, spread=0)
+    write_image(tmp_path / "alone.png", "Good", 3, spread=0)
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    out = tmp_path / "p.csv"
+    result = call(fake.folder, tmp_path / "in", tmp_path / "alone.png", "--out", out)
+    assert result.exit_code == 0, result.output
+    rows = read(out)
+    assert list(rows[0]) == COLUMNS
+    found = [(Path(row["path"]).name, row["class"]) for row in rows]
+    assert found == [("a.png", "Dark"), ("b.PNG", "Rust"), ("alone.png", "Good")]
+    for row in rows:
+        probs = [float(row[f"prob:{name}"]) for name in ("Dark", "Good", "Rust")]
+        assert sum(probs) == pytest.approx(1, abs=1e-5)
+        assert float(row["confidence"]) == max(probs)
+        assert row["error"] == ""
+
+
+def test_broken_images_have_a_row_and_the_others_are_not_held_up(fake, tmp_path):
+    folder = tmp_path / "in"
+    write_image(folder / "good.png", "Rust", 1, spread=0)
+    whole = (folder / "good.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_text("hello")
+    (folder / "wrong.tif").write_bytes(whole)  # a PNG by content: readable
+    out = tmp_path / "p.csv"
+    result = call(fake.folder, folder, tmp_path / "none.png", "--out", out)
+    assert result.exit_code == 0, result.output
+    rows = {Path(row["path"]).name: row for row in read(out)}
+    assert rows["wrong.tif"]["class"] == rows["good.png"]["class"] == "Rust"
+    for name in ("cut.png", "empty.jpg", "text.jpg", "none.png"):
+        assert rows[name]["error"], name
+        assert rows[name]["class"] == rows[name]["prob:Rust"] == ""
+    assert "4 images could not be read" in result.stderr
+
+
+def test_all_broken_is_an_error_but_the_reasons_are_written(fake, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    out = tmp_path / "p.csv"
+    result = call(fake.folder, tmp_path / "a.png", "--out", out)
+    assert result.exit_code == 3
+    assert "none of the 1 images" in result.stderr
+    assert read(out)[0]["error"]
+
+
+def test_an_empty_folder(fake, tmp_path):
+    (tmp_path / "in").mkdir()
+    result = call(fake.folder, tmp_path / "in", "--out", tmp_path / "p.csv")
+    assert result.exit_code == 3
+    assert "no images below" in result.stderr
+    assert not (tmp_path / "p.csv").exists()
+
+
+def test_nothing_is_overwritten_unasked(fake, tmp_path):
+    write_image(tmp_path / "a.png", "Rust", 1)
+    out = tmp_path / "p.csv"
+    out.write_text("mine")
+    refused = call(fake.folder, tmp_path / "a.png", "--out", out)
+    assert refused.exit_code == 2
+    assert "--overwrite" in refused.stderr
+    assert out.read_text() == "mine"
+    allowed = call(fake.folder, tmp_path / "a.png", "--out", out, "--overwrite")
+    assert allowed.exit_code == 0
+    assert len(read(out)) == 1
+
+
+def test_hostile_names_survive(fake, tmp_path, monkeypatch):
+    folder = tmp_path / "in"
+    names = [
+        "new\nline.png",
+        "a,b.png",
+        'quo"te.png',
+        "=cmd().png",
+        "-x.png",
+        "日本.png",
+    ]
+    for number, name in enumerate(names):
+        write_image(folder / name, "Rust", number, spread=0)
+    raw = os.fsencode(folder) + b"/\xff\xfe.png"
+    Path(os.fsdecode(raw)).write_bytes((folder / "a,b.png").read_bytes())
+    monkeypatch.chdir(folder)
+    odd = os.fsdecode(raw[-6:])
+    result = call(fake.folder, "--out", "../p.csv", "--", *names, odd)
+    assert result.exit_code == 0, result.output
+    rows = read(tmp_path / "p.csv")
+    assert [row["path"] for row in rows] == [
+        "new\nline.png",
+        "a,b.png",
+        'quo"te.png',
+        "'=cmd().png",
+        "'-x.png",
+        "日本.png",
+        "\\udcff\\udcfe.png",
+    ]
+    assert {row["class"] for row in rows} == {"Rust"}
+    assert len(read(tmp_path / "p.csv")) == 7
+
+
+def test_standard_output(fake, tmp_path):
+    write_image(tmp_path / "a.png", "Rust", 1, spread=0)
+    result = call(fake.folder, tmp_path / "a.png", "--out", "-")
+    assert result.exit_code == 0, result.output
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert (rows[0]["class"], len(rows)) == ("Rust", 1)
+
+
+def test_raw_weights(fake, tmp_path):
+    write_image(tmp_path / "a.png", "Good", 1, spread=0)
+    out = tmp_path / "p.csv"
+    call(fake.folder, tmp_path / "a.png", "--out", out, "--weights", "raw")
+    assert read(out)[0]["class"] == "Dark"  # the fake's raw weights are off by 60
+
+
+def test_a_reader_that_has_enough_is_no_error(fake, tmp_path):
+    """F40: a pipe closed after the first line ends the command quietly."""
+    for number in range(300):
+        write_image(tmp_path / "in" / f"{number}.png", "Rust", number)
+    code = textwrap.dedent(
+        f"""
+        from pathlib import Path
+        from tests.evaluation.fakes import FakeRun
+        from uda.run import bundle
+        run = FakeRun(Path({str(fake.folder)!r}), Path({str(fake.data)!r}))
+        bundle.load_bundle = run.load_bundle
+        from uda.cli import main
+        main(["predict", {str(fake.folder)!r}, {str(tmp_path / "in")!r}, "--out", "-"])
+        """
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"path,class")
+        process.stdout.close()
+        errors = process.stderr.read().decode()
+        process.wait(timeout=60)
+    assert "Traceback" not in errors
+    assert "BrokenPipe" not in errors
+    assert process.returncode == 0

@@ -1,0 +1,66 @@
+"""One evaluation: both weights, groups, unreadable images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.evaluation.fakes import CLASSES, make_run
+from uda.errors import DataError
+from uda.evaluation import evaluate as module
+from uda.evaluation.evaluate import choose_device, evaluate, load_bundles
+from uda.evaluation.parts import EvaluationSet, split_part
+from uda.run.layout import RunFolder
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    run = make_run(tmp_path)
+    monkeypatch.setattr(module, "load_bundle", run.load_bundle)
+    return run
+
+
+def test_both_weights_on_the_same_images(fake):
+    images = split_part(RunFolder(fake.folder), CLASSES, "test")
+    found = evaluate(load_bundles(fake.folder), images, good_class="Good", batch=5)
+    assert list(found.metrics) == ["ema", "raw"]
+    assert found.metrics["ema"].counts.sum() == 24
+    better, worse = (m.balanced_accuracy.value for m in found.metrics.values())
+    assert better > 0.8 > worse
+    assert found.metrics["ema"].per_class[0].groups == 4
+    assert found.predictions["raw"].ids == [name for name, _ in images.files]
+
+
+def test_the_first_weights_are_the_wanted_ones(fake):
+    assert list(load_bundles(fake.folder, "raw")) == ["raw", "ema"]
+    fake.kind = "texture"
+    assert list(load_bundles(fake.folder)) == ["ema"]
+
+
+def many(fake, tmp_path, bad):
+    files = [(p.name, p) for p in sorted(fake.data.rglob("*.png"))]
+    for number in range(bad):
+        path = tmp_path / f"bad{number}.png"
+        path.write_bytes(b"")
+        files.insert(3, (path.name, path))
+    count = len(files)
+    return EvaluationSet("x", files, np.zeros(count, np.int64), [n for n, _ in files])
+
+
+def test_few_unreadable_images_are_skipped_with_their_reason(fake, tmp_path):
+    found = evaluate(load_bundles(fake.folder), many(fake, tmp_path, 2))
+    assert [name for name, _ in found.skipped] == ["bad1.png", "bad0.png"]
+    assert all("empty" in reason for _, reason in found.skipped)
+    assert len(found.predictions["ema"].ids) == 72
+
+
+def test_many_unreadable_images_stop(fake, tmp_path):
+    with pytest.raises(DataError, match=r"4 of 76 images cannot be decoded.*bad3"):
+        evaluate(load_bundles(fake.folder), many(fake, tmp_path, 4))
+
+
+def test_devices():
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") in {"cpu", "cuda"}
+    with pytest.raises(DataError, match="--device nonsense"):
+        choose_device("nonsense")

@@ -1,0 +1,136 @@
+"""Which images an evaluation reads, and what it refuses to read silently."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.evaluation.fakes import CLASSES, make_run, write_image
+from uda.errors import CheckpointError, DataError, UsageError
+from uda.evaluation.parts import (
+    class_folder,
+    data_root,
+    past_reads,
+    record_read,
+    split_part,
+)
+from uda.run.layout import RunFolder
+
+
+@pytest.fixture
+def fake(tmp_path):
+    return make_run(tmp_path)
+
+
+def test_a_part_of_the_own_split(fake):
+    run = RunFolder(fake.folder)
+    found = split_part(run, CLASSES, "test")
+    assert found.name == "test"
+    assert found.reads_test
+    assert len(found.files) == 24
+    assert all(path.is_file() and "test" in name for name, path in found.files)
+    assert found.targets.tolist() == [0] * 8 + [1] * 8 + [2] * 8
+    assert len(set(found.groups)) == 12
+    assert not split_part(run, CLASSES, "validation").reads_test
+
+
+def test_moved_data_are_found_where_the_user_says(fake, tmp_path):
+    run = RunFolder(fake.folder)
+    moved = tmp_path / "elsewhere"
+    fake.data.rename(moved)
+    with pytest.raises(DataError, match=r"data folder is not there.*--split"):
+        split_part(run, CLASSES, "test")
+    assert len(split_part(run, CLASSES, "test", data=moved).files) == 24
+
+
+def test_missing_and_changed_images_are_named(fake):
+    run = RunFolder(fake.folder)
+    (fake.data / "Good" / "test0.png").unlink()
+    with pytest.raises(
+        DataError, match=r"1 of its images are missing: Good/test0\.png"
+    ):
+        split_part(run, CLASSES, "test")
+    write_image(fake.data / "Good" / "test0.png", "Rust", 5)
+    with pytest.raises(DataError, match=r"not what they were.*Good/test0\.png"):
+        split_part(run, CLASSES, "test")
+
+
+def test_an_unknown_class_is_named(fake):
+    with pytest.raises(DataError, match=r"does not know: Rust"):
+        split_part(RunFolder(fake.folder), ("Dark", "Good"), "test")
+
+
+def test_an_empty_part(fake, tmp_path):
+    lines = (fake.folder / "split.csv").read_text().splitlines(keepends=True)
+    other = tmp_path / "other.csv"
+    other.write_text("".join(line for line in lines if ",test," not in line))
+    with pytest.raises(DataError, match="no images in the part 'test'"):
+        split_part(RunFolder(fake.folder), CLASSES, "test", split=other)
+
+
+def test_another_split_that_tests_on_training_images_says_so(fake, tmp_path):
+    text = (fake.folder / "split.csv").read_text()
+    swapped = text.replace(",test,", ",x,").replace(",labeled,", ",test,")
+    other = tmp_path / "other.csv"
+    other.write_text(swapped.replace(",x,", ",labeled,"))
+    found = split_part(RunFolder(fake.folder), CLASSES, "test", split=other)
+    assert found.name == "test-other"
+    assert found.notes == ["24 of its images were in training (24 labeled)"]
+    assert not found.reads_test
+
+
+def test_a_folder_of_new_images(fake, tmp_path):
+    for number in range(3):
+        write_image(tmp_path / "new" / "Rust" / f"{number}.png", "Rust", 9000 + number)
+    found = class_folder(RunFolder(fake.folder), CLASSES, tmp_path / "new")
+    assert found.name == "data-new"
+    assert found.targets.tolist() == [2, 2, 2]
+    assert (found.notes, found.reads_test) == ([], False)
+    assert len(set(found.groups)) == 3
+
+
+def test_training_images_under_other_names_are_recognised(fake, tmp_path):
+    new = tmp_path / "new"
+    write_image(new / "Rust" / "a.png", "Rust", 9000)
+    shutil.copy(fake.data / "Rust" / "labeled1.png", new / "Rust" / "renamed.png")
+    shutil.copy(fake.data / "Rust" / "validation1.png", new / "Rust" / "b.png")
+    shutil.copy(fake.data / "Rust" / "test1.png", new / "Rust" / "c.png")
+    run = RunFolder(fake.folder)
+    with pytest.raises(UsageError, match=r"2 of its images were in training.*--allow"):
+        class_folder(run, CLASSES, new)
+    found = class_folder(run, CLASSES, new, allow_seen=True)
+    assert found.notes == ["2 of its images were in training (1 labeled, 1 validation)"]
+    assert found.reads_test
+
+
+def test_a_folder_that_cannot_be_evaluated(fake, tmp_path):
+    run = RunFolder(fake.folder)
+    write_image(tmp_path / "odd" / "Grind" / "a.png", "Rust", 1)
+    with pytest.raises(DataError, match=r"does not know: Grind; it knows Dark, Good"):
+        class_folder(run, CLASSES, tmp_path / "odd")
+
+
+def test_a_run_without_its_split_says_what_is_unknown(fake, tmp_path):
+    write_image(tmp_path / "new" / "Rust" / "a.png", "Rust", 1)
+    (fake.folder / "split.csv").unlink()
+    found = class_folder(RunFolder(fake.folder), CLASSES, tmp_path / "new")
+    assert "unknown" in found.notes[0]
+
+
+@pytest.mark.parametrize("text", ["", "data: 3", "data: {}", "a: [", "x: \0"])
+def test_a_broken_configuration_is_named(tmp_path, text):
+    run = RunFolder(tmp_path)
+    run.config.write_text(text)
+    with pytest.raises(CheckpointError, match=r"config\.yaml"):
+        data_root(run)
+
+
+def test_reads_are_remembered(tmp_path):
+    run = RunFolder(tmp_path)
+    assert past_reads(run) == []
+    record_read(run, {"balanced_accuracy": 0.5})
+    record_read(run, {"balanced_accuracy": 0.6})
+    reads = past_reads(run)
+    assert [entry["balanced_accuracy"] for entry in reads] == [0.5, 0.6]
+    assert all("time" in entry for entry in reads)

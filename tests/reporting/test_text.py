@@ -1,0 +1,53 @@
+"""Tables of plain text: aligned, safe for a terminal, n/a where nothing is known."""
+
+from __future__ import annotations
+
+from tests.evaluation.test_metrics import answers, random_predictions
+from uda.evaluation.metrics import measure
+from uda.reporting import text
+
+
+def test_columns_are_aligned():
+    assert text.table([["a", "1"], ["long", "100"]]) == ["a       1", "long  100"]
+
+
+def test_confusion_lines_hold_every_count():
+    metrics = measure(answers([0, 0, 1, 2], [0, 1, 1, 1]), draws=20)
+    lines = text.confusion_lines(metrics)
+    assert [line.split() for line in lines[1:]] == [
+        ["0", "Good", "1", "1", "0", "2"],
+        ["1", "Rust", "0", "1", "0", "1"],
+        ["2", "Scratch", "0", "1", "0", "1"],
+    ]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_class_lines_show_intervals_and_what_is_unknown():
+    metrics = measure(answers([0] * 10, [0] * 9 + [1]), draws=20)
+    good, rust, _ = text.class_lines(metrics)[1:]
+    assert "0.900 (0.555-0.997)" in good
+    assert rust.split()[:3] == ["Rust", "0", "n/a"]
+    assert "groups" in text.class_lines(metrics, grouped=True)[0]
+
+
+def test_overall_lines_have_a_column_per_weights():
+    both = {
+        name: measure(random_predictions(60, seed=seed), good_class="Good", draws=50)
+        for seed, name in enumerate(("ema", "raw"))
+    }
+    lines = text.overall_lines(both)
+    assert "ema weights" in lines[0]
+    assert "raw weights" in lines[0]
+    assert sum(line.startswith("escape") for line in lines) == 2
+    assert any(line.startswith("overkill") for line in lines)
+    assert f"{both['raw'].escape.part}/{both['raw'].escape.whole} = " in "\n".join(
+        lines
+    )
+    without = text.overall_lines({"ema": measure(random_predictions(30), draws=20)})
+    assert not any("escape" in line for line in without)
+    assert len(text.recall_lines(both)) == 4
+
+
+def test_names_cannot_steer_the_terminal():
+    assert text.short("\x1b[31mred\n") == "\\x1b[31mred\\n"
+    assert len(text.short("x" * 200)) == 22
