@@ -133,6 +133,7 @@ def test_contradicting_rows_list_both_lines(tmp_path):
         ('path,label\n"a.png,A\n', "not valid CSV"),
         ("path,label\na\0.png,A\n", "line 2"),
         (b"path,label\na.png,Ri\xdf\n", "line 2: the name 'Ri.udcdf' is not UTF-8"),
+        (b"\x89PNG\r\n\x1a\n" + b"x" * 200_000, "first line must name"),
         (b"\xff\xfep\x00a", "broken UTF-16|first line"),
     ],
 )

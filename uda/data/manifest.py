@@ -96,9 +96,12 @@ def read_table(path: Path, required: Sequence[str]) -> Table:
 
 def _header(text: str, delimiter: str) -> tuple[str, ...]:
     """Return the first line that is not empty, cell by cell, in lower case."""
-    for cells in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
-        if any(cell.strip() for cell in cells):
-            return tuple(cell.strip().lower() for cell in cells)
+    try:
+        for cells in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+            if any(cell.strip() for cell in cells):
+                return tuple(cell.strip().lower() for cell in cells)
+    except csv.Error:  # no text at all, for example an image called .csv
+        return ()
     return ()
 
 
