@@ -99,7 +99,7 @@ def _evaluate(writer: RunWriter, step: int, seed: int) -> None:
         f"{CLASSES[i % 4]} {0.99 - i / 12:.2f}\n{'kept' if i < 3 else 'masked'}"
         for i in range(8)
     ]
-    writer.images(step, "views/unlabeled", view_grid(weak, strong, captions))
+    writer.images(step, "unlabeled/views", view_grid(weak, strong, captions))
     errors = [f"part_{i:03}.png\ntrue Rust, said Good 0.9{9 - i}" for i in range(6)]
     writer.images(step, "val_ema/worst_errors", error_grid(surfaces(6, 2), errors))
     writer.histogram(step, "unlabeled/confidence", probs.max(axis=1))

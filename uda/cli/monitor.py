@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -47,13 +47,16 @@ def command(run: Path, port: int, host: str) -> None:
     RUN is a run folder, for example runs/train, or a folder of runs such as
     runs, to compare them.
     """
-    events = event_folders(run)
+    event_folders(run)  # before anything is started: is there something to show?
     chosen = free_port(host, port)
     if chosen != port:
         click.echo(f"Port {port} is taken; using {chosen}.", err=True)
-    with _terminated_like_interrupted(), _one_folder(run, events) as folder:
-        watch = _linker(run, folder) if len(events) > 1 else None
-        _serve(folder, host, chosen, watch)
+    with (
+        _terminated_like_interrupted(),
+        tempfile.TemporaryDirectory(prefix="uda-monitor-") as folder,
+    ):
+        link_runs(run, Path(folder))
+        _serve(folder, host, chosen, lambda: link_runs(run, Path(folder)))
 
 
 def event_folders(run: Path) -> dict[str, Path]:
@@ -128,27 +131,19 @@ def _is_taken(error: OSError) -> bool:
     return error.errno == errno.EADDRINUSE
 
 
-def _one_folder(run: Path, events: dict[str, Path]) -> AbstractContextManager[str]:
-    """Give the folder that TensorBoard reads: the run's own, or links to many."""
-    if len(events) == 1:
-        return nullcontext(str(next(iter(events.values()))))
-    return tempfile.TemporaryDirectory(prefix="uda-monitor-")
+def link_runs(run: Path, folder: Path) -> None:
+    """Link the events of each run into ``folder``, below the run's plain name.
+
+    TensorBoard names a run by its path below the folder that it reads; pointed
+    at RUN/tb it would call the run ".".
+    """
+    for name, events in event_folders(run).items():
+        link = folder / name
+        if not link.is_symlink():
+            link.symlink_to(events.resolve(), target_is_directory=True)
 
 
-def _linker(run: Path, folder: str) -> Callable[[], None]:
-    """Return a function that links each run's events below its plain name."""
-
-    def refresh() -> None:
-        for name, events in event_folders(run).items():
-            link = Path(folder) / name
-            if not link.is_symlink():
-                link.symlink_to(events.resolve(), target_is_directory=True)
-
-    refresh()
-    return refresh
-
-
-def _serve(folder: str, host: str, port: int, watch: Callable[[], None] | None) -> None:
+def _serve(folder: str, host: str, port: int, watch: Callable[[], None]) -> None:
     arguments = ["--logdir", folder, "--host", host, "--port", str(port)]
     process = subprocess.Popen(
         [sys.executable, "-m", "tensorboard.main", "--load_fast=false", *arguments]
@@ -184,13 +179,12 @@ def _terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _wait(process: subprocess.Popen[bytes], watch: Callable[[], None] | None) -> int:
+def _wait(process: subprocess.Popen[bytes], watch: Callable[[], None]) -> int:
     while True:
         try:
             return process.wait(timeout=_REFRESH_SECONDS)
         except subprocess.TimeoutExpired:
-            if watch is not None:
-                watch()
+            watch()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
