@@ -238,8 +238,9 @@ TRAIN_FLAGS: list[tuple[tuple[str, ...], str, dict[str, Any]]] = [
         ("--weak-pass",),
         "consistency.weak_pass",
         {
-            "type": click.Choice(["joint", "no-grad", "ema"]),
-            "help": "Which network names the targets.",
+            "type": click.Choice(["joint", "no-grad", "ema", "table"]),
+            "help": "Who names the targets: the live network in the same pass or "
+            "without gradient, the averaged one, or its table of clean images.",
         },
     ),
     (

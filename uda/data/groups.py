@@ -20,7 +20,7 @@ def resolve_groups(catalog: Catalog, choice: str | None) -> Mapping[str, str] | 
     if choice == "auto":
         from uda.data.duplicates import find_groups
 
-        return find_groups(catalog)
+        return find_groups(catalog).groups
     return catalog.groups() or None
 
 

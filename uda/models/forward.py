@@ -17,7 +17,7 @@ from uda.errors import UsageError
 from uda.models.heads import Outputs, log_mean_probs
 
 BatchNormMode = Literal["joint", "separate", "frozen"]
-WeakPass = Literal["joint", "no-grad", "ema"]
+WeakPass = Literal["joint", "no-grad", "ema", "table"]
 Flips = Sequence[tuple[int, ...]]
 
 NO_FLIPS: Flips = ((),)
@@ -43,6 +43,7 @@ def forward_views(
     weak_pass: WeakPass = "joint",
     teacher: nn.Module | None = None,
     flips: Flips = NO_FLIPS,
+    known: Outputs | None = None,
 ) -> Views:
     """Run a model in training mode on the views of one step.
 
@@ -66,6 +67,8 @@ def forward_views(
       views no longer share statistics with the others.
     - ``ema``: ``teacher`` in evaluation mode. Costs as ``no-grad`` (times
       ``len(flips)``); targets are steadier and do not depend on the batch.
+    - ``table``: nobody, here: ``known`` holds targets made earlier. Costs nothing in
+      the step.
 
     Args:
         model: the live model, in training mode.
@@ -76,19 +79,23 @@ def forward_views(
         weak_pass: see above.
         teacher: the averaged model, for ``weak_pass="ema"``.
         flips: for the teacher: dimensions to flip in each view to be averaged.
+        known: outputs to use for the weak view, for ``weak_pass="table"``.
 
     Raises:
-        UsageError: ``ema`` without a teacher.
+        UsageError: ``ema`` without a teacher, ``table`` without ``known``.
     """
     if weak is None or strong is None:
         with batch_norm_frozen(model, batch_norm == "frozen"):
             return Views(model(labeled), None, None)
     if weak_pass == "joint":
         return Views(*_forward(model, [labeled, weak, strong], batch_norm))
+    targets = known
     if weak_pass == "ema":
         targets = _teacher_outputs(teacher, weak, flips)
-    else:
+    elif weak_pass == "no-grad":
         targets = _no_grad_outputs(model, weak, batch_norm)
+    if targets is None:
+        raise UsageError("weak pass 'table' needs targets that were made earlier")
     labeled_outputs, strong_outputs = _forward(model, [labeled, strong], batch_norm)
     return Views(labeled_outputs, targets, strong_outputs)
 

@@ -76,8 +76,10 @@ class ConsistencyConfig(Section):
     temperature: float = Field(0.4, gt=0, le=10)
     threshold: float = Field(0.8, ge=0, lt=1)
     entropy_weight: float = Field(0.0, ge=0)
-    weak_pass: Literal["joint", "no-grad", "ema"] = "ema"
-    teacher_flips: Literal["none", "horizontal", "both"] = "none"
+    weak_pass: Literal["joint", "no-grad", "ema", "table"] = "table"
+    teacher_flips: Literal["none", "horizontal", "both"] = "both"
+    refresh_steps: int = Field(50, ge=1)
+    texture_weight: float = Field(0.0, ge=0, le=1)
     start_share: float = Field(0.35, ge=0, lt=1)
     ramp_share: float = Field(0.15, ge=0, le=1)
     unlabeled_ratio: int = Field(4, ge=1)
@@ -104,6 +106,7 @@ class LoopConfig(Section):
     batch: int = Field(32, ge=1)
     ema_decay: float = Field(0.999, ge=0, lt=1)
     batch_norm: Literal["joint", "separate", "frozen"] = "joint"
+    clean_statistics: bool = True
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = True
     device: str = "auto"
@@ -147,6 +150,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "supervised.tsa": "none",
         "consistency.weak_pass": "joint",
         "consistency.teacher_flips": "none",
+        "loop.clean_statistics": False,
         "consistency.start_share": 0.0,
         "consistency.ramp_share": 0.0,
         "consistency.unlabeled_ratio": 7,
@@ -325,9 +329,14 @@ def _why_without_effect(config: RunConfig, key: str) -> str | None:
             "consistency.weight is 0",
         ),
         (
-            config.consistency.weak_pass != "ema"
+            config.consistency.weak_pass not in ("ema", "table")
             and key == "consistency.teacher_flips",
-            "views are averaged for the EMA teacher alone (--weak-pass ema)",
+            "views are averaged for the EMA teacher alone (--weak-pass ema or table)",
+        ),
+        (
+            config.consistency.weak_pass != "table"
+            and key in {"consistency.refresh_steps", "consistency.texture_weight"},
+            "there is no table of targets (--weak-pass table)",
         ),
         (
             config.consistency.weak_pass != "joint"

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from uda.data.streams import Batch
 from uda.evaluation.predict import Predictions, predict_pool
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.training.monitor.grids import error_grid, view_grid
+from uda.training.schedules import consistency_start
+from uda.training.step import FLIPS
+from uda.training.teacher import (
+    mixed,
+    prediction_table,
+    statistics_rows,
+    with_clean_statistics,
+)
 
 if TYPE_CHECKING:
     from uda.training.loop import Trainer
@@ -29,7 +38,8 @@ def evaluate_state(trainer: Trainer) -> dict[str, float]:
     if len(trainer.parts.validation) == 0:
         return found
     state = trainer.state
-    for name, model in (("val", state.model), ("val_ema", state.ema.model)):
+    for name, live in (("val", state.model), ("val_ema", state.ema.model)):
+        model = clean(trainer, live)
         predictions = validation_predictions(trainer, model)
         counts = confusion_matrix(
             predictions.targets, predictions.predicted, len(trainer.parts.classes)
@@ -48,7 +58,35 @@ def evaluate_state(trainer: Trainer) -> dict[str, float]:
     return found
 
 
-def validation_predictions(trainer: Trainer, model: torch.nn.Module) -> Predictions:
+def clean(trainer: Trainer, model: nn.Module) -> nn.Module:
+    """Return the model as it is evaluated and handed over."""
+    if not trainer.config.loop.clean_statistics:
+        return model
+    rows = trainer.parts.training_rows
+    chosen = statistics_rows(rows, trainer.config.seed)
+    return with_clean_statistics(model, trainer.parts.pool.images, chosen)
+
+
+def renew_teacher(trainer: Trainer) -> None:
+    """Renew the table of targets, where the method uses one and it is due."""
+    config, state = trainer.config, trainer.state
+    since = state.step - consistency_start(config)
+    uses = config.method == "uda" and config.consistency.weak_pass == "table"
+    if not uses or since < 0 or since % config.consistency.refresh_steps:
+        return
+    table = prediction_table(
+        clean(trainer, state.ema.model),
+        trainer.parts.pool.images,
+        trainer.parts.unlabeled,
+        num_classes=len(trainer.parts.classes),
+        flips=FLIPS[config.consistency.teacher_flips],
+    )
+    if trainer.texture is not None:
+        table = mixed(table, trainer.texture, config.consistency.texture_weight)
+    state.objective_state["teacher"] = table
+
+
+def validation_predictions(trainer: Trainer, model: nn.Module) -> Predictions:
     """Classify the validation part."""
     parts = trainer.parts
     return predict_pool(
@@ -69,7 +107,7 @@ def write_view_grid(trainer: Trainer, batch: Batch) -> None:
         return
     weak, strong = batch.weak[:SHOWN], batch.strong[:SHOWN]
     with torch.no_grad():
-        leaf = trainer.state.ema.model(weak).leaf.float()
+        leaf = clean(trainer, trainer.state.ema.model)(weak).leaf.float()
     confidence, predicted = torch.softmax(leaf, 1).max(1)
     threshold = trainer.config.consistency.threshold
     captions = [
@@ -86,7 +124,9 @@ def write_worst_errors(trainer: Trainer) -> None:
     parts = trainer.parts
     if len(parts.validation) == 0:
         return
-    predictions = validation_predictions(trainer, trainer.state.ema.model)
+    predictions = validation_predictions(
+        trainer, clean(trainer, trainer.state.ema.model)
+    )
     wrong = np.flatnonzero(predictions.predicted != predictions.targets)
     worst = wrong[np.argsort(-predictions.confidence[wrong], kind="stable")][:12]
     if worst.size == 0:

@@ -11,11 +11,12 @@ from uda.run.environment import describe_environment
 from uda.run.layout import RunFolder, create_run, open_run
 from uda.training.config import RunConfig, build_config, read_config_file
 from uda.training.length import Length, fix_length
-from uda.training.loop import Summary, train
+from uda.training.loop import train
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import Parts, build_parts, find_split
 from uda.training.schedules import consistency_start
 from uda.training.stop import StopRequest
+from uda.training.summary import Summary
 from uda.training.texture import train_texture
 
 

@@ -13,7 +13,9 @@ from uda.training.build import build_state, choose_device, loss_weights, model_s
 from uda.training.config import RunConfig
 from uda.training.prepare import Parts, Policies, build_stream
 from uda.training.schedules import consistency_start
-from uda.training.step import Moment, training_step
+from uda.training.state import TrainState
+from uda.training.step import FLIPS, Moment, training_step
+from uda.training.teacher import prediction_table
 
 EVALUATIONS_PER_RUN = 10
 PROBED_STEPS = 4
@@ -83,6 +85,8 @@ def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
     state = build_state(config, model_spec(config, parts), device)
     weights = loss_weights(config, parts, device)
     stream = build_stream(config, parts, Policies.load(config))
+    uniform = torch.zeros(len(parts.pool.images), len(parts.classes), device=device)
+    state.objective_state["teacher"] = uniform
     start = consistency_start(config)
     share = start / config.loop.steps if config.method == "uda" else 1.0
 
@@ -98,6 +102,24 @@ def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
 
     per_step = share * cost(0) if share else 0.0
     if config.method == "uda":
-        per_step += (1 - share) * cost(start)
+        per_step += (1 - share) * (cost(start) + _table_cost(config, parts, state))
     # A twelfth is left for evaluations and checkpoints.
     return max(1, int(seconds * 11 / 12 / per_step))
+
+
+def _table_cost(config: RunConfig, parts: Parts, state: TrainState) -> float:
+    """Seconds per step that renewing the table of targets takes."""
+    method = config.consistency
+    if method.weak_pass != "table":
+        return 0.0
+    rows = parts.unlabeled[:256]
+    begin = time.perf_counter()
+    prediction_table(
+        state.ema.model,
+        parts.pool.images,
+        rows,
+        num_classes=len(parts.classes),
+        flips=FLIPS[method.teacher_flips],
+    )
+    seconds = time.perf_counter() - begin
+    return seconds * len(parts.unlabeled) / len(rows) / method.refresh_steps

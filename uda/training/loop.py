@@ -18,7 +18,12 @@ from uda.run.layout import RunFolder
 from uda.training import save
 from uda.training.build import build_state, choose_device, loss_weights, model_spec
 from uda.training.config import RunConfig
-from uda.training.evaluate import evaluate_state, write_view_grid, write_worst_errors
+from uda.training.evaluate import (
+    evaluate_state,
+    renew_teacher,
+    write_view_grid,
+    write_worst_errors,
+)
 from uda.training.monitor import tags
 from uda.training.monitor.alarms import AlarmBook, Facts
 from uda.training.monitor.progress import Progress
@@ -28,15 +33,8 @@ from uda.training.state import TrainState, checkpoint_paths, load_newest
 from uda.training.statistics import StepStatistics
 from uda.training.step import Moment, Terms, training_step, tsa_level
 from uda.training.stop import StopRequest
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How a run ended: ``done`` or ``interrupted``, and its last evaluation."""
-
-    state: str
-    step: int
-    metrics: dict[str, float]
+from uda.training.summary import Summary
+from uda.training.texture import texture_table
 
 
 @dataclass
@@ -52,6 +50,7 @@ class Trainer:
     writer: RunWriter
     statistics: StepStatistics
     weights: torch.Tensor | None
+    texture: torch.Tensor | None
     waited: float = 0.0
     images: int = 0
     since: float = 0.0
@@ -91,6 +90,7 @@ def train(
             writer,
             StepStatistics(writer.tags, device, torch.from_numpy(parts.hidden)),
             loss_weights(config, parts, device),
+            texture_table(config, parts, device),
         )
         return _run(trainer, stop)
 
@@ -176,6 +176,7 @@ def _one_step(
     frozen = state.step < (config.model.frozen_steps or 0)
     if frozen != state.model.trunk_frozen:
         set_trunk_frozen(state.model, frozen)
+    renew_teacher(trainer)
     moved = [_to_device(batch, trainer.device) for batch in group]
     moment = Moment.at(state.step, config)
     try:

@@ -50,6 +50,11 @@ class Parts:
     validation: Rows
     validation_targets: Rows
 
+    @property
+    def training_rows(self) -> Rows:
+        """(t,) sorted rows that training may look at: labelled and unlabelled."""
+        return np.union1d(self.labeled, self.unlabeled)
+
     def ids(self, rows: Sequence[int] | Rows) -> list[str]:
         """Return the paths of pool rows."""
         return [self.pool.records[int(row)].path for row in rows]

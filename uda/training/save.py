@@ -12,6 +12,7 @@ from uda.models.classifier import ModelSpec
 from uda.run.bundle import save_description, save_weights
 from uda.run.layout import RunFolder
 from uda.training.config import RunConfig, flatten
+from uda.training.evaluate import clean
 from uda.training.prepare import Parts, Policies
 from uda.training.state import checkpoint_paths, is_valid, save_checkpoint
 
@@ -57,8 +58,8 @@ def checkpoint(trainer: Trainer) -> None:
 
 def weights(trainer: Trainer) -> None:
     """Write raw and averaged weights as safetensors."""
-    save_weights(trainer.run.weights, "raw", trainer.state.model)
-    save_weights(trainer.run.weights, "ema", trainer.state.ema.model)
+    for name, model in (("raw", trainer.state.model), ("ema", trainer.state.ema.model)):
+        save_weights(trainer.run.weights, name, clean(trainer, model))
 
 
 def last_good(run: RunFolder) -> str:

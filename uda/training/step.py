@@ -19,6 +19,7 @@ from torch import Tensor
 
 from uda.data.streams import Batch
 from uda.models.forward import ALL_FLIPS, HORIZONTAL_FLIPS, NO_FLIPS, forward_views
+from uda.models.heads import Outputs
 from uda.objectives.annealing import mean_over_kept, tsa_mask, tsa_threshold
 from uda.objectives.consistency.uda import ConsistencyTerms, uda_loss
 from uda.objectives.entropy import entropy
@@ -116,6 +117,9 @@ def losses(
 ) -> Terms:
     """Forward the views of a batch and compose the loss."""
     method = config.consistency
+    known = None
+    if method.weak_pass == "table" and batch.unlabeled_index is not None:
+        known = Outputs(state.objective_state["teacher"][batch.unlabeled_index])
     with torch.autocast(
         batch.labeled.device.type,
         dtype=torch.bfloat16,
@@ -130,6 +134,7 @@ def losses(
             weak_pass=method.weak_pass,
             teacher=state.ema.model,
             flips=FLIPS[method.teacher_flips],
+            known=known,
         )
     logits_labeled = views.labeled.leaf.float()
     per_example = cross_entropy(logits_labeled, batch.targets)

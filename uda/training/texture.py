@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from uda.evaluation.predict import predict_pool
 from uda.evaluation.rates import confusion_matrix, rates
@@ -12,9 +13,35 @@ from uda.run.bundle import save_description
 from uda.run.layout import RunFolder
 from uda.training.build import model_spec
 from uda.training.config import RunConfig
-from uda.training.loop import Summary
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import Parts
+from uda.training.summary import Summary
+
+
+def fit_texture(parts: Parts) -> TextureClassifier:
+    """Fit the classical classifier to the labelled images."""
+    images = np.ascontiguousarray(parts.pool.images[parts.labeled])
+    features = texture_features(images)
+    return TextureClassifier.fit(features, parts.targets, len(parts.classes))
+
+
+def texture_table(
+    config: RunConfig, parts: Parts, device: torch.device
+) -> torch.Tensor | None:
+    """Predict the unlabelled images from texture, where a recipe asks for it.
+
+    Returns:
+        (N, C) log-probabilities by pool row (0 where not asked for), or None.
+    """
+    if config.method != "uda" or config.consistency.texture_weight == 0:
+        return None
+    classifier = fit_texture(parts)
+    table = torch.zeros(len(parts.pool.images), len(parts.classes))
+    for rows in np.array_split(parts.unlabeled, -(-len(parts.unlabeled) // 256)):
+        images = np.ascontiguousarray(parts.pool.images[rows])
+        found = classifier.predict_log_proba(texture_features(images))
+        table[torch.from_numpy(rows)] = torch.from_numpy(found).float()
+    return table.to(device)
 
 
 def train_texture(
@@ -23,10 +50,7 @@ def train_texture(
     """Fit the classical baseline in seconds and write it as a run."""
     spec = model_spec(config, parts)
     save_description(run.model, "texture", spec, parts.pool.preprocessing)
-    images = np.ascontiguousarray(parts.pool.images[parts.labeled])
-    classifier = TextureClassifier.fit(
-        texture_features(images), parts.targets, len(parts.classes)
-    )
+    classifier = fit_texture(parts)
     path = run.weights / "texture.npz"
     with atomic_path(path) as temporary:
         classifier.save(temporary)

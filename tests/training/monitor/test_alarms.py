@@ -2,9 +2,16 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
+
+from uda.cli.train import command
+from uda.training.config import known_keys
+from uda.training.monitor import alarms
 
 from uda.training.monitor.alarms import (
     AlarmBook,
@@ -183,8 +190,6 @@ def test_every_alarm_says_what_is_seen_why_and_what_to_change() -> None:
 
 
 def test_a_long_run_with_many_points_stays_cheap() -> None:
-    import time
-
     classes = tuple(f"class {i}" for i in range(50))
     facts = Facts(classes, (0.02,) * 50, (50,) * 50, 500_000)
     book = AlarmBook(facts)
@@ -193,3 +198,13 @@ def test_a_long_run_with_many_points_stays_cheap() -> None:
     for step in range(5000):
         book.observe(step, values)
     assert time.process_time() - begin < 5
+
+
+def test_alarms_name_options_that_exist() -> None:
+    source = Path(alarms.__file__).read_text(encoding="utf-8")
+    named = set(re.findall(r"--[a-z][a-z-]*[a-z]", source))
+    given = {option for param in command.params for option in param.opts}
+    assert named <= given
+    keys_named = set(re.findall(r"--set ([a-z_.]+)=", source))
+    assert keys_named
+    assert keys_named <= set(known_keys())

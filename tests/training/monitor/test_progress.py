@@ -55,6 +55,8 @@ def test_plain_lines_come_every_few_seconds_and_at_the_end() -> None:
     for step in range(1, 101):
         clock.now += 0.5
         progress.update(step, VALUES if step == 1 else None)
+    progress.update(100, VALUES)  # the last evaluation comes after the last step
+    progress.stop()
     progress.stop()
     lines = stream.getvalue().splitlines()
     assert len(lines) == 6
@@ -238,3 +240,18 @@ def test_numbers_for_people() -> None:
     assert counted(3, 0) == "3"
     times = [format_seconds(seconds) for seconds in (-1, 42.4, 725, 11220)]
     assert times == ["0:00", "0:42", "12:05", "3:07:00"]
+
+
+def test_evaluations_after_the_last_step_do_not_repeat_the_live_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    progress = LiveProgress(stream=stream, every_seconds=0)
+    progress.stage("reading images", 5, 5)
+    progress.start(10)
+    for _ in range(4):
+        progress.update(10, VALUES)
+    progress.stop()
+    progress.stop()
+    assert stream.getvalue().count("\n") == 2  # one line per display

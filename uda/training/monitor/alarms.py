@@ -203,7 +203,7 @@ def check_loss(history: History, facts: Facts) -> Iterable[Alarm]:
             "loss-growing",
             f"The loss grows: {recent:.3g}, where {usual:.3g} was usual.",
             "It ends in NaN, and the averaged weights are spoilt before that.",
-            "Lower --lr, or clip gradients (--clip-norm 1), and resume from the "
+            "Lower --lr, or clip gradients (--set optimizer.clip_norm=1), and resume from the "
             "last checkpoint.",
         )
 
@@ -217,7 +217,7 @@ def check_waiting(history: History, facts: Facts) -> Iterable[Alarm]:
             f"{percent(share)} of the time goes into waiting for images.",
             "The same training could be done sooner.",
             "More --workers where the policy is a Python file; else leave a core "
-            "free (--threads), or put the cache on a faster disk (--cache).",
+            "free (--threads), or put the cache on a faster disk (--set data.cache=…).",
         )
 
 

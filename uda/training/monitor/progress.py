@@ -62,7 +62,7 @@ class Progress:
         self.step = max(self.step, step)
         self._values |= {key: float(number) for key, number in (values or {}).items()}
         self._speed.add(self._clock(), step)
-        self._show(finished=step >= self.total_steps)
+        self._show()
 
     def stage(self, stage: str, done: int, total: int) -> None:
         """Show ``done`` of ``total`` of something that is not training."""
@@ -93,8 +93,8 @@ class Progress:
             parts.append(f"{format_seconds(left)} left")
         return "  ".join(parts)
 
-    def _show(self, *, finished: bool) -> None:
-        """Draw the state of training; nothing in quiet mode."""
+    def _show(self, *, now: bool = False) -> None:
+        """Draw the state of training if it is due; nothing in quiet mode."""
 
     def _write(self, stream: IO[str], text: str) -> None:
         try:
@@ -120,21 +120,26 @@ class PlainProgress(Progress):
 
     def stage(self, stage: str, done: int, total: int) -> None:
         """Show the stage on a line of its own, not too often."""
-        self._line(f"{stage} {counted(done, total)}", finished=done >= total)
+        self._line(f"{stage} {counted(done, total)}", now=done >= total)
 
     def note(self, message: str) -> None:
         """Write the message on a line of its own."""
         self._write(self._stream, message + "\n")
 
-    def _show(self, *, finished: bool) -> None:
-        text = f"step {counted(self.step, self.total_steps)}"
-        self._line(f"{text}  {self.status()}".rstrip(), finished=finished)
+    def stop(self) -> None:
+        """Show the last state, if it has not been shown."""
+        if self.total_steps:
+            self._show(now=True)
 
-    def _line(self, text: str, *, finished: bool) -> None:
-        now = self._clock()
-        due = self._last is None or now - self._last >= self._every
-        if (due or finished) and text != self._shown:
-            self._last, self._shown = now, text
+    def _show(self, *, now: bool = False) -> None:
+        text = f"step {counted(self.step, self.total_steps)}"
+        self._line(f"{text}  {self.status()}".rstrip(), now=now)
+
+    def _line(self, text: str, *, now: bool) -> None:
+        time_now = self._clock()
+        due = self._last is None or time_now - self._last >= self._every
+        if (due or now) and text != self._shown:
+            self._last, self._shown = time_now, text
             self._write(self._stream, text + "\n")
 
 
@@ -158,7 +163,9 @@ class LiveProgress(Progress):
 
     def stage(self, stage: str, done: int, total: int) -> None:
         """Show the stage with its own bar."""
-        self._draw(stage, done, total, "", finished=done >= total)
+        self._draw(stage, done, total, "", now=done >= total)
+        if done >= total:
+            self._end()
 
     def note(self, message: str) -> None:
         """Write the message above the live line."""
@@ -175,25 +182,26 @@ class LiveProgress(Progress):
 
     def stop(self) -> None:
         """Leave the last state of the line standing."""
+        if self._live is not None and self.total_steps:
+            self._show(now=True)
+        self._end()
+
+    def _end(self) -> None:
         live, self._live = self._live, None
         if live is not None:
             self._safely(live.stop)
 
-    def _show(self, *, finished: bool) -> None:
-        self._draw(
-            "step", self.step, self.total_steps, self.status(), finished=finished
-        )
+    def _show(self, *, now: bool = False) -> None:
+        self._draw("step", self.step, self.total_steps, self.status(), now=now)
 
     def _draw(
-        self, label: str, done: int, total: int, status: str, *, finished: bool
+        self, label: str, done: int, total: int, status: str, *, now: bool
     ) -> None:
-        now = self._clock()
-        if self._dead or (now - self._last < self._every and not finished):
+        time_now = self._clock()
+        if self._dead or (time_now - self._last < self._every and not now):
             return
-        self._last = now
+        self._last = time_now
         self._safely(lambda: self._redraw(label, done, total, status))
-        if finished:
-            self.stop()
 
     def _redraw(self, label: str, done: int, total: int, status: str) -> None:
         from rich.live import Live

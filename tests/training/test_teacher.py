@@ -1,0 +1,85 @@
+"""Clean statistics and the table of targets against direct computation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from uda.models.classifier import ModelSpec, build_classifier
+from uda.models.forward import ALL_FLIPS
+from uda.training.teacher import (
+    mixed,
+    prediction_table,
+    statistics_rows,
+    with_clean_statistics,
+)
+
+RNG = np.random.default_rng(3)
+IMAGES = RNG.integers(0, 256, (40, 16, 16, 1), dtype=np.uint8)
+
+
+@pytest.fixture
+def model():
+    spec = ModelSpec("small", ("a", "b", "c"), 1, (0.5,), (0.3,))
+    return build_classifier(spec, seed=2).eval()
+
+
+def test_statistics_are_those_of_the_images(model):
+    rows = np.arange(30)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    clean = with_clean_statistics(model, IMAGES, rows)
+    first = next(m for m in clean.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    seen = []
+    pixels = torch.from_numpy(IMAGES[rows]).permute(0, 3, 1, 2)
+    hook = first.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    clean.eval()(pixels)
+    hook.remove()
+    expected = seen[0].mean((0, 2, 3))
+    torch.testing.assert_close(first.running_mean, expected, rtol=1e-4, atol=1e-5)
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key]), key  # the model itself is untouched
+
+
+def test_many_batches_average_equally(model):
+    small = with_clean_statistics(model, IMAGES, np.arange(40))
+    again = with_clean_statistics(model, IMAGES, np.arange(40))
+    for one, two in zip(small.buffers(), again.buffers(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_a_model_without_batch_norm_comes_back():
+    plain = torch.nn.Linear(2, 2)
+    assert with_clean_statistics(plain, IMAGES, np.arange(4)) is plain
+
+
+def test_table_is_the_mean_over_flips(model):
+    rows = np.array([5, 7, 39])
+    table = prediction_table(model, IMAGES, rows, num_classes=3, flips=ALL_FLIPS)
+    for row in rows:
+        image = IMAGES[row]
+        flipped = [image, image[:, ::-1], image[::-1], image[::-1, ::-1]]
+        probs = [
+            torch.softmax(
+                model(torch.from_numpy(v.copy()).permute(2, 0, 1)[None]).leaf, 1
+            )
+            for v in flipped
+        ]
+        expected = torch.stack(probs).mean(0)[0]
+        torch.testing.assert_close(table[row].exp(), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(table[0].exp(), torch.full((3,), 1 / 3))
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_mixing_averages_probabilities(weight):
+    p = torch.softmax(torch.randn(4, 3, generator=torch.Generator().manual_seed(1)), 1)
+    q = torch.softmax(torch.randn(4, 3, generator=torch.Generator().manual_seed(2)), 1)
+    found = mixed(p.log(), q.log(), weight).exp()
+    torch.testing.assert_close(found, (1 - weight) * p + weight * q)
+
+
+def test_the_sample_is_fixed_by_the_seed():
+    rows = np.arange(5000)
+    assert len(statistics_rows(rows, 0)) == 768
+    np.testing.assert_array_equal(statistics_rows(rows, 0), statistics_rows(rows, 0))
+    assert (statistics_rows(rows, 0) != statistics_rows(rows, 1)).any()

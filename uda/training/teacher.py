@@ -1,0 +1,100 @@
+"""The teacher of a short run: clean batch-norm statistics, targets in a table.
+
+Two facts decide a run of a few hundred steps on a few dozen labels. Running
+batch-norm statistics mix in the strong views, which no user will ever send in;
+and a target from one weak view of a young network is noisy. So the averaged
+network is given the statistics of clean images, and its predictions on them,
+averaged over flips, are kept in a table that is renewed every few steps. That is
+also cheaper than a forward pass of weak views at every step.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from uda.data.streams import to_tensor
+from uda.models.forward import Flips
+from uda.models.heads import log_mean_probs
+from uda.rng import permutation
+
+STATISTICS_IMAGES = 768
+BATCH = 128
+
+Images = npt.NDArray[np.uint8]
+Rows = npt.NDArray[np.int64]
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Tell whether a model keeps running statistics of its batches."""
+    kind = nn.modules.batchnorm._BatchNorm
+    return any(isinstance(layer, kind) for layer in model.modules())
+
+
+def statistics_rows(rows: Rows, seed: int) -> Rows:
+    """Choose the images for statistics: all, or a fixed sample of 768."""
+    order = permutation(seed, "batch-norm", 0, len(rows))
+    return rows[np.sort(order[:STATISTICS_IMAGES])]
+
+
+@torch.no_grad()
+def with_clean_statistics(model: nn.Module, images: Images, rows: Rows) -> nn.Module:
+    """Return a copy whose batch-norm statistics are those of clean images.
+
+    Cumulative averages over the batches of ``images[rows]``, unaugmented; the
+    weights are the model's own. A model without batch norm comes back as it is.
+
+    Args:
+        model: any classifier; it is not changed.
+        images: (N, H, W, K) uint8 pool.
+        rows: (n,) rows to take the statistics from.
+    """
+    if not has_batch_norm(model) or len(rows) < 2:
+        return model
+    clean = copy.deepcopy(model).eval()
+    device = next(clean.parameters()).device
+    for layer in clean.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.reset_running_stats()
+            layer.momentum = None  # cumulative average
+            layer.train()
+    # Equal batches: a lone last image would count as much as a whole batch.
+    for part in np.array_split(rows, max(1, -(-len(rows) // BATCH))):
+        clean(to_tensor(np.ascontiguousarray(images[part])).to(device))
+    for layer, original in zip(clean.modules(), model.modules(), strict=True):
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.momentum = original.momentum  # type: ignore[assignment]
+    return clean.eval()
+
+
+@torch.no_grad()
+def prediction_table(
+    model: nn.Module, images: Images, rows: Rows, *, num_classes: int, flips: Flips
+) -> Tensor:
+    """Predict clean images, averaged over flips.
+
+    Returns:
+        (N, C) log-probabilities on the model's device by pool row; rows that were
+        not asked for hold the uniform distribution.
+    """
+    device = next(model.parameters()).device
+    uniform = -float(np.log(num_classes))
+    table = torch.full((len(images), num_classes), uniform, device=device)
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        pixels = to_tensor(np.ascontiguousarray(images[part])).to(device)
+        views = [model(pixels.flip(dims) if dims else pixels) for dims in flips]
+        table[torch.from_numpy(part).to(device)] = log_mean_probs(views).leaf
+    return table
+
+
+def mixed(table: Tensor, other: Tensor, weight: float) -> Tensor:
+    """Average two tables of log-probabilities: log((1 - w) p + w q)."""
+    if weight == 0:
+        return table
+    first = table + float(np.log1p(-weight)) if weight < 1 else table - torch.inf
+    return torch.logaddexp(first, other + float(np.log(weight)))
