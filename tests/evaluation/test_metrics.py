@@ -10,7 +10,8 @@ import pytest
 from sklearn import metrics as reference
 
 from uda.errors import DataError, UsageError
-from uda.evaluation.metrics import confusion_matrix, measure, metric_names
+from uda.evaluation.estimates import metric_names
+from uda.evaluation.metrics import confusion_matrix, measure
 from uda.evaluation.predict import Predictions
 from uda.evaluation.rates import rates
 from uda.intervals import clopper_pearson
@@ -230,3 +231,19 @@ def test_fast_enough():
     start = time.process_time()
     measure(predictions, draws=2000)
     assert time.process_time() - start < 3  # 0.5 s on one idle core
+
+
+def test_a_small_class_that_is_all_right_keeps_the_mean_unsure():
+    """94 common and 2 rare images, all right: the rare recall may still be .16."""
+    targets = np.array([0] * 94 + [1] * 2)
+    found = measure(answers(targets, targets, ("Good", "Rare")), draws=200)
+    rare = clopper_pearson(2, 2)
+    common = clopper_pearson(94, 94)
+    reach = ((1 - rare.low) ** 2 + (1 - common.low) ** 2) ** 0.5 / 2
+    assert found.balanced_accuracy.interval.low == pytest.approx(1 - reach)
+    assert found.accuracy.interval == clopper_pearson(96, 96)
+    # One error among the common ones must not make the mean look sure again.
+    predicted = targets.copy()
+    predicted[0] = 1
+    worse = measure(answers(targets, predicted, ("Good", "Rare")), draws=200)
+    assert worse.balanced_accuracy.interval.low < 0.7

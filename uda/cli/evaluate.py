@@ -177,6 +177,12 @@ def _print(evaluation: Evaluation, folder: Path) -> None:
     ]
     for block in filter(None, blocks):
         click.echo("\n".join(block) + "\n")
+    lone = [c.name for c in metrics.per_class if grouped and c.groups == 1]
+    if lone:
+        click.echo(
+            f"{shown(', '.join(lone))}: all images are of one group, so the intervals "
+            "cannot know how other parts differ"
+        )
     if metrics.unknown:
         click.echo(f"{metrics.unknown} images without a label are in no number above")
     for path, reason in evaluation.skipped:

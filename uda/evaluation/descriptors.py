@@ -228,7 +228,7 @@ def bands(images: Images) -> Features:
         unit = centred / spread[:, None]
         tails = np.quantile(unit, (0.001, 0.01, 0.99, 0.999), axis=1)
         peak = np.quantile(np.abs(centred), 0.999, axis=1)
-        skew, kurtosis = (unit**3).mean(axis=1), (unit**4).mean(axis=1)
+        skew, kurtosis = _third_and_fourth(unit)
         parts += [np.log(spread), np.cbrt(skew), np.log(kurtosis + 1), *tails]
         parts += [np.log(peak + 1e-3)]
     return np.stack(parts, axis=1).astype(np.float32)
@@ -240,9 +240,17 @@ def moments(values: npt.NDArray[np.float32]) -> Features:
     centred = values - mean[:, None]
     spread = values.std(axis=1) + _TINY
     unit = centred / spread[:, None]
-    skew, kurtosis = (unit**3).mean(axis=1), (unit**4).mean(axis=1)
+    skew, kurtosis = _third_and_fourth(unit)
     table = [mean, np.log(spread), np.cbrt(skew), np.log(kurtosis + 1)]
     return np.stack(table, axis=1).astype(np.float32)
+
+
+def _third_and_fourth(
+    unit: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return (N,) mean cubes and fourth powers of (N, P)."""
+    square = unit * unit  # products: a general power is ten times slower
+    return (square * unit).mean(axis=1), (square * square).mean(axis=1)
 
 
 def spectrum(images: Images) -> Features:

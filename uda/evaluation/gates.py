@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from uda.errors import GateError, UsageError
-from uda.evaluation.metrics import Estimate, Metrics, metric_names
+from uda.evaluation.estimates import Estimate, Metrics, metric_names
 
 _COMPARE = {
     ">=": operator.ge,

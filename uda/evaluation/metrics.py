@@ -6,7 +6,6 @@ Every number comes with an interval; what the data cannot say is None, not 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,16 @@ import numpy.typing as npt
 
 from uda import intervals
 from uda.errors import DataError, UsageError
+from uda.evaluation.estimates import (
+    GOOD_CLASS,
+    NOT_AVAILABLE,
+    OVERALL,
+    ClassMetrics,
+    Estimate,
+    Metrics,
+)
 from uda.evaluation.predict import Predictions
 from uda.evaluation.rates import (
-    Counts,
     Floats,
     Ranking,
     calibration_error,
@@ -28,123 +34,6 @@ from uda.evaluation.rates import (
 from uda.intervals import Interval
 
 __all__ = ["ClassMetrics", "Estimate", "Metrics", "confusion_matrix", "measure"]
-
-PER_CLASS = ("recall", "precision", "f1", "ap")
-OVERALL = ("balanced_accuracy", "macro_f1", "accuracy", "calibration_error")
-GOOD_CLASS = ("escape", "escape_shipped", "overkill")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its interval.
-
-    Attributes:
-        value: None where the data cannot say (a class without images).
-        interval: 95 % interval; None where it is unknown.
-        part: successes of a proportion; None for other statistics.
-        whole: trials of a proportion, or images that the number rests on.
-    """
-
-    value: float | None
-    interval: Interval | None = None
-    part: int | None = None
-    whole: int | None = None
-
-    def __str__(self) -> str:
-        """Return for example ``0.900 (0.555-0.997)``, or ``n/a``."""
-        if self.value is None:
-            return "n/a"
-        if self.interval is None:
-            return f"{self.value:.3f}"
-        return f"{self.value:.3f} ({self.interval.low:.3f}-{self.interval.high:.3f})"
-
-
-NOT_AVAILABLE = Estimate(None)
-
-
-@dataclass(frozen=True)
-class ClassMetrics:
-    """How one class fares: images and groups that truly are of it, and rates."""
-
-    name: str
-    images: int
-    groups: int
-    predicted: int
-    recall: Estimate
-    precision: Estimate
-    f1: Estimate
-    ap: Estimate
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Everything that is known about one set of predictions.
-
-    Attributes:
-        classes: (C,) class names.
-        counts: (C, C) images by true class (row) and predicted class (column).
-        per_class: (C,) one entry per class, also for classes without images.
-        balanced_accuracy: mean recall over the classes that have images.
-        macro_f1: mean F1 over the classes that have images.
-        accuracy: share of right answers.
-        calibration_error: mean |confidence - accuracy| over bins of equal size.
-        good_class: the class of parts without a defect, or None.
-        escape: share of the defective parts that were passed as good.
-        escape_shipped: share of the passed parts that are defective.
-        overkill: share of the good parts that were rejected.
-        unknown: images without a true class; they are in no number above.
-    """
-
-    classes: tuple[str, ...]
-    counts: Counts
-    per_class: tuple[ClassMetrics, ...]
-    balanced_accuracy: Estimate
-    macro_f1: Estimate
-    accuracy: Estimate
-    calibration_error: Estimate
-    good_class: str | None = None
-    escape: Estimate = NOT_AVAILABLE
-    escape_shipped: Estimate = NOT_AVAILABLE
-    overkill: Estimate = NOT_AVAILABLE
-    unknown: int = 0
-
-    def names(self) -> list[str]:
-        """Return every name that `find` knows."""
-        return metric_names(self.classes, self.good_class)
-
-    def find(self, name: str) -> Estimate:
-        """Return one number by name, such as ``macro_f1`` or ``recall:Rust``.
-
-        Raises:
-            UsageError: for an unknown name; the message lists the known ones.
-        """
-        metric, _, label = name.partition(":")
-        if not label and metric in OVERALL + GOOD_CLASS:
-            if metric in GOOD_CLASS and self.good_class is None:
-                raise UsageError(f"{name}: name the good class with --good-class")
-            return _estimate(self, metric)
-        if metric in PER_CLASS and label in self.classes:
-            return _estimate(self.per_class[self.classes.index(label)], metric)
-        known = ", ".join(self.names())
-        raise UsageError(f"{name!r} is not a metric here; known: {known}")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values for a JSON file."""
-        plain = asdict(self)
-        plain["counts"] = self.counts.tolist()
-        plain["classes"] = list(self.classes)
-        return plain
-
-
-def metric_names(classes: Sequence[str], good_class: str | None) -> list[str]:
-    """Return the names of all metrics that such an evaluation has."""
-    overall = OVERALL + (GOOD_CLASS if good_class is not None else ())
-    return [*overall, *(f"{metric}:{name}" for name in classes for metric in PER_CLASS)]
-
-
-def _estimate(holder: Metrics | ClassMetrics, name: str) -> Estimate:
-    found: Estimate = getattr(holder, name)
-    return found
 
 
 def measure(
@@ -159,9 +48,10 @@ def measure(
 
     Proportions have Clopper-Pearson intervals. F1, average precision and the
     means have bootstrap intervals that resample groups within true classes;
-    where that collapses (everything or nothing right) Clopper-Pearson stands
-    in. With groups of several images a proportion's interval is widened to
-    hold the bootstrap's, as alike images count for less than their number.
+    where that collapses (a class all right or all wrong) Clopper-Pearson stands
+    in, combined over the classes for a mean. With groups of several images the
+    interval of a proportion is widened to hold the bootstrap's, as alike images
+    count for less than their number.
 
     Args:
         predictions: images with target -1 are counted as unknown only.
@@ -243,19 +133,17 @@ class _Measurement:
             bounds = (values, values)
         boxes = [Interval(float(a), float(b)) for a, b in zip(*bounds, strict=True)]
         per_class, rest = 4 * self.size, 4 * self.size + 3
-        balanced, macro, accuracy = (
-            self._mean(float(values[i]), boxes[i]) for i in range(rest, rest + 3)
-        )
+        classes = tuple(self._of_class(c, values, boxes) for c in range(self.size))
         good = self._good(boxes[per_class:rest])
         right = self.predicted == self.targets
         error = calibration_error(self.confidence, right)
         return Metrics(
             classes=self.classes,
             counts=self.counts,
-            per_class=tuple(self._of_class(c, values, boxes) for c in range(self.size)),
-            balanced_accuracy=balanced,
-            macro_f1=macro,
-            accuracy=self._share(int(right.sum()), right.size, accuracy.interval),
+            per_class=classes,
+            balanced_accuracy=self._mean([c.recall for c in classes], boxes, rest),
+            macro_f1=self._mean([c.f1 for c in classes], boxes, rest + 1),
+            accuracy=self._share(int(right.sum()), right.size, boxes[rest + 2]),
             calibration_error=Estimate(error, whole=int(right.size)),
             good_class=self.good_class,
             escape=good[0],
@@ -296,12 +184,18 @@ class _Measurement:
             interval = interval.hull(box)
         return Estimate(part / whole, interval, part, whole)
 
-    def _mean(self, value: float, box: Interval) -> Estimate:
-        if np.isnan(value):
+    def _mean(
+        self, estimates: list[Estimate], boxes: list[Interval], place: int
+    ) -> Estimate:
+        """Return the mean over classes with images, with an honest interval."""
+        found = [e for e in estimates if e.value is not None]
+        if not found:
             return NOT_AVAILABLE
-        right, total = int(np.trace(self.counts)), int(self.counts.sum())
-        exact = intervals.clopper_pearson(right, total)
-        return _unless_flat(value, box, exact, total)
+        value = float(np.mean([e.value for e in found]))
+        # A class that is all right or all wrong adds no spread to the bootstrap.
+        flat = any(_is_flat(boxes[c]) for c in range(self.size) if self.counts[c].any())
+        box = boxes[place].hull(_combine(value, found)) if flat else boxes[place]
+        return Estimate(value, box, None, int(self.counts.sum()))
 
     def _good(self, boxes: list[Interval]) -> list[Estimate]:
         if self.good_class is None:
@@ -317,10 +211,28 @@ def _names(groups: Sequence[object], known: npt.NDArray[np.intp]) -> npt.NDArray
     return np.asarray([str(groups[int(i)]) for i in known])
 
 
+def _is_flat(box: Interval) -> bool:
+    return bool(np.isnan(box.low) or box.high - box.low < 1e-9)
+
+
 def _unless_flat(value: float, box: Interval, exact: Interval, whole: int) -> Estimate:
     """Use the exact interval where the bootstrap found no spread at all."""
     if np.isnan(value):
         return Estimate(None, None, None, whole)
-    if np.isnan(box.low) or box.high - box.low < 1e-9:
+    if _is_flat(box):
         box = exact.hull(Interval(float(value), float(value)))
     return Estimate(float(value), box, None, whole)
+
+
+def _combine(mean: float, estimates: Sequence[Estimate]) -> Interval:
+    """Return the interval of a mean of independent estimates from theirs.
+
+    The distances to the bounds add up as squares (Zou and Donner 2008, "MOVER").
+    """
+    down, up = 0.0, 0.0
+    for estimate in estimates:
+        if estimate.value is not None and estimate.interval is not None:
+            down += (estimate.value - estimate.interval.low) ** 2
+            up += (estimate.interval.high - estimate.value) ** 2
+    size = len(estimates)
+    return Interval(max(0.0, mean - down**0.5 / size), min(1.0, mean + up**0.5 / size))

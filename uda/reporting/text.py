@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from uda.data.manifest import shown
-from uda.evaluation.metrics import Estimate, Metrics
+from uda.evaluation.estimates import Estimate, Metrics
 
 _WIDTH = 22
 _OVERALL = (

@@ -1,0 +1,131 @@
+"""What an evaluation knows: numbers with intervals, by class and overall.
+
+Plain values; what the data cannot say is None and prints as n/a.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from uda.errors import UsageError
+from uda.evaluation.rates import Counts
+from uda.intervals import Interval
+
+PER_CLASS = ("recall", "precision", "f1", "ap")
+OVERALL = ("balanced_accuracy", "macro_f1", "accuracy", "calibration_error")
+GOOD_CLASS = ("escape", "escape_shipped", "overkill")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    Attributes:
+        value: None where the data cannot say (a class without images).
+        interval: 95 % interval; None where it is unknown.
+        part: successes of a proportion; None for other statistics.
+        whole: trials of a proportion, or images that the number rests on.
+    """
+
+    value: float | None
+    interval: Interval | None = None
+    part: int | None = None
+    whole: int | None = None
+
+    def __str__(self) -> str:
+        """Return for example ``0.900 (0.555-0.997)``, or ``n/a``."""
+        if self.value is None:
+            return "n/a"
+        if self.interval is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ({self.interval.low:.3f}-{self.interval.high:.3f})"
+
+
+NOT_AVAILABLE = Estimate(None)
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """How one class fares: images and groups that truly are of it, and rates."""
+
+    name: str
+    images: int
+    groups: int
+    predicted: int
+    recall: Estimate
+    precision: Estimate
+    f1: Estimate
+    ap: Estimate
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Everything that is known about one set of predictions.
+
+    Attributes:
+        classes: (C,) class names.
+        counts: (C, C) images by true class (row) and predicted class (column).
+        per_class: (C,) one entry per class, also for classes without images.
+        balanced_accuracy: mean recall over the classes that have images.
+        macro_f1: mean F1 over the classes that have images.
+        accuracy: share of right answers.
+        calibration_error: mean |confidence - accuracy| over bins of equal size.
+        good_class: the class of parts without a defect, or None.
+        escape: share of the defective parts that were passed as good.
+        escape_shipped: share of the passed parts that are defective.
+        overkill: share of the good parts that were rejected.
+        unknown: images without a true class; they are in no number above.
+    """
+
+    classes: tuple[str, ...]
+    counts: Counts
+    per_class: tuple[ClassMetrics, ...]
+    balanced_accuracy: Estimate
+    macro_f1: Estimate
+    accuracy: Estimate
+    calibration_error: Estimate
+    good_class: str | None = None
+    escape: Estimate = NOT_AVAILABLE
+    escape_shipped: Estimate = NOT_AVAILABLE
+    overkill: Estimate = NOT_AVAILABLE
+    unknown: int = 0
+
+    def names(self) -> list[str]:
+        """Return every name that `find` knows."""
+        return metric_names(self.classes, self.good_class)
+
+    def find(self, name: str) -> Estimate:
+        """Return one number by name, such as ``macro_f1`` or ``recall:Rust``.
+
+        Raises:
+            UsageError: for an unknown name; the message lists the known ones.
+        """
+        metric, _, label = name.partition(":")
+        if not label and metric in OVERALL + GOOD_CLASS:
+            if metric in GOOD_CLASS and self.good_class is None:
+                raise UsageError(f"{name}: name the good class with --good-class")
+            return _estimate(self, metric)
+        if metric in PER_CLASS and label in self.classes:
+            return _estimate(self.per_class[self.classes.index(label)], metric)
+        known = ", ".join(self.names())
+        raise UsageError(f"{name!r} is not a metric here; known: {known}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for a JSON file."""
+        plain = asdict(self)
+        plain["counts"] = self.counts.tolist()
+        plain["classes"] = list(self.classes)
+        return plain
+
+
+def metric_names(classes: Sequence[str], good_class: str | None) -> list[str]:
+    """Return the names of all metrics that such an evaluation has."""
+    overall = OVERALL + (GOOD_CLASS if good_class is not None else ())
+    return [*overall, *(f"{metric}:{name}" for name in classes for metric in PER_CLASS)]
+
+
+def _estimate(holder: Metrics | ClassMetrics, name: str) -> Estimate:
+    found: Estimate = getattr(holder, name)
+    return found
