@@ -73,6 +73,15 @@ def test_same_seed_same_split_whatever_the_order(tmp_path):
     assert one.part("test") != other.part("test")
 
 
+def test_unlabelled_images_do_not_move_the_test(tmp_path):
+    few = defects(tmp_path, unlabeled=0)
+    many = defects(tmp_path, unlabeled=60)
+    one, _ = make_split(few, few.groups(), labels_per_class=2)
+    two, _ = make_split(many, many.groups(), labels_per_class=2)
+    for part in ("labeled", "validation", "test"):
+        assert one.part(part) == two.part(part)
+
+
 def test_more_labels_leave_the_test_alone_and_include_the_fewer(tmp_path):
     catalog = defects(tmp_path)
     splits = {

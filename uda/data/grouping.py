@@ -25,8 +25,8 @@ class Facts:
     """What a draw needs to know of each image.
 
     Attributes:
-        paths: sorted; those of the catalog and of the older split.
-        records: by path; readable images of the catalog.
+        paths: those of the catalog and of the older split.
+        records: by path; readable images of the catalog, labelled ones first.
         hashes: SHA-256 by path, for the same images.
         groups: the name of the group by path, for images that have one.
         unit: number of the unit by path; images of one unit never part.
@@ -75,9 +75,12 @@ def gather(
         The facts, with notes on unreadable and equal files.
     """
     hashes = hash_files(catalog.records, progress)
-    records = {r.path: r for r in catalog.records if r.path in hashes}
+    # Labelled images first: unlabelled ones must not change the numbers of units,
+    # and with them the draw of the test.
+    inventory = sorted(catalog.records, key=lambda r: (r.label is None, r.path))
+    records = {r.path: r for r in inventory if r.path in hashes}
     old = old or {}
-    paths = sorted({*records, *old})
+    paths = [*records, *sorted(old.keys() - records.keys())]
     named = {path: groups[path] for path in records if groups and path in groups}
     keys = [
         _keys(path, named.get(path), hashes.get(path), old.get(path)) for path in paths
