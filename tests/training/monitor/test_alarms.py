@@ -12,7 +12,6 @@ import pytest
 from uda.cli.train import command
 from uda.training.config import known_keys
 from uda.training.monitor import alarms
-
 from uda.training.monitor.alarms import (
     AlarmBook,
     Check,

@@ -203,8 +203,8 @@ def check_loss(history: History, facts: Facts) -> Iterable[Alarm]:
             "loss-growing",
             f"The loss grows: {recent:.3g}, where {usual:.3g} was usual.",
             "It ends in NaN, and the averaged weights are spoilt before that.",
-            "Lower --lr, or clip gradients (--set optimizer.clip_norm=1), and resume from the "
-            "last checkpoint.",
+            "Lower --lr, or clip gradients (--set optimizer.clip_norm=1), and start "
+            "again.",
         )
 
 
