@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from uda.cli import main
+from uda.data.splits import Split
+
+
+def data(root: Path, *, manifest: str = "") -> Path:
+    lines = [f"path,label,{manifest}"]
+    for label in ("Good", "[bold]Rust"):
+        (root / label).mkdir(parents=True)
+        for i in range(12):
+            (root / label / f"{i:02}.png").write_text(f"{label} {i}")
+            lines.append(f"{label}/{i:02}.png,{label},{label}{i // 2}")
+    if manifest:
+        (root / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, ["split", *map(str, args)])
+
+
+def test_writes_the_split_and_prints_the_table(tmp_path):
+    out = tmp_path / "split.csv"
+    root = data(tmp_path / "d", manifest="group")
+    result = run(root, "--labels-per-class", 2, "--out", out)
+    assert result.exit_code == 0, result.output
+    split = Split.load(out)
+    assert len(split.part("labeled")) == 4
+    assert all(row.group for row in split.rows)
+    assert "[bold]Rust" in result.stdout  # a class name is no markup
+    for word in ("labeled", "unlabeled", "validation", "test", "groups"):
+        assert word in result.stdout
+    assert f"Wrote {out}. Next: uda train {root} --split {out}" in result.stdout
+    assert "Warning" not in result.stderr
+
+
+def test_the_seed_decides(tmp_path):
+    root = data(tmp_path / "d")
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run(root, "--seed", seed, "--out", tmp_path / name)
+    a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_a_random_split_warns_that_leaks_were_not_checked(tmp_path):
+    root = data(tmp_path / "d", manifest="group")
+    result = run(root, "--group", "none", "--out", tmp_path / "s.csv")
+    assert result.exit_code == 0
+    assert "Warning: no groups were given" in result.stderr
+    assert "leaks were not checked" in result.stderr
+    assert {row.group for row in Split.load(tmp_path / "s.csv").rows} == {None}
+
+
+def test_a_column_by_name(tmp_path):
+    root = data(tmp_path / "d", manifest="tile")
+    out = tmp_path / "s.csv"
+    assert run(root, "--group", "Tile", "--out", out).exit_code == 0
+    assert Split.load(out).rows[0].group is not None
+    wrong = run(root, "--group", "tiles", "--out", tmp_path / "t.csv")
+    assert wrong.exit_code == 2
+    assert "no column 'tiles' (did you mean 'tile'?)" in wrong.stderr
+    assert not (tmp_path / "t.csv").exists()
+
+
+def test_groups_found_in_the_pixels(tmp_path, monkeypatch):
+    finder = types.ModuleType("uda.data.duplicates")
+    finder.find_groups = lambda catalog: types.SimpleNamespace(
+        groups={record.path: "one" for record in catalog.records[:12]}
+    )
+    monkeypatch.setitem(sys.modules, "uda.data.duplicates", finder)
+    out = tmp_path / "s.csv"
+    result = run(data(tmp_path / "d"), "--group", "auto", "--out", out)
+    assert result.exit_code == 0, result.output
+    parts = {row.part for row in Split.load(out).rows if row.group == "one"}
+    assert parts == {"labeled"}  # one group of a class: training first
+    assert "too small for the part 'test'" in result.stderr
+
+
+def test_never_overwrites(tmp_path):
+    out = tmp_path / "split.csv"
+    out.write_text("mine")
+    result = run(data(tmp_path / "d"), "--out", out)
+    assert result.exit_code == 2
+    assert "exists already and is never overwritten" in result.stderr
+    assert out.read_text() == "mine"
+
+
+def test_extends_with_the_test_part_byte_for_byte(tmp_path):
+    root = data(tmp_path / "d")
+    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    run(root, "--labels-per-class", 2, "--out", old)
+    (root / "Good" / "late.png").write_text("late")
+    pile = tmp_path / "pile" / "deep"
+    pile.mkdir(parents=True)
+    (pile / "=u.png").write_text("u")
+    result = run(
+        *(root, "--extend", old, "--out", new, "--unlabeled", tmp_path / "pile")
+    )
+    assert result.exit_code == 0, result.output
+    tests = [
+        [line for line in file.read_bytes().splitlines() if b",test," in line]
+        for file in (old, new)
+    ]
+    assert tests[0] == tests[1] != []
+    split = Split.load(new)
+    assert split.by_path["Good/late.png"].part == "labeled"
+    assert split.by_path["@0/deep/=u.png"].part == "unlabeled"
+    assert "2 new images were added" in result.stderr
+
+
+def test_options_without_effect_are_refused(tmp_path):
+    root = data(tmp_path / "d")
+    run(root, "--out", tmp_path / "old.csv")
+    args = ("--extend", tmp_path / "old.csv", "--out", tmp_path / "new.csv")
+    result = run(root, *args, "--test", 0.2)
+    assert result.exit_code == 2
+    assert "--test has no effect with --extend" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["none"], 3, "there is no such file or folder"),
+        (["d", "--test", "1.5"], 2, "--test 1.5"),
+        (["d", "--labels-per-class", "0"], 2, "labels-per-class"),
+        (["d", "--unlabeled", "nowhere"], 3, "nowhere: no such folder"),
+        (["d", "--extend", "nowhere.csv"], 3, "nowhere.csv: cannot be read"),
+        (["d", "--lables-per-class", "2"], 2, "Did you mean"),
+    ],
+)
+def test_mistakes(tmp_path, monkeypatch, args, code, message):
+    monkeypatch.chdir(tmp_path)
+    data(tmp_path / "d")
+    result = run(*args)
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert not (tmp_path / "split.csv").exists()
+
+
+def test_import_needs_neither_torch_nor_numpy():
+    code = (
+        "import sys, uda.cli.split; print({'torch', 'numpy', 'PIL'} & set(sys.modules))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == "set()"
