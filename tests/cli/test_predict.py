@@ -189,3 +189,21 @@ def test_a_reader_that_has_enough_is_no_error(fake, tmp_path):
     assert "Traceback" not in errors
     assert "BrokenPipe" not in errors
     assert process.returncode == 0
+
+
+def test_where_nothing_can_be_written(fake, tmp_path):
+    write_image(tmp_path / "a.png", "Rust", 1)
+    (tmp_path / "file").write_text("no folder")
+    result = call(fake.folder, tmp_path / "a.png", "--out", tmp_path / "file" / "p.csv")
+    assert result.exit_code == 3
+    assert "cannot be written" in result.stderr
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys; from uda.cli import main;"
+        "main(['predict', '--help'], standalone_mode=False);"
+        "main(['evaluate', '--help'], standalone_mode=False);"
+        "assert not {'torch', 'numpy', 'sklearn', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

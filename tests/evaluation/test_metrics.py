@@ -247,3 +247,22 @@ def test_a_small_class_that_is_all_right_keeps_the_mean_unsure():
     predicted[0] = 1
     worse = measure(answers(targets, predicted, ("Good", "Rare")), draws=200)
     assert worse.balanced_accuracy.interval.low < 0.7
+
+
+@pytest.mark.parametrize(
+    "counts", [(0, 1, 2), (1, 0, 0), (99, 1, 0), (297, 2, 1), (1, 1, 1)]
+)
+@pytest.mark.parametrize("good_class", [None, "Good"])
+def test_odd_class_counts_never_crash(counts, good_class):
+    """F20: classes with 0, 1 and 2 images, one class alone, one class 99 %."""
+    targets = np.repeat([0, 1, 2], counts)
+    predicted = (targets + (np.arange(targets.size) % 5 == 0)) % 3
+    found = measure(answers(targets, predicted), good_class=good_class, draws=50)
+    for name in found.names():
+        estimate = found.find(name)
+        if estimate.value is not None and estimate.interval is not None:
+            low, high = estimate.interval
+            assert 0 <= low <= estimate.value <= high <= 1, name
+    for count, entry in zip(counts, found.per_class, strict=True):
+        assert (entry.recall.value is None) == (count == 0)
+        assert (entry.ap.value is None) == (count == 0)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda.errors import UsageError
+from uda.cli.progress import counter
+from uda.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from uda.evaluation.evaluate import Evaluation
@@ -88,11 +89,22 @@ def command(
     images = _choose(folder, classes, data, split, part, allow_seen)
     _announce(folder, images)
     evaluation = evaluate(
-        bundles, images, good_class=good_class, batch=batch, device=where
+        bundles,
+        images,
+        good_class=good_class,
+        batch=batch,
+        device=where,
+        progress=counter(),
     )
-    _record(folder, evaluation)
     target = folder.path / "evaluation" / images.name
-    write_evaluation(target, evaluation)
+    try:
+        _record(folder, evaluation)
+        write_evaluation(target, evaluation)
+    except OSError as error:
+        raise DataError(
+            f"{target}: cannot be written ({error.strerror}); make room, or copy the "
+            "run to where you may write"
+        ) from error
     _print(evaluation, target)
     for line in gates.enforce(wanted, evaluation.metrics[weights]):
         click.echo(line)

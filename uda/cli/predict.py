@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +77,12 @@ def command(
     else:
         from uda.files import write_csv
 
-        write_csv(out, header(bundle.classes), rows)
+        try:
+            write_csv(out, header(bundle.classes), rows)
+        except OSError as error:
+            raise DataError(
+                f"{out}: cannot be written ({error.strerror}); choose another --out"
+            ) from error
         click.echo(f"{tally.good} images classified, written to {out}", err=True)
     _report(tally)
 
@@ -140,6 +146,7 @@ def _rows(
         batch=batch,
         threads=max(2, os.cpu_count() or 2),
         device=device,
+        progress=counter(),
     ):
         answers = rows(block.predictions["model"])
         for offset, error in enumerate(block.errors):

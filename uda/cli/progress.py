@@ -1,0 +1,20 @@
+"""A counter on standard error, for people only: a log or a pipe stays clean."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import click
+
+
+def counter() -> Callable[[str, int, int], None] | None:
+    """Return a progress function that redraws one line, or None off a terminal."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(stage: str, done: int, total: int) -> None:
+        end = "\n" if done >= total else ""
+        click.echo(f"\r{stage}: {done} of {total} images{end}", nl=False, err=True)
+
+    return show
