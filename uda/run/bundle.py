@@ -112,7 +112,7 @@ def _load_network(path: Path, spec: ModelSpec) -> Classifier:
 
 
 def _load_texture(path: Path, weights: str) -> Any:
-    from uda.evaluation.texture import TextureClassifier, TextureModel
+    from uda.models.texture import TextureClassifier, TextureModel
 
     if weights != "ema":
         raise UsageError(

@@ -6,11 +6,11 @@ New features are functions called from here, never branches inside it.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
-from uda.data.streams import Batch, TrainStream, prefetch
+from uda.data.streams import Batch, prefetch
 from uda.errors import TrainingError
 from uda.models.finetune import set_trunk_frozen
 from uda.models.seeding import draws_at_random, seeded
@@ -35,25 +35,7 @@ from uda.training.step import Moment, Terms, training_step, tsa_level
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
 from uda.training.texture import texture_table
-
-
-@dataclass
-class Trainer:
-    """The parts of one run, built once; the functions below use them."""
-
-    config: RunConfig
-    run: RunFolder
-    parts: Parts
-    stream: TrainStream
-    state: TrainState
-    device: torch.device
-    writer: RunWriter
-    statistics: StepStatistics
-    weights: torch.Tensor | None
-    texture: torch.Tensor | None
-    waited: float = 0.0
-    images: int = 0
-    since: float = 0.0
+from uda.training.trainer import Trainer
 
 
 def train(

@@ -17,7 +17,7 @@ from uda.training.prepare import Parts, Policies
 from uda.training.state import checkpoint_paths, is_valid, save_checkpoint
 
 if TYPE_CHECKING:
-    from uda.training.loop import Trainer
+    from uda.training.trainer import Trainer
 
 
 def describe(run: RunFolder, spec: ModelSpec, parts: Parts) -> None:

@@ -7,8 +7,8 @@ import torch
 
 from uda.evaluation.predict import predict_pool
 from uda.evaluation.rates import confusion_matrix, rates
-from uda.evaluation.texture import TextureClassifier, TextureModel, texture_features
 from uda.files import atomic_path, atomic_write, sha256_file
+from uda.models.texture import TextureClassifier, TextureModel, texture_features
 from uda.run.bundle import save_description
 from uda.run.layout import RunFolder
 from uda.training.build import model_spec

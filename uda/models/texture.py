@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from uda.errors import CheckpointError, DataError
-from uda.evaluation.descriptors import texture_features
 from uda.files import atomic_path
+from uda.models.descriptors import texture_features
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from uda.data.images import fit, read_image
 from uda.errors import CheckpointError, DataError
-from uda.evaluation.texture import TextureClassifier, TextureModel, texture_features
+from uda.models.texture import TextureClassifier, TextureModel, texture_features
 
 
 def features(num=60, size=5, classes=3, seed=0):

@@ -8,8 +8,8 @@ from scipy import stats
 from skimage.feature import local_binary_pattern
 
 from uda.errors import DataError
-from uda.evaluation import descriptors
-from uda.evaluation.descriptors import (
+from uda.models import descriptors
+from uda.models.descriptors import (
     binary_patterns,
     gradients,
     halve,

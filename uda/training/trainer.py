@@ -1,0 +1,34 @@
+"""Trainer: the parts of one run, for the loop and for what it calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from uda.data.streams import TrainStream
+from uda.run.layout import RunFolder
+from uda.training.config import RunConfig
+from uda.training.monitor.writer import RunWriter
+from uda.training.prepare import Parts
+from uda.training.state import TrainState
+from uda.training.statistics import StepStatistics
+
+
+@dataclass
+class Trainer:
+    """The parts of one run, built once; the functions below use them."""
+
+    config: RunConfig
+    run: RunFolder
+    parts: Parts
+    stream: TrainStream
+    state: TrainState
+    device: torch.device
+    writer: RunWriter
+    statistics: StepStatistics
+    weights: torch.Tensor | None
+    texture: torch.Tensor | None
+    waited: float = 0.0
+    images: int = 0
+    since: float = 0.0
