@@ -374,6 +374,15 @@ def test_a_full_disk_is_an_error_and_not_a_crash(folder, monkeypatch):
         build(folder)
 
 
+def test_a_watcher_that_goes_away_is_not_a_data_error(folder):
+    def closed(*_):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        build(folder, progress=closed)
+    assert len(build(folder)) == 12
+
+
 def test_sixteen_bits_share_one_range(tmp_path):
     root = tmp_path / "data"
     root.mkdir()

@@ -40,6 +40,11 @@ def die(step: int) -> int:
     return step
 
 
+def interrupt_itself(step: int) -> int:
+    os.kill(os.getpid(), signal.SIGINT)
+    return step
+
+
 def batch_threads() -> list[threading.Thread]:
     return [t for t in threading.enumerate() if t.name.startswith("uda-batch")]
 
@@ -126,3 +131,8 @@ def test_a_killed_worker_is_an_error_with_advice():
         pytest.raises(TrainingError, match="fewer --workers"),
     ):
         next(items)
+
+
+def test_a_worker_outlives_ctrl_c_so_that_the_trainer_can_save():
+    with Prefetcher(Processes(interrupt_itself, 0, 6, 2, 1)) as items:
+        assert list(items) == list(range(6))

@@ -34,6 +34,8 @@ from uda.data.records import Record
 from uda.errors import DataError
 from uda.files import atomic_path, read_json, write_csv, write_json
 
+__all__ = ["Pool", "Preprocessing", "build_pool", "write_skipped"]
+
 UInt8 = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
 
@@ -156,6 +158,8 @@ def build_pool(
         if pool is None:
             with store.lock():
                 pool = store.open(ordered) or _build(ordered, plan, store, workers)
+    except BrokenPipeError:  # whoever watched the progress went away
+        raise
     except OSError as error:
         raise DataError(
             f"{cache}: the image pool cannot be written ({error}); free some space or "
