@@ -81,20 +81,20 @@ class ConsistencyConfig(Section):
     refresh_steps: int = Field(50, ge=1)
     texture_weight: float = Field(0.0, ge=0, le=1)
     start_share: float = Field(0.35, ge=0, lt=1)
-    ramp_share: float = Field(0.15, ge=0, le=1)
-    unlabeled_ratio: int = Field(4, ge=1)
+    ramp_share: float = Field(0.2, ge=0, le=1)
+    unlabeled_ratio: int = Field(2, ge=1)
     include_labeled: bool = True
 
 
 class OptimizerConfig(Section):
     """Optimiser and learning-rate schedule."""
 
-    name: Literal["sgd", "adamw"] = "sgd"
-    lr: float = Field(0.03, gt=0)
+    name: Literal["sgd", "adamw"] = "adamw"
+    lr: float = Field(2e-3, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0)
-    schedule: Literal["constant", "cosine", "cosine-7-16", "one-cycle"] = "cosine-7-16"
-    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.02, ge=0)
+    schedule: Literal["constant", "cosine", "cosine-7-16", "one-cycle"] = "cosine"
+    warmup_steps: int = Field(20, ge=0)
     clip_norm: float | None = Field(None, gt=0)
     accumulation: int = Field(1, ge=1)
 
@@ -102,9 +102,9 @@ class OptimizerConfig(Section):
 class LoopConfig(Section):
     """Length, batch, numerics and bookkeeping."""
 
-    steps: int = Field(1000, ge=1)
+    steps: int = Field(600, ge=1)
     batch: int = Field(32, ge=1)
-    ema_decay: float = Field(0.999, ge=0, lt=1)
+    ema_decay: float = Field(0.99, ge=0, lt=1)
     batch_norm: Literal["joint", "separate", "frozen"] = "joint"
     clean_statistics: bool = True
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -16,6 +16,7 @@ from uda.training.monitor.grids import error_grid, view_grid
 from uda.training.schedules import consistency_start
 from uda.training.step import FLIPS
 from uda.training.teacher import (
+    known_targets,
     mixed,
     prediction_table,
     statistics_rows,
@@ -23,7 +24,7 @@ from uda.training.teacher import (
 )
 
 if TYPE_CHECKING:
-    from uda.training.loop import Trainer
+    from uda.training.trainer import Trainer
 
 SHOWN = 8
 
@@ -83,6 +84,9 @@ def renew_teacher(trainer: Trainer) -> None:
     )
     if trainer.texture is not None:
         table = mixed(table, trainer.texture, config.consistency.texture_weight)
+    table[torch.from_numpy(trainer.parts.labeled)] = known_targets(
+        trainer.parts.targets, len(trainer.parts.classes)
+    ).to(table.device)
     state.objective_state["teacher"] = table
 
 

@@ -98,3 +98,13 @@ def mixed(table: Tensor, other: Tensor, weight: float) -> Tensor:
         return table
     first = table + float(np.log1p(-weight)) if weight < 1 else table - torch.inf
     return torch.logaddexp(first, other + float(np.log(weight)))
+
+
+def known_targets(targets: Rows, num_classes: int) -> Tensor:
+    """Return (n, C) log-probabilities of labelled images: their label, nearly sure.
+
+    Labelled images are among the unlabelled ones; there is no need to guess them.
+    """
+    classes = torch.from_numpy(targets)
+    sure = torch.nn.functional.one_hot(classes, num_classes).float()
+    return (sure * 0.99 + 0.01 / num_classes).log()
