@@ -18,6 +18,7 @@ _MIN_POINTS = 4
 _LOW_MASK, _HIGH_MASK = 0.05, 0.99
 _DOMINANT, _DOMINANT_OVER_PRIOR, _PRIOR_FACTOR = 0.9, 0.6, 3.0
 _LOW_KEPT, _HIGH_KEPT, _LATE_TSA = 0.05, 0.95, 0.9
+_START, _LEARNED = 0.1, 0.3  # shares of the run after which a class is judged
 _GROWTH = 10.0
 _WAITING = 0.05
 _FEW_VALIDATION = 10
@@ -152,16 +153,16 @@ def check_pseudo_labels(history: History, facts: Facts) -> Iterable[Alarm]:
 
 def check_kept_labels(history: History, facts: Facts) -> Iterable[Alarm]:
     """Training signal annealing drops, or keeps, all of a class for long."""
-    if not history or history[-1].step < 0.1 * facts.total_steps:
-        return  # the first steps are meant to look like that
+    progress = history[-1].step / facts.total_steps if history else 0.0
     annealing = mean_over(history, tags.TSA_THRESHOLD, facts.window)
-    if annealing is None:
-        return
+    if annealing is None or progress < _START:
+        return  # the first steps are meant to look like that
+    slow = progress >= _LEARNED and annealing < _LATE_TSA
     for name, tag in zip(facts.classes, tags.class_tags(facts.classes), strict=True):
         kept = mean_over(history, f"{tags.KEPT_SHARE}/{tag}", facts.window)
         if kept is not None and kept < _LOW_KEPT:
             yield _class_dropped(name, tag, kept)
-        elif kept is not None and kept > _HIGH_KEPT and annealing < _LATE_TSA:
+        elif kept is not None and kept > _HIGH_KEPT and slow:
             yield _class_not_learned(name, tag, annealing)
 
 
