@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from uda.data.extension import NO_NEW_GROUPS
 from uda.data.records import Catalog, scan
 from uda.data.splits import Split, SplitRow, extend_split, make_split
 from uda.errors import UsageError
@@ -87,8 +88,11 @@ def test_a_new_copy_of_a_test_image_is_held_out_without_groups(tmp_path, begun):
     rows, split = begun
     (tmp_path / "copy.png").write_text(split.part("test")[0].path)
     rows["copy.png"] = ("A", "")
-    longer, _ = extend_split(split, write(tmp_path, rows), None)
+    rows["other.png"] = ("A", "")
+    longer, notes = extend_split(split, write(tmp_path, rows), None)
     assert "copy.png" not in longer.by_path
+    assert "other.png" in longer.by_path
+    assert NO_NEW_GROUPS in notes
 
 
 def test_new_groups_take_twins_of_the_test_out_of_training(tmp_path, begun):

@@ -35,7 +35,7 @@ NAMES = st.text(
 
 
 @given(path=NAMES, label=NAMES, group=NAMES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_every_name_comes_back_exactly(tmp_path_factory, path, label, group):
     file = tmp_path_factory.mktemp("s") / "split.csv"
     split = Split((SplitRow(path, "labeled", label, group, SHA),))

@@ -156,7 +156,9 @@ def _print_table(split: Split, classes: Sequence[str]) -> None:
 
 
 def _print_notes(notes: Sequence[str]) -> None:
+    from uda.data.extension import NO_NEW_GROUPS
     from uda.data.splits import NO_GROUPS
 
     for note in notes:
-        click.echo(f"{'Warning' if note == NO_GROUPS else 'Note'}: {note}", err=True)
+        word = "Warning" if note in (NO_GROUPS, NO_NEW_GROUPS) else "Note"
+        click.echo(f"{word}: {note}", err=True)

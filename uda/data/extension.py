@@ -15,6 +15,10 @@ from uda.data.splitfile import Progress, Split, SplitRow, ordered
 from uda.errors import UsageError
 
 _FIXED = ("test", "validation")
+NO_NEW_GROUPS = (
+    "no groups were given for the new images: only copies of test images are held out, "
+    "leaks were not checked; give --group as for the older split"
+)
 
 
 def extend_split(
@@ -75,6 +79,8 @@ def extend_split(
         for path, part in parts.items()
     ]
     rows = [_with_old_label(row, split.by_path.get(row.path)) for row in rows]
+    if groups is None and any(row.path not in split.by_path for row in rows):
+        facts.notes.append(NO_NEW_GROUPS)
     _note_changes(facts, split, rows, held)
     return Split(ordered([*fixed.values(), *rows])), facts.notes
 
