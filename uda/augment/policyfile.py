@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from uda.augment.policy import OpSpec, Policy, did_you_mean
+from uda.augment.specs import OpSpec, Policy, did_you_mean
 from uda.errors import DataError
 
 _TYPES: dict[str, type] = {
