@@ -75,6 +75,17 @@ def test_spectrum_finds_the_frequency_and_the_direction():
     assert np.split(spectrum(image.transpose(0, 2, 1).copy())[0], 2)[1].argmax() == 4
 
 
+def test_another_exposure_changes_the_moments_alone():
+    bright = pictures(3, 64)
+    dark = (bright * 0.6).round().astype(np.uint8)
+    first, second = texture_features(bright), texture_features(dark)
+    assert np.abs(first[:, :2] - second[:, :2]).min() > 0.1  # mean and deviation
+    spread = np.abs(texture_features(pictures(3, 64, seed=1)) - first)
+    moved = np.abs(first - second)[:, 4:]
+    assert np.median(moved) < 0.3 * np.median(spread[:, 4:])
+    assert moved.max() < 0.6
+
+
 def test_features_do_not_depend_on_chunks_or_threads(monkeypatch):
     images = pictures(9)
     whole = texture_features(images, threads=1)

@@ -68,7 +68,7 @@ def test_broken_files_are_named(tmp_path):
     table, labels = features()
     found = TextureClassifier.fit(table, labels, 3)
     shapes = {"mean": found.mean[:2], "scale": found.scale}
-    np.savez(path, version=1, weights=found.weights, bias=found.bias, **shapes)
+    np.savez(path, version=2, weights=found.weights, bias=found.bias, **shapes)
     with pytest.raises(CheckpointError, match="do not fit"):
         TextureClassifier.load(path)
     np.savez(path, version=99)

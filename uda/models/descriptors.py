@@ -42,7 +42,8 @@ def texture_features(
     (Ojala et al. 2002), statistics and orientations of the gradient, outliers
     among blocks (a small defect is one). For the whole image: tails of the
     band-pass responses, rings and sectors of the power spectrum, moments of
-    the values, and mean and deviation of each channel if there are three.
+    the values, and mean and deviation of each channel if there are three. All
+    but the moments and the channels are taken at even exposure.
 
     Args:
         images: (N, H, W, K) uint8.
@@ -82,7 +83,9 @@ def texture_features(
 def _describe(images: npt.NDArray[np.uint8]) -> Features:
     block = np.asarray(images).astype(np.float32) / 255
     gray = block.mean(axis=3)
-    parts = [moments(gray.reshape(len(gray), -1)), spectrum(gray), bands(gray)]
+    parts = [moments(gray.reshape(len(gray), -1))]
+    gray = even_exposure(gray)
+    parts += [spectrum(gray), bands(gray)]
     if block.shape[3] > 1:
         channels = block.reshape(len(block), -1, block.shape[3])
         parts += [channels.mean(axis=1), channels.std(axis=1)]
@@ -96,6 +99,15 @@ def _describe(images: npt.NDArray[np.uint8]) -> Features:
         parts += [gradients(level), blocks(level)]
         level = halve(level)
     return np.concatenate([p.astype(np.float32) for p in parts], axis=1)
+
+
+def even_exposure(images: Images) -> Images:
+    """Return (N, H, W) divided by each image's mean, up to a dark floor.
+
+    Another exposure of the same part multiplies its values, and so its texture.
+    """
+    mean = images.mean(axis=(1, 2), keepdims=True)
+    return np.asarray(images * (0.4 / (mean + 0.05)), dtype=np.float32)
 
 
 def halve(images: Images) -> Images:

@@ -31,7 +31,7 @@ REGULARISATION = 0.02
 # A feature further out than this many deviations says "odd", not how odd.
 _LIMIT = 3.0
 _NEVER_SEEN = -30.0  # log-probability of a class without a labelled image
-_VERSION = 1
+_VERSION = 2  # of the descriptors too: their meaning is in the weights
 
 
 @dataclass(frozen=True)
