@@ -56,6 +56,18 @@ def test_a_file_is_read_once(records, tmp_path, monkeypatch):
     assert read == ["b"]
 
 
+@pytest.mark.usefixtures("later")
+def test_an_edit_behind_the_back_of_the_clock_is_seen(records, tmp_path):
+    """Same size, same modification time, same inode: the change time tells."""
+    file = records[0].file
+    before, status = content_hashes(records, tmp_path, ALONE), file.stat()
+    file.write_text("A" * 10)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    after = content_hashes(records, tmp_path, ALONE)
+    assert after[0] == sha256_file(file) != before[0]
+    assert after[1:] == before[1:]
+
+
 def test_fresh_files_are_not_remembered(records, tmp_path):
     content_hashes(records, tmp_path, ALONE)
     assert not (tmp_path / MEMO_NAME).exists()

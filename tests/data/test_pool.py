@@ -203,7 +203,7 @@ def test_death_between_the_two_files_means_building_again(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["short", "garbled", "other key", "empty json"])
-def test_a_damaged_pool_is_built_again(folder, damage):
+def test_a_damaged_pool_is_built_again(folder, damage, monkeypatch):
     reference = np.array(build(folder).images)
     cache = folder.parent / "cache"
     data, side = next(cache.glob("pool-*.u8")), next(cache.glob("pool-*.json"))
@@ -215,7 +215,9 @@ def test_a_damaged_pool_is_built_again(folder, damage):
         side.write_text(json.dumps(json.loads(side.read_text()) | {"key": "0" * 64}))
     else:
         side.write_text("{}")
+    calls = count_decodes(monkeypatch)
     np.testing.assert_array_equal(build(folder).images, reference)
+    assert len(calls) == 12
 
 
 def test_leftovers_of_a_killed_build_are_cleared(folder):
