@@ -174,9 +174,9 @@ class RunWriter:
         """Write the run's row of the hparams table; call it once, at the end.
 
         Args:
-            parameters: flat; values that are not bool, int, float or str are
-                written as text. Give every run the same keys, or runs do not
-                compare.
+            parameters: flat; values that are not int, float or str are written
+                as text. Give every run the same keys, or runs do not compare,
+                and few of them: the table shows about five beside the metrics.
             metrics: final numbers; their tags become ``hparam/NAME``.
         """
         if self._hparams_written:
@@ -283,12 +283,12 @@ def result_columns(class_tags: Sequence[str]) -> list[str]:
     return columns
 
 
-def _hparam(value: Any) -> bool | int | float | str:
-    if isinstance(value, bool | int | str):
+def _hparam(value: Any) -> int | float | str:
+    if isinstance(value, int | str) and not isinstance(value, bool):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    return json.dumps(value, default=str)
+    return json.dumps(value, default=str)  # a bool too: the table would show 1.0000
 
 
 def _layout() -> dict[str, dict[str, list[Any]]]:
