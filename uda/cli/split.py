@@ -152,7 +152,8 @@ def _print_table(split: Split, classes: Sequence[str]) -> None:
     table.add_row("all", *(str(len(split.part(part))) for part in PARTS))
     groups = [{row.group or row.path for row in split.part(part)} for part in PARTS]
     table.add_row("groups", *(str(len(names)) for names in groups))
-    Console().print(table)
+    # In fewer columns the table would cut its numbers: rather let lines wrap.
+    Console(width=max(Console().width, 80)).print(table)
 
 
 def _print_notes(notes: Sequence[str]) -> None:
