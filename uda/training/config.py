@@ -309,8 +309,20 @@ def refuse_without_effect(config: RunConfig, given: set[str]) -> None:
             )
 
 
+Rule = tuple[bool, str]
+
+
 def _why_without_effect(config: RunConfig, key: str) -> str | None:
-    rules: list[tuple[bool, str]] = [
+    rules = (
+        *_method_rules(config, key),
+        *_unlabeled_rules(config, key),
+        *_other_rules(config, key),
+    )
+    return next((why for applies, why in rules if applies), None)
+
+
+def _method_rules(config: RunConfig, key: str) -> list[Rule]:
+    return [
         (
             config.method == "texture"
             and key.startswith((*_NETWORK_SECTIONS, "consistency."))
@@ -324,6 +336,11 @@ def _why_without_effect(config: RunConfig, key: str) -> str | None:
             ),
             "--method supervised has no unlabelled branch",
         ),
+    ]
+
+
+def _unlabeled_rules(config: RunConfig, key: str) -> list[Rule]:
+    return [
         (
             config.consistency.weight == 0 and key in _CONSISTENCY_DETAILS,
             "consistency.weight is 0",
@@ -344,6 +361,11 @@ def _why_without_effect(config: RunConfig, key: str) -> str | None:
             and config.consistency.entropy_weight > 0,
             "targets carry no gradient unless --weak-pass is joint",
         ),
+    ]
+
+
+def _other_rules(config: RunConfig, key: str) -> list[Rule]:
+    return [
         (
             config.supervised.tsa == "none" and key == "supervised.tsa_share",
             "--tsa is none",
@@ -369,4 +391,3 @@ def _why_without_effect(config: RunConfig, key: str) -> str | None:
             "--split gives the parts already",
         ),
     ]
-    return next((why for applies, why in rules if applies), None)
