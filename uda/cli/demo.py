@@ -1,0 +1,328 @@
+"""``uda demo``: the whole way on synthetic images, by the commands a user types.
+
+Every stage prints its command and then runs it, so that the demo can be copied.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shlex
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from uda.errors import UsageError
+
+# Share of the minutes that UDA gets. The baseline does as many steps without the
+# unlabelled images, which cost most of a step: it needs less than the rest.
+UDA_SHARE = 0.75
+STAGES = 7
+METHODS = ("supervised", "uda")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What a demo makes, and where; the tests make a smaller one.
+
+    Attributes:
+        out: folder that everything goes below.
+        minutes: length of both trainings together.
+        seed: of the images, the split and the runs.
+        unlabeled: number of unlabelled images.
+        side: of an image, in pixels.
+        group: how `uda split` learns which photos belong together.
+        steps: length of each training, instead of the minutes.
+        flags: further words for `uda train`.
+    """
+
+    out: Path
+    minutes: float = 5.0
+    seed: int = 0
+    unlabeled: int = 600
+    side: int = 96
+    group: str = "auto"
+    steps: int | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def data(self) -> Path:
+        """Folder of the images."""
+        return self.out / "data"
+
+    @property
+    def inspection(self) -> Path:
+        """Folder of what `uda inspect` found."""
+        return self.out / "inspect"
+
+    @property
+    def split(self) -> Path:
+        """The split file."""
+        return self.out / "split.csv"
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the run folders."""
+        return self.out / "runs"
+
+    @property
+    def predictions(self) -> Path:
+        """Answers for the unlabelled images."""
+        return self.out / "predictions.csv"
+
+    @property
+    def summary(self) -> Path:
+        """The closing table as a file."""
+        return self.out / "summary.txt"
+
+    def run(self, method: str) -> Path:
+        """Return the run folder of a method."""
+        return self.runs / method
+
+    def evaluation(self, method: str) -> Path:
+        """Return the folder of a method's numbers on the test part."""
+        return self.run(method) / "evaluation" / "test"
+
+
+@click.command(name="demo")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("demo"),
+    show_default=True,
+    help="Folder for everything; must not exist, or be empty.",
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0.1),
+    default=5.0,
+    show_default=True,
+    help="Length of both trainings together.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+def command(out: Path, minutes: float, seed: int) -> None:
+    """Make a synthetic surface set, train on it, evaluate, predict.
+
+    Draws photos of metal parts (Good 94, Scratch 32, Rust 11, Grind_Marks 7, and
+    600 without a label), looks at them, trains with and without the unlabelled
+    ones, and compares both on a test set. Nothing is downloaded.
+    """
+    run_demo(Demo(out, minutes=minutes, seed=seed))
+
+
+def run_demo(demo: Demo) -> None:
+    """Run every stage, and end with the table and what to do next.
+
+    Raises:
+        UsageError: when ``out`` holds anything already.
+    """
+    begin = time.monotonic()
+    if demo.out.exists() and (not demo.out.is_dir() or any(demo.out.iterdir())):
+        raise UsageError(
+            f"--out {demo.out}: is there already and not empty; choose another "
+            "folder, or delete this one"
+        )
+    with _cache(demo.out / "cache"):
+        _stages(demo)
+    lines = summary_lines(demo)
+    lines += ["", f"All of it took {(time.monotonic() - begin) / 60:.1f} minutes."]
+    _finish(demo, lines)
+
+
+def _stages(demo: Demo) -> None:
+    from uda.data.synthetic import write_demo
+    from uda.files import read_json
+
+    _stage(1, "draw photos of metal parts")
+    write_demo(demo.data, seed=demo.seed, unlabeled=demo.unlabeled, size=demo.side)
+    click.echo(f"{demo.data}: see README.txt there for what the photos show")
+
+    _stage(2, "which numbers are too low and require treatment?")
+    # What there is to learn from; the test part is made large, as none ever is.
+    pool = ("--unlabeled", demo.data / "unlabeled")
+    _uda("inspect", demo.data / "train", *pool, "--out", demo.inspection)
+
+    _stage(3, "split by whole parts: no test part may have a twin in training")
+    seed = ("--seed", demo.seed)
+    _uda("split", demo.data, "--group", demo.group, *seed, "--out", demo.split)
+
+    common = ("--split", demo.split, *seed, "--project", demo.runs, *demo.flags)
+    length: tuple[object, ...] = ("--steps", demo.steps)
+    if demo.steps is None:
+        length = ("--budget", f"{60 * demo.minutes * UDA_SHARE:.0f}s")
+    _stage(4, "train with the unlabelled photos (UDA)")
+    _uda("train", demo.data, *common, "--name", "uda", *length)
+
+    _stage(5, "the baseline: as many steps, with the labelled photos alone")
+    steps = read_json(demo.run("uda") / "status.json")["steps"]
+    baseline = ("--method", "supervised", "--name", "supervised", "--steps", steps)
+    _uda("train", demo.data, *common, *baseline)
+
+    _stage(6, "ask the test part, which neither run has seen")
+    for method in METHODS:
+        _uda("evaluate", demo.run(method), "--good-class", "Good")
+
+    _stage(7, "classify the unlabelled photos")
+    photos = demo.data / "unlabeled"
+    _uda("predict", demo.run("uda"), photos, "--out", demo.predictions)
+
+
+def _stage(number: int, title: str) -> None:
+    click.echo(f"\n== {number} of {STAGES}: {title}")
+
+
+def _uda(*words: object) -> None:
+    """Print a command line and run it as if it had been typed.
+
+    Raises:
+        SystemExit: with the command's exit code, where it is not 0.
+    """
+    from uda.cli import main
+
+    arguments = [str(word) for word in words]
+    click.echo(f"$ uda {shlex.join(arguments)}")
+    with _own_signals():
+        main.main(args=arguments, prog_name="uda", standalone_mode=False)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    # `uda train` turns signals into a request that only its loop looks at.
+    kept = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def _cache(folder: Path) -> Iterator[None]:
+    """Keep decoded images in a folder of the demo, not in the user's cache."""
+    before = os.environ.get("UDA_CACHE")
+    os.environ["UDA_CACHE"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["UDA_CACHE"]
+        else:
+            os.environ["UDA_CACHE"] = before
+
+
+def summary_lines(demo: Demo) -> list[str]:
+    """Return the closing tables: recall and precision, one column per method."""
+    from uda.files import read_json
+    from uda.reporting.text import table
+
+    files = {name: demo.evaluation(name) / "metrics.json" for name in METHODS}
+    found = {name: read_json(path)["weights"]["ema"] for name, path in files.items()}
+    header = ["class", "labelled", "test", *METHODS]
+    recall = [["recall", *header[1:]]]
+    precision = [["precision", *header[1:]]]
+    labelled = _labelled(demo.split)
+    for row, name in enumerate(found["uda"]["classes"]):
+        entries = [found[method]["per_class"][row] for method in METHODS]
+        images = [str(labelled.get(name, 0)), str(entries[0]["images"])]
+        recall.append([name, *images, *(_shown(e["recall"]) for e in entries)])
+        precision.append([name, *images, *(_shown(e["precision"]) for e in entries)])
+    for key, label in (("balanced_accuracy", "mean"), ("macro_f1", "macro-F1")):
+        values = [_shown(found[method][key]) for method in METHODS]
+        (recall if label == "mean" else precision).append([label, "", "", *values])
+    return [
+        "Recall: of the parts of a class, how many were found (95 % interval)",
+        *table(recall),
+        "",
+        "Precision: of the parts called so, how many are (95 % interval)",
+        *table(precision),
+        "",
+        *duel_lines(demo),
+    ]
+
+
+def _labelled(split: Path) -> dict[str, int]:
+    from uda.data.splits import Split
+
+    counts: dict[str, int] = {}
+    for row in Split.load(split).part("labeled"):
+        counts[str(row.label)] = counts.get(str(row.label), 0) + 1
+    return counts
+
+
+def _shown(estimate: dict[str, Any]) -> str:
+    if estimate["value"] is None:
+        return "n/a"
+    low, high = estimate["interval"]
+    return f"{estimate['value']:.2f} ({low:.2f}-{high:.2f})"
+
+
+def duel_lines(demo: Demo) -> list[str]:
+    """Say whether the test part can tell the two methods apart at all."""
+    from uda.intervals import clopper_pearson
+
+    right = {name: _right(demo.evaluation(name)) for name in METHODS}
+    uda_alone = len(right["uda"] - right["supervised"])
+    disputed = len(right["uda"] ^ right["supervised"])
+    if not disputed:
+        return ["Both methods are right on the same test photos."]
+    low, high = clopper_pearson(uda_alone, disputed)
+    if low > 0.5:
+        verdict = "UDA is better here, beyond chance."
+    elif high < 0.5:
+        verdict = "UDA is worse here, beyond chance."
+    else:
+        verdict = "50 % lies inside: this test part cannot tell them apart."
+    return [
+        f"On {disputed} test photos one method alone is right: UDA on {uda_alone}, or "
+        f"{uda_alone / disputed:.0%} ({low:.0%}-{high:.0%}).",
+        verdict,
+    ]
+
+
+def _right(folder: Path) -> set[str]:
+    """Return the paths of the photos that a method got right."""
+    with (folder / "predictions.csv").open(newline="", encoding="utf-8") as stream:
+        rows = csv.DictReader(stream)
+        return {row["path"] for row in rows if row["class"] == row["target"]}
+
+
+def _finish(demo: Demo, lines: Sequence[str]) -> None:
+    from uda.files import atomic_write
+
+    places = [
+        (demo.data, "the photos, labelled and not; README.txt says more"),
+        (demo.inspection, "counts, groups.csv, and groups.png: photos of one part"),
+        (demo.split, "which photo trains, validates, tests"),
+        (demo.run("uda"), "the run: config.yaml, weights/, results.csv, tb/"),
+        (demo.evaluation("uda"), "its numbers, answers and two pictures"),
+        (demo.run("supervised"), "the baseline, with the same files"),
+        (demo.predictions, "class and probabilities of each unlabelled photo"),
+        (demo.summary, "the tables above"),
+    ]
+    width = max(len(str(path)) for path, _ in places)
+    where = [f"  {str(path).ljust(width)}  {what}" for path, what in places]
+    atomic_write(demo.summary, "\n".join(lines) + "\n")
+    click.echo("\n== The result\n" + "\n".join(lines))
+    click.echo("\n== Where everything is\n" + "\n".join(where))
+    click.echo(_NEXT.format(runs=shlex.quote(str(demo.runs))))
+
+
+_NEXT = """
+== Next
+  uda monitor {runs}        both runs in TensorBoard
+  Your own images: photos/ has a folder per class, more-photos/ no labels.
+  uda inspect photos --unlabeled more-photos
+  uda split photos --unlabeled more-photos --group auto --out split.csv
+  uda train photos --unlabeled more-photos --split split.csv --budget 20m
+  uda evaluate runs/train
+  uda predict runs/train new-photos --out predictions.csv
+"""
