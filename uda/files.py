@@ -110,7 +110,10 @@ def inside(root: Path, relative: str) -> Path:
     try:
         resolved = target.resolve()
     except (OSError, RuntimeError) as error:
-        raise DataError(f"{relative!r}: cannot be resolved ({error})") from error
+        raise DataError(
+            f"{relative!r}: a link that cannot be followed ({error}); copy the file "
+            "into the data root"
+        ) from error
     if not resolved.is_relative_to(root):
         raise DataError(
             f"{relative!r}: leads outside {root} through a link; copy the file "
