@@ -180,7 +180,7 @@ TRAIN_FLAGS: list[tuple[tuple[str, ...], str, dict[str, Any]]] = [
         ("--max-repeat",),
         "supervised.max_repeat",
         {
-            "type": click.FloatRange(0, min_open=True),
+            "type": click.FloatRange(1),
             "help": "At most so many draws of an image per pass.",
         },
     ),
@@ -311,7 +311,8 @@ TRAIN_FLAGS: list[tuple[tuple[str, ...], str, dict[str, Any]]] = [
         "loop.workers",
         {
             "type": click.IntRange(0),
-            "help": "Processes for Python policies; results do not depend on it.",
+            "help": "Batch threads, or processes for Python policies; the result does "
+            "not depend on it.",
         },
     ),
     (

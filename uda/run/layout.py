@@ -76,6 +76,12 @@ class RunFolder:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         write_json(self.status, {"state": state, "time": stamp, **facts})
 
+    def update_status(self, state: str, **facts: Any) -> None:
+        """Write the state, keeping the facts that were there and are not given."""
+        known = self.read_status() if self.status.is_file() else {}
+        kept = {k: v for k, v in known.items() if k not in ("state", "time")}
+        self.write_status(state, **{**kept, **facts})
+
     def read_status(self) -> dict[str, Any]:
         """Return the content of status.json."""
         status: dict[str, Any] = read_json(self.status)

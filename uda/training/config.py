@@ -63,7 +63,7 @@ class SupervisedConfig(Section):
     """The supervised branch: which images, which weight, annealing (TSA)."""
 
     sampling_power: float = Field(0.0, ge=0, le=1)
-    max_repeat: float | None = Field(None, gt=0)
+    max_repeat: float | None = Field(None, ge=1)
     class_weights: Literal["none", "inverse", "sqrt", "effective"] = "none"
     tsa: Literal["none", "log", "linear", "exp"] = "log"
     tsa_share: float = Field(0.2, gt=0, le=1)
@@ -80,6 +80,7 @@ class ConsistencyConfig(Section):
     teacher_flips: Literal["none", "horizontal", "both"] = "both"
     refresh_steps: int = Field(50, ge=1)
     texture_weight: float = Field(0.0, ge=0, le=1)
+    texture_refit: bool = False
     start_share: float = Field(0.35, ge=0, lt=1)
     ramp_share: float = Field(0.2, ge=0, le=1)
     unlabeled_ratio: int = Field(2, ge=1)
@@ -289,6 +290,11 @@ def _validate(flat: Mapping[str, Any]) -> RunConfig:
 _NETWORK_SECTIONS = ("model.", "views.", "supervised.", "optimizer.", "loop.")
 _SHARED_WITH_TEXTURE = {"loop.threads"}
 _SGD_ONLY = {"optimizer.momentum"}
+_TABLE_DETAILS = {
+    "consistency.refresh_steps",
+    "consistency.texture_weight",
+    "consistency.texture_refit",
+}
 _CONSISTENCY_DETAILS = {
     "consistency.temperature",
     "consistency.threshold",
@@ -351,8 +357,7 @@ def _unlabeled_rules(config: RunConfig, key: str) -> list[Rule]:
             "views are averaged for the EMA teacher alone (--weak-pass ema or table)",
         ),
         (
-            config.consistency.weak_pass != "table"
-            and key in {"consistency.refresh_steps", "consistency.texture_weight"},
+            config.consistency.weak_pass != "table" and key in _TABLE_DETAILS,
             "there is no table of targets (--weak-pass table)",
         ),
         (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from uda.data.streams import Batch
 from uda.evaluation.predict import Predictions, predict_pool
@@ -24,6 +24,7 @@ from uda.training.teacher import (
 )
 
 if TYPE_CHECKING:
+    from uda.training.texture import TextureTeacher
     from uda.training.trainer import Trainer
 
 SHOWN = 8
@@ -83,11 +84,23 @@ def renew_teacher(trainer: Trainer) -> None:
         flips=FLIPS[config.consistency.teacher_flips],
     )
     if trainer.texture is not None:
-        table = mixed(table, trainer.texture, config.consistency.texture_weight)
+        table = _with_texture(trainer, trainer.texture, table)
     table[torch.from_numpy(trainer.parts.labeled)] = known_targets(
         trainer.parts.targets, len(trainer.parts.classes)
     ).to(table.device)
     state.objective_state["teacher"] = table
+
+
+def _with_texture(trainer: Trainer, texture: TextureTeacher, table: Tensor) -> Tensor:
+    """Average the network's table with texture's, which learns from both."""
+    method, memory = trainer.config.consistency, trainer.state.objective_state
+    weight = method.texture_weight
+    opinion = memory["texture"] if "texture" in memory else texture.first()
+    if method.texture_refit:
+        both = mixed(table, opinion, weight)
+        opinion = texture.refitted(both, method.threshold)
+    memory["texture"] = opinion
+    return mixed(table, opinion, weight)
 
 
 def validation_predictions(trainer: Trainer, model: nn.Module) -> Predictions:
@@ -111,14 +124,17 @@ def write_view_grid(trainer: Trainer, batch: Batch) -> None:
         return
     weak, strong = batch.weak[:SHOWN], batch.strong[:SHOWN]
     with torch.no_grad():
-        leaf = clean(trainer, trainer.state.ema.model)(weak).leaf.float()
+        leaf = clean(trainer, trainer.state.ema.model)(batch.weak).leaf.float()
     confidence, predicted = torch.softmax(leaf, 1).max(1)
     threshold = trainer.config.consistency.threshold
     captions = [
         f"{trainer.parts.classes[int(label)]}\n{float(value):.2f} "
         f"{'kept' if value > threshold else 'masked'}"
-        for value, label in zip(confidence, predicted, strict=True)
+        for value, label in zip(confidence[:SHOWN], predicted[:SHOWN], strict=True)
     ]
+    trainer.writer.histogram(
+        trainer.state.step, "unlabeled/confidence", confidence.cpu().numpy()
+    )
     grid = view_grid(_pixels(weak), _pixels(strong), captions)
     trainer.writer.images(trainer.state.step, "unlabeled/views", grid)
 

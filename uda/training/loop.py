@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import torch
 
+from uda.augment.kernels import warm_up
 from uda.data.streams import Batch, prefetch
 from uda.errors import TrainingError
 from uda.models.finetune import set_trunk_frozen
@@ -34,7 +35,7 @@ from uda.training.statistics import StepStatistics
 from uda.training.step import Moment, Terms, training_step, tsa_level
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
-from uda.training.texture import texture_table
+from uda.training.texture import texture_teacher
 from uda.training.trainer import Trainer
 
 
@@ -72,7 +73,7 @@ def train(
             writer,
             StepStatistics(writer.tags, device, torch.from_numpy(parts.hidden)),
             loss_weights(config, parts, device),
-            texture_table(config, parts, device),
+            texture_teacher(config, parts, device),
         )
         return _run(trainer, stop)
 
@@ -108,7 +109,7 @@ def _writer(
         start_step=step + 1 if 0 < step < config.loop.steps else step,
         console=console,
         alarms=AlarmBook(facts),
-        on_alarms=lambda alarms: run.write_status("running", alarms=alarms),
+        on_alarms=lambda alarms: run.update_status("running", alarms=alarms),
     )
     if step == 0:
         writer.config(config.to_yaml())
@@ -118,10 +119,11 @@ def _writer(
 def _run(trainer: Trainer, stop: StopRequest) -> Summary:
     config, state = trainer.config, trainer.state
     total, per_step = config.loop.steps, config.optimizer.accumulation
-    trainer.run.write_status("running", step=state.step, steps=total)
+    trainer.run.update_status("running", step=state.step, steps=total)
     metrics: dict[str, float] = {}
     if state.step >= total:  # resumed after the last step: only the ending is missing
         return _finish(trainer, evaluate_state(trainer))
+    warm_up()  # compiling the kernels once is not waiting for data
     batches = prefetch(
         trainer.stream,
         state.step * per_step,
@@ -133,7 +135,7 @@ def _run(trainer: Trainer, stop: StopRequest) -> Summary:
         for group in grouped(batches, per_step):
             parts, norm, moved = _one_step(trainer, group)
             _account(trainer, moved, parts, norm)
-            trainer.waited += batches.waited
+            trainer.waited = batches.waited_total - trainer.waited_before
             step, asked = state.step, bool(stop)
             if step % config.loop.log_every == 0 or step == total:
                 _log(trainer)
@@ -244,6 +246,7 @@ def _log(trainer: Trainer) -> None:
         values[tags.TSA_THRESHOLD] = threshold
     trainer.writer.scalars(state.step, values)
     trainer.statistics.reset()
+    trainer.waited_before += trainer.waited
     trainer.waited, trainer.images = 0.0, 0
     trainer.since = time.perf_counter()
 
@@ -251,7 +254,7 @@ def _log(trainer: Trainer) -> None:
 def _interrupted(
     trainer: Trainer, stop: StopRequest, metrics: dict[str, float]
 ) -> Summary:
-    trainer.run.write_status(
+    trainer.run.update_status(
         "interrupted",
         step=trainer.state.step,
         steps=trainer.config.loop.steps,
@@ -264,8 +267,8 @@ def _interrupted(
 def _finish(trainer: Trainer, metrics: dict[str, float]) -> Summary:
     write_worst_errors(trainer)
     save.weights(trainer)
-    trainer.writer.hparams(save.flat_config(trainer.config), metrics)
-    trainer.run.write_status(
+    trainer.writer.hparams(save.table_row(trainer.config), metrics)
+    trainer.run.update_status(
         "done", step=trainer.state.step, steps=trainer.config.loop.steps, **metrics
     )
     return Summary("done", trainer.state.step, metrics)

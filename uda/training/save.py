@@ -82,8 +82,24 @@ def sampling_prior(config: RunConfig, parts: Parts) -> tuple[float, ...]:
     return tuple(float(share) for share in shares)
 
 
-def flat_config(config: RunConfig) -> dict[str, Any]:
-    """Return the configuration for TensorBoard's table: always the same keys."""
+TABLE_KEYS = (
+    "method",
+    "recipe",
+    "seed",
+    "model.name",
+    "loop.steps",
+    "loop.batch",
+    "optimizer.lr",
+    "views.strong",
+    "supervised.tsa",
+    "supervised.sampling_power",
+    "consistency.weight",
+    "consistency.threshold",
+    "consistency.texture_weight",
+)
+
+
+def table_row(config: RunConfig) -> dict[str, Any]:
+    """Return the run's row in TensorBoard's table: few keys, always the same."""
     flat = flatten(config.model_dump(mode="json"))
-    private = {"data.root", "data.split", "data.unlabeled", "data.cache"}
-    return {key: value for key, value in flat.items() if key not in private}
+    return {key: flat[key] for key in TABLE_KEYS}

@@ -50,6 +50,7 @@ class StepStatistics:
         self._sum("loss/total", terms.total.detach())
         self._sum("loss/supervised", terms.supervised)
         self._sum(tags.GRADIENT_NORM, norm)
+        self._sum(tags.LABELED_ACCURACY, terms.correct)
         ones = torch.ones_like(terms.kept)
         self.drawn.index_add_(0, batch.targets, ones)
         self.kept.index_add_(0, batch.targets, terms.kept.to(ones.dtype))

@@ -75,6 +75,7 @@ class Terms(NamedTuple):
     total: Tensor
     supervised: Tensor
     kept: Tensor
+    correct: Tensor
     consistency: Tensor | None = None
     entropy: Tensor | None = None
     unlabeled: ConsistencyTerms | None = None
@@ -143,8 +144,9 @@ def losses(
         supervised = mean_over_kept(per_example, kept)
     else:
         supervised = weighted_mean(per_example, kept * class_weights[batch.targets])
+    correct = (logits_labeled.detach().argmax(1) == batch.targets).float().mean()
     if views.weak is None or views.strong is None:
-        return Terms(supervised, supervised.detach(), kept)
+        return Terms(supervised, supervised.detach(), kept, correct)
 
     logits_weak = views.weak.leaf.float()
     unlabeled = uda_loss(
@@ -163,6 +165,7 @@ def losses(
         total,
         supervised.detach(),
         kept,
+        correct,
         consistency.detach(),
         None if uncertainty is None else uncertainty.detach(),
         unlabeled,

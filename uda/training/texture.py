@@ -14,34 +14,78 @@ from uda.run.layout import RunFolder
 from uda.training.build import model_spec
 from uda.training.config import RunConfig
 from uda.training.monitor.progress import Progress
-from uda.training.prepare import Parts
+from uda.training.prepare import Parts, Rows
 from uda.training.summary import Summary
 
 
-def fit_texture(parts: Parts) -> TextureClassifier:
-    """Fit the classical classifier to the labelled images."""
-    images = np.ascontiguousarray(parts.pool.images[parts.labeled])
-    features = texture_features(images)
-    return TextureClassifier.fit(features, parts.targets, len(parts.classes))
+class TextureTeacher:
+    """The classical classifier as a second opinion on unlabelled images.
 
+    Its mistakes are of another kind than the network's, so their average is right
+    more often than either; and refitted on what the network is sure of, it learns
+    from the unlabelled images too (co-training: Blum and Mitchell, "Combining
+    labeled and unlabeled data with co-training", COLT 1998).
 
-def texture_table(
-    config: RunConfig, parts: Parts, device: torch.device
-) -> torch.Tensor | None:
-    """Predict the unlabelled images from texture, where a recipe asks for it.
-
-    Returns:
-        (N, C) log-probabilities by pool row (0 where not asked for), or None.
+    Args:
+        parts: the run's images.
+        device: where the tables are wanted.
     """
-    if config.method != "uda" or config.consistency.texture_weight == 0:
+
+    def __init__(self, parts: Parts, device: torch.device) -> None:
+        self.parts = parts
+        self.device = device
+        self.rows = parts.training_rows
+        chunks = np.array_split(self.rows, max(1, -(-len(self.rows) // 256)))
+        self.features = np.concatenate(
+            [
+                texture_features(np.ascontiguousarray(parts.pool.images[rows]))
+                for rows in chunks
+            ]
+        ).astype(np.float32)
+        # (N,) place of a pool row among the features.
+        self.place = np.full(len(parts.pool.images), -1)
+        self.place[self.rows] = np.arange(len(self.rows))
+
+    def first(self) -> torch.Tensor:
+        """Predict from the labelled images alone.
+
+        Returns:
+            (N, C) log-probabilities by pool row; 0 where not asked for.
+        """
+        return self._table(self.parts.labeled, self.parts.targets)
+
+    def refitted(self, table: torch.Tensor, threshold: float) -> torch.Tensor:
+        """Predict after a fit to labels and to what a table is sure of.
+
+        Args:
+            table: (N, C) log-probabilities by pool row.
+            threshold: confidence that a pseudo-label needs.
+        """
+        probs = table.exp().cpu().numpy()
+        unlabeled = np.setdiff1d(self.parts.unlabeled, self.parts.labeled)
+        sure = unlabeled[probs[unlabeled].max(1) > threshold]
+        rows = np.concatenate([self.parts.labeled, sure])
+        targets = np.concatenate([self.parts.targets, probs[sure].argmax(1)])
+        return self._table(rows, targets)
+
+    def _table(self, rows: Rows, targets: Rows) -> torch.Tensor:
+        num_classes = len(self.parts.classes)
+        classifier = TextureClassifier.fit(
+            self.features[self.place[rows]], targets, num_classes
+        )
+        table = torch.zeros(len(self.parts.pool.images), num_classes)
+        found = torch.from_numpy(classifier.predict_log_proba(self.features)).float()
+        table[torch.from_numpy(self.rows)] = found
+        return table.to(self.device)
+
+
+def texture_teacher(
+    config: RunConfig, parts: Parts, device: torch.device
+) -> TextureTeacher | None:
+    """Return the second opinion where the recipe asks for one."""
+    if config.method != "uda" or config.consistency.weak_pass != "table":
         return None
-    classifier = fit_texture(parts)
-    table = torch.zeros(len(parts.pool.images), len(parts.classes))
-    for rows in np.array_split(parts.unlabeled, -(-len(parts.unlabeled) // 256)):
-        images = np.ascontiguousarray(parts.pool.images[rows])
-        found = classifier.predict_log_proba(texture_features(images))
-        table[torch.from_numpy(rows)] = torch.from_numpy(found).float()
-    return table.to(device)
+    return TextureTeacher(parts, device) if config.consistency.texture_weight else None
 
 
 def train_texture(
@@ -50,7 +94,10 @@ def train_texture(
     """Fit the classical baseline in seconds and write it as a run."""
     spec = model_spec(config, parts)
     save_description(run.model, "texture", spec, parts.pool.preprocessing)
-    classifier = fit_texture(parts)
+    images = np.ascontiguousarray(parts.pool.images[parts.labeled])
+    classifier = TextureClassifier.fit(
+        texture_features(images), parts.targets, len(parts.classes)
+    )
     path = run.weights / "texture.npz"
     with atomic_path(path) as temporary:
         classifier.save(temporary)

@@ -13,6 +13,7 @@ from uda.training.monitor.writer import RunWriter
 from uda.training.prepare import Parts
 from uda.training.state import TrainState
 from uda.training.statistics import StepStatistics
+from uda.training.texture import TextureTeacher
 
 
 @dataclass
@@ -28,7 +29,8 @@ class Trainer:
     writer: RunWriter
     statistics: StepStatistics
     weights: torch.Tensor | None
-    texture: torch.Tensor | None
+    texture: TextureTeacher | None
     waited: float = 0.0
+    waited_before: float = 0.0
     images: int = 0
     since: float = 0.0
