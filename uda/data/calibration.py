@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from uda import rng
-from uda.data.correlation import MIN_BLOCKS, Scores, score_pairs
-from uda.data.detail import Float64, Frames, Int64
+from uda.data.correlation import MIN_BLOCKS, NUM_TURNS, Scores, score_pairs
+from uda.data.detail import Float64, Frames
 from uda.data.matching import Proposals
 
 _SAMPLE = 3000
@@ -20,9 +20,6 @@ _TOO_FEW = 60
 # At least this much of the median block's detail must be shared, however tame the
 # null distribution is.
 _FLOOR = 0.35
-# From the 99th percentile three more decades of an exponential tail: one false
-# proposal in 100,000.
-_DECADES = 3.0
 _LEAST_TAIL = 5.0
 
 
@@ -71,11 +68,20 @@ def calibrate(frames: Frames, proposals: Proposals, *, seed: int = 0) -> Calibra
     scores = score_pairs(
         frames, (nulls.first, nulls.second), turns=nulls.turn, shifts=nulls.shift
     )
-    return fit_null(scores)
+    return fit_null(scores, images=len(frames))
 
 
-def fit_null(scores: Scores) -> Calibration:
-    """Fit the null distribution to scores of unrelated pairs."""
+def fit_null(scores: Scores, *, images: int) -> Calibration:
+    """Fit the null distribution to scores of unrelated pairs.
+
+    The upper tail is taken as exponential, each decade as wide as the one from the
+    90th to the 99th percentile, and followed until fewer than one false pair is to
+    be expected among all pairs of images in all turns.
+
+    Args:
+        scores: of unrelated pairs.
+        images: number of images in the set.
+    """
     usable = scores.blocks >= MIN_BLOCKS
     values = scores.score[usable]
     if len(values) < _TOO_FEW:
@@ -85,7 +91,8 @@ def fit_null(scores: Scores) -> Calibration:
     between, within = _variances((values - mean) ** 2, inverse)
     standard = (values - mean) / np.sqrt(between + within * inverse)
     middle, high = np.quantile(standard, [0.9, 0.99])
-    tail = max(_LEAST_TAIL, float(high + _DECADES * (high - middle)))
+    decades = np.log10(NUM_TURNS * images * (images - 1) / 2) - 2.0
+    tail = max(_LEAST_TAIL, float(high + decades * (high - middle)))
     return Calibration(mean, between, within, tail, len(values))
 
 
@@ -117,6 +124,3 @@ def _null_pairs(proposals: Proposals, count: int, seed: int) -> Proposals:
     )
     picked = proposals.take(rows[fresh])
     return picked._replace(second=second[fresh].astype(np.int64))
-
-
-__all__ = ["Calibration", "Int64", "calibrate", "fit_null"]

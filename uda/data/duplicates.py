@@ -100,7 +100,8 @@ class Groups:
         pairs: the pairs that were proved, each once, by falling score.
         hashes: (N) SHA-256 of each file or array; "" where it could not be read.
         skipped: (path, reason) of images that could not be read.
-        calibration: how unrelated images of this set correlate.
+        calibrations: how unrelated images of this set correlate, as "crops" at their
+            common scale and as "whole" images.
         common_components: components of common structure taken away; 0 = none.
     """
 
@@ -109,7 +110,7 @@ class Groups:
     pairs: tuple[Pair, ...] = ()
     hashes: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
-    calibration: Calibration = field(default_factory=Calibration)
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
     common_components: int = 0
 
     @cached_property
@@ -254,10 +255,11 @@ def _group(
         if original != position:
             pairs.append(Pair(original, position, "exact", 1.0))
     chosen = np.array(sorted(first_of.values()), np.int64)
-    calibration, components = Calibration(), 0
+    calibrations: dict[str, Calibration] = {}
+    components = 0
     if len(chosen) > 1:
         distinct = [looks[i] for i in chosen]
-        found, calibration, components = _compare(distinct, seed=seed, report=report)
+        found, calibrations, components = _compare(distinct, seed=seed, report=report)
         pairs += _as_pairs(found, distinct, chosen)
     pairs.sort(key=lambda pair: (-pair.score, pair.first, pair.second))
     return Groups(
@@ -266,14 +268,14 @@ def _group(
         tuple(pairs),
         tuple(look.digest for look in looks),
         tuple((p, k.reason) for p, k in zip(paths, looks, strict=True) if k.reason),
-        calibration,
+        calibrations,
         components,
     )
 
 
 def _compare(
     looks: Sequence[_Look], *, seed: int, report: Progress
-) -> tuple[list[_Evidence], Calibration, int]:
+) -> tuple[list[_Evidence], dict[str, Calibration], int]:
     """Propose and prove, in the common scale and again squashed to a square."""
     total = len(looks)
     report("describing images", 0, total)
@@ -287,13 +289,14 @@ def _compare(
     shifted = propose_shifted(spots, seed=seed)
     del spots
     squares, whole = _whole(looks, frames, seed=seed)
-    calibration = calibrate(frames, shifted, seed=seed)
-    evidence = []
-    for kind, proposals in ((frames, shifted), (squares, whole)):
+    calibrations, evidence = {}, []
+    views = {"crops": (frames, shifted), "whole": (squares, whole)}
+    for name, (kind, proposals) in views.items():
+        calibrations[name] = calibrate(kind, proposals, seed=seed)
         scores = _scored(kind, proposals, report)
-        proved = scores.score >= calibration.threshold(scores.blocks)
+        proved = scores.score >= calibrations[name].threshold(scores.blocks)
         evidence.append(_Evidence(proposals, scores, proved))
-    return evidence, calibration, components
+    return evidence, calibrations, components
 
 
 def _whole(

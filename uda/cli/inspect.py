@@ -1,0 +1,103 @@
+"""``uda inspect``: which numbers are too low and require treatment?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from uda.errors import UsageError
+
+
+@click.command(short_help="Which numbers are too low and require treatment?")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--unlabeled",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder of unlabelled images, nested or flat; repeatable.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="New folder for the results. Default: runs/inspect, runs/inspect2, …",
+)
+@click.option(
+    "--group",
+    metavar="COLUMN|auto",
+    help="Which images belong together; the manifest's column group if it has one.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def command(
+    data: Path,
+    unlabeled: tuple[Path, ...],
+    out: Path | None,
+    group: str | None,
+    seed: int,
+    threads: int,
+    quiet: bool,
+) -> None:
+    """Look at DATA before training on it.
+
+    Counts per class and what each can support, sizes, broken files, duplicates and
+    groups, how far a random split would leak, colours, the unlabelled images; then
+    what to try first. Writes inspect.json, groups.csv (path,group) and groups.png,
+    a contact sheet of what belongs together.
+    """
+    from rich.console import Console
+
+    from uda.inspect.report import inspect_data
+    from uda.inspect.text import render
+
+    _check_out(out)
+    inspection = inspect_data(
+        data,
+        unlabeled=unlabeled,
+        group=group,
+        seed=seed,
+        threads=threads,
+        progress=None if quiet else _show_progress(),
+    )
+    folder = _make_folder(out)
+    inspection.save(folder)
+    Console(highlight=False, soft_wrap=False).print(render(inspection))
+    click.echo(f"\nWritten: {folder}/")
+
+
+def _check_out(out: Path | None) -> None:
+    """Refuse a folder that holds something before minutes are spent."""
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"--out {out}: exists and is not empty; name a new folder")
+
+
+def _make_folder(out: Path | None) -> Path:
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        return out
+    number = 1
+    while True:
+        folder = Path("runs") / ("inspect" if number == 1 else f"inspect{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def _show_progress() -> Callable[[str, int, int], None]:
+    """Return a progress function: a line that renews itself, on a terminal alone."""
+    stream = click.get_text_stream("stderr")
+    if not stream.isatty():
+        return lambda stage, done, total: None
+
+    def show(stage: str, done: int, total: int) -> None:
+        if done == total or done % 50 == 0:
+            end = "\n" if done == total else ""
+            click.echo(f"\r{stage} {done}/{total}", err=True, nl=False)
+            click.echo(end, err=True, nl=False)
+
+    return show

@@ -1,0 +1,298 @@
+"""Which treatment to try first, with the reason and where the rule comes from.
+
+Pure functions on numbers; thresholds stand beside the rule that uses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from uda.inspect.numbers import (
+    MIN_FOR_THRESHOLDS,
+    best_recall_low,
+    folds,
+    imbalance_ratio,
+    thresholds_make_sense,
+    units_for_rate,
+)
+
+# Twins of more than this share of test images make a random split worthless.
+_LEAK = 0.05
+_BALANCED = 1.5
+_SKEWED = 10.0
+# Published gains of consistency training need several unlabelled images per label.
+_POOL_RATIO = 3
+_SMALL_SET = 1000
+_SHIFTED = 0.2
+_LARGE_SIDE = 256
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The numbers that advice rests on.
+
+    Attributes:
+        counts: labelled images per class; units: independent groups per class.
+        unlabeled: unlabelled images.
+        broken: unreadable images; total: all images.
+        conflicts: sets of identical files that carry different labels.
+        copies: files that repeat another's content.
+        related: images that share their group with another.
+        leaked: share of test images a random split leaks; None = not measured.
+        gain: balanced accuracy that raw pixels gain by it; None = not measured.
+        crossing: proved pairs across the data's own parts (train, test …).
+        has_groups: whether a column of groups was used.
+        shift: largest distance of brightness or contrast, labelled to unlabelled.
+        side: median longest side in pixels.
+    """
+
+    counts: Mapping[str, int]
+    units: Mapping[str, int]
+    unlabeled: int = 0
+    broken: int = 0
+    total: int = 0
+    conflicts: int = 0
+    copies: int = 0
+    related: int = 0
+    leaked: float | None = None
+    gain: float | None = None
+    crossing: int = 0
+    has_groups: bool = False
+    shift: float | None = None
+    side: float = 0.0
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing to do.
+
+    Attributes:
+        title: what to do.
+        reason: why, with the numbers.
+        command: how, empty where it is work by hand.
+        source: where the rule comes from.
+    """
+
+    title: str
+    reason: str
+    command: str
+    source: str
+
+
+def advise(facts: Facts) -> list[Advice]:
+    """Return what to do, the most urgent first.
+
+    Order: what makes numbers wrong (labels, leaks, broken files), then what limits
+    them (too few units), then what improves the model.
+    """
+    found = (rule(facts) for rule in _RULES)
+    return [advice for advice in found if advice is not None]
+
+
+def _conflicts(facts: Facts) -> Advice | None:
+    if not facts.conflicts:
+        return None
+    return Advice(
+        "Decide the label of identical images",
+        f"{facts.conflicts} sets of identical files carry different labels; no model "
+        "can be right on both",
+        "see conflicts in inspect.json",
+        "definition: identical input, two targets",
+    )
+
+
+def _broken(facts: Facts) -> Advice | None:
+    if not facts.broken:
+        return None
+    share = facts.broken / max(facts.total, 1)
+    stop = "; training stops above 5 %" if share > 0.05 else ""
+    return Advice(
+        "Replace unreadable images",
+        f"{facts.broken} of {facts.total} files cannot be read ({share:.1%}){stop}",
+        "see skipped in inspect.json",
+        "this tool skips and lists them, never replaces them",
+    )
+
+
+def _leak(facts: Facts) -> Advice | None:
+    if facts.leaked is None or facts.leaked <= _LEAK:
+        return None
+    gain = ""
+    if facts.gain is not None:
+        gain = f"; raw pixels gain {facts.gain:+.2f} balanced accuracy by it"
+    column = "the group column" if facts.has_groups else "auto"
+    return Advice(
+        "Split by group, never at random",
+        f"a random split puts a twin of {facts.leaked:.0%} of the test images into "
+        f"training{gain}",
+        f"uda split DATA --group {'COLUMN' if facts.has_groups else 'auto'} "
+        f"--out split.csv  (groups from {column})",
+        "measured on this data (see leak in inspect.json)",
+    )
+
+
+def _crossing(facts: Facts) -> Advice | None:
+    if not facts.crossing:
+        return None
+    return Advice(
+        "Mend the given parts: the test has been seen in training",
+        f"{facts.crossing} pairs that show the same thing lie in different parts",
+        "uda split DATA --group auto --out split.csv",
+        "measured on this data (see pairs_across_parts in inspect.json)",
+    )
+
+
+def _label_more(facts: Facts) -> Advice | None:
+    low = {name: n for name, n in facts.units.items() if n < MIN_FOR_THRESHOLDS}
+    if not low:
+        return None
+    rarest = min(low, key=lambda name: low[name])
+    names = ", ".join(f"{name} ({n})" for name, n in sorted(low.items()))
+    return Advice(
+        f"Collect more of {names}",
+        f"{low[rarest]} independent units of {rarest}, all found, prove a recall of "
+        f"{best_recall_low(low[rarest]):.2f} at best; "
+        f"{MIN_FOR_THRESHOLDS} prove {best_recall_low(MIN_FOR_THRESHOLDS):.2f}, "
+        f"{units_for_rate(0.01)} without a miss prove an escape rate of 1 %",
+        "",
+        "Clopper and Pearson 1934; no treatment below replaces independent images",
+    )
+
+
+def _baseline(facts: Facts) -> Advice | None:
+    if len(facts.counts) < 2:
+        return None
+    return Advice(
+        "Run the baseline that takes seconds",
+        "whoever claims that a network helps must beat texture descriptors on the "
+        "same split",
+        "uda train DATA --split split.csv --method texture",
+        "this project's results: texture beats small networks on some sets",
+    )
+
+
+def _pretrained(facts: Facts) -> Advice | None:
+    labeled = sum(facts.counts.values())
+    if not 0 < labeled < _SMALL_SET:
+        return None
+    return Advice(
+        "Start from trained weights where you can",
+        f"{labeled} labelled images are few to learn filters from",
+        "uda train DATA --model resnet18 --pretrained   (or --weights FILE)",
+        "Su, Cheng and Maji, CVPR 2021: transfer beats semi-supervised learning "
+        "from scratch",
+    )
+
+
+def _imbalance(facts: Facts) -> Advice | None:
+    ratio = imbalance_ratio(facts.counts)
+    if len(facts.counts) < 2 or ratio <= _BALANCED:
+        return None
+    rarest = min(facts.counts, key=lambda name: facts.counts[name])
+    least = facts.counts[rarest]
+    if ratio <= _SKEWED:
+        return Advice(
+            "Keep class-balanced sampling (the default)",
+            f"imbalance {ratio:.1f} : 1, moderate; one correction of the prior is "
+            "enough",
+            "uda train DATA --sampling-power 0",
+            "Cui et al., CVPR 2019: weights matter as classes get rarer",
+        )
+    return Advice(
+        "Balance, but cap how often a rare image repeats",
+        f"imbalance {ratio:.0f} : 1; full balance would show each of the {least} "
+        f"images of {rarest} {ratio:.0f} times as often as one of the largest class",
+        "uda train DATA --sampling-power 0.5   (or 0 with --max-repeat 20; or "
+        "--class-weights effective, never both)",
+        "Cui et al., CVPR 2019 (effective number); one prior correction at a time",
+    )
+
+
+def _unlabeled(facts: Facts) -> Advice | None:
+    labeled = sum(facts.counts.values())
+    if not labeled:
+        return None
+    ratio = facts.unlabeled / labeled
+    if ratio >= _POOL_RATIO:
+        return Advice(
+            "Use the unlabelled images: UDA",
+            f"{facts.unlabeled} unlabelled images, {ratio:.0f} per labelled one",
+            "uda train DATA --unlabeled DIR --method uda, then the same with "
+            "--method supervised",
+            "Xie et al., NeurIPS 2020: the gain grows with the unlabelled set",
+        )
+    return Advice(
+        "Collect unlabelled images before trying UDA",
+        f"{facts.unlabeled} unlabelled for {labeled} labelled images; with few, the "
+        "gain is small",
+        "uda train DATA --method supervised --labeled-view defect-safe",
+        "Xie et al., NeurIPS 2020, ablation of the unlabelled set's size",
+    )
+
+
+def _shift(facts: Facts) -> Advice | None:
+    if facts.shift is None or facts.shift <= _SHIFTED:
+        return None
+    return Advice(
+        "Check where the unlabelled images come from",
+        f"their brightness or contrast differs from the labelled ones' (distance "
+        f"{facts.shift:.2f} of 1); another camera or another kind of part can harm",
+        "label a few dozen of them, or leave the foreign ones out",
+        "Oliver et al., NeurIPS 2018: unlabelled images of other classes can hurt",
+    )
+
+
+def _thresholds(facts: Facts) -> Advice | None:
+    if len(facts.units) < 2 or thresholds_make_sense(facts.units):
+        return None
+    return Advice(
+        "Leave per-class thresholds alone",
+        f"the rarest class has {min(facts.units.values())} independent units; a "
+        "threshold fitted on so few follows noise",
+        "",
+        f"simulation: no gain below {MIN_FOR_THRESHOLDS} images of the rarest class, "
+        "and 4 to 8 points of false hope",
+    )
+
+
+def _folds(facts: Facts) -> Advice | None:
+    count = folds(facts.units)
+    if len(facts.units) < 2 or count >= 5:
+        return None
+    words = f"{count} grouped folds" if count else "no fold at all"
+    return Advice(
+        "Claim little from one test part",
+        f"the rarest class allows {words}; keep it in training or pool repeated splits",
+        "",
+        "Nadeau and Bengio 2003: one split's variance hides in its test part",
+    )
+
+
+def _size(facts: Facts) -> Advice | None:
+    if facts.side <= _LARGE_SIDE:
+        return None
+    return Advice(
+        "Choose the image size by the smallest defect",
+        f"images are {facts.side:.0f} px; at the default 64 px a defect of "
+        f"{facts.side / 8:.0f} px is 8 px",
+        "uda train DATA --size 128",
+        "a defect under about 8 px is lost after resizing",
+    )
+
+
+_RULES: tuple[Callable[[Facts], Advice | None], ...] = (
+    _conflicts,
+    _broken,
+    _crossing,
+    _leak,
+    _label_more,
+    _baseline,
+    _pretrained,
+    _unlabeled,
+    _imbalance,
+    _shift,
+    _thresholds,
+    _folds,
+    _size,
+)
