@@ -59,7 +59,9 @@ TESTED_BY = {
     "training/prepare.py": "training/test_loop.py",
     "training/save.py": "training/test_loop.py",
     "training/statistics.py": "training/test_loop.py",
+    "training/summary.py": "training/test_loop.py",
     "training/texture.py": "training/test_loop.py",
+    "training/trainer.py": "training/test_loop.py",
 }
 
 
