@@ -16,7 +16,7 @@ from uda.errors import TrainingError
 from uda.models.finetune import set_trunk_frozen
 from uda.models.seeding import draws_at_random, seeded
 from uda.run.layout import RunFolder
-from uda.training import save
+from uda.training import guard, save
 from uda.training.build import build_state, choose_device, loss_weights, model_spec
 from uda.training.config import RunConfig
 from uda.training.evaluate import (
@@ -30,6 +30,7 @@ from uda.training.monitor.alarms import AlarmBook, Facts
 from uda.training.monitor.progress import Progress
 from uda.training.monitor.writer import RunWriter
 from uda.training.prepare import Parts, Policies, build_stream, grouped
+from uda.training.schedules import consistency_start
 from uda.training.state import TrainState, checkpoint_paths, load_newest
 from uda.training.statistics import StepStatistics
 from uda.training.step import Moment, Terms, training_step, tsa_level
@@ -75,6 +76,7 @@ def train(
             loss_weights(config, parts, device),
             texture_teacher(config, parts, device),
         )
+        guard.decide_trust(trainer)
         return _run(trainer, stop)
 
 
@@ -139,6 +141,8 @@ def _run(trainer: Trainer, stop: StopRequest) -> Summary:
             step, asked = state.step, bool(stop)
             if step % config.loop.log_every == 0 or step == total:
                 _log(trainer)
+            if step == consistency_start(config):
+                guard.keep_warm_start(trainer)
             if step % (config.loop.eval_every or total) == 0 or step == total:
                 metrics = evaluate_state(trainer)
                 write_view_grid(trainer, moved[-1])
@@ -162,7 +166,7 @@ def _one_step(
         set_trunk_frozen(state.model, frozen)
     renew_teacher(trainer)
     moved = [_to_device(batch, trainer.device) for batch in group]
-    moment = Moment.at(state.step, config)
+    moment = Moment.at(state.step, config, trainer.trust)
     try:
         if draws_at_random(state.model):
             with seeded(config.seed, "dropout", state.step):
@@ -230,7 +234,7 @@ def _refuse_nan(trainer: Trainer, batches: list[Batch], parts: list[Terms]) -> N
 def _log(trainer: Trainer) -> None:
     state, config = trainer.state, trainer.config
     seconds = max(1e-9, time.perf_counter() - trainer.since)
-    moment = Moment.at(state.step - 1, config)
+    moment = Moment.at(state.step - 1, config, trainer.trust)
     values = trainer.statistics.values() | {
         tags.LEARNING_RATE: config.optimizer.lr * moment.lr_factor,
         tags.EPOCH: state.step
@@ -267,6 +271,7 @@ def _interrupted(
 def _finish(trainer: Trainer, metrics: dict[str, float]) -> Summary:
     write_worst_errors(trainer)
     save.weights(trainer)
+    metrics = guard.hand_over(trainer, metrics)
     trainer.writer.hparams(save.table_row(trainer.config), metrics)
     trainer.run.update_status(
         "done", step=trainer.state.step, steps=trainer.config.loop.steps, **metrics

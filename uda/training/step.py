@@ -45,8 +45,8 @@ class Moment:
     tsa_progress: float | None
 
     @classmethod
-    def at(cls, step: int, config: RunConfig) -> Moment:
-        """Evaluate every schedule at a step."""
+    def at(cls, step: int, config: RunConfig, trust: float = 1.0) -> Moment:
+        """Evaluate every schedule at a step; ``trust`` scales the unlabelled branch."""
         total = config.loop.steps
         return cls(
             lr_factor=learning_rate_factor(
@@ -55,7 +55,8 @@ class Moment:
                 kind=config.optimizer.schedule,
                 warmup=config.optimizer.warmup_steps,
             ),
-            consistency_weight=config.consistency.weight
+            consistency_weight=trust
+            * config.consistency.weight
             * ramp(
                 step,
                 start=consistency_start(config),

@@ -30,6 +30,7 @@ class Trainer:
     statistics: StepStatistics
     weights: torch.Tensor | None
     texture: TextureTeacher | None
+    trust: float = 1.0
     waited: float = 0.0
     waited_before: float = 0.0
     images: int = 0

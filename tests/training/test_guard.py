@@ -1,0 +1,77 @@
+"""The two guards against harm by unlabelled images."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+
+from uda.training import guard, loop
+from uda.training.guard import trust_of
+
+
+@pytest.mark.parametrize(
+    ("skill", "trust"),
+    [(-0.1, 0), (0.3, 0), (0.45, 0.5), (0.6, 1), (1.0, 1), (None, 1)],
+)
+def test_trust_rises_with_skill(skill, trust):
+    assert trust_of(skill) == pytest.approx(trust)
+
+
+def test_standard_error_of_balanced_accuracy(quick, monkeypatch):
+    seen = {}
+    plain = guard.balanced_accuracy
+
+    def spy(trainer, model):
+        accuracy, error = plain(trainer, model)
+        predictions = guard.validation_predictions(trainer, model)
+        right = predictions.predicted == predictions.targets
+        variances = []
+        for label in range(3):
+            hits = right[predictions.targets == label]
+            variances.append(hits.mean() * (1 - hits.mean()) / len(hits))
+        seen["error"] = error, np.sqrt(sum(variances)) / 3
+        seen["accuracy"] = (
+            accuracy,
+            balanced_accuracy_score(predictions.targets, predictions.predicted),
+        )
+        return accuracy, error
+
+    monkeypatch.setattr(guard, "balanced_accuracy", spy)
+    folder, _ = quick()
+    assert seen["error"][0] == pytest.approx(seen["error"][1])
+    assert seen["accuracy"][0] == pytest.approx(seen["accuracy"][1])
+    status = json.loads((folder / "status.json").read_text())
+    assert status["warm_start"]["balanced_accuracy"] == pytest.approx(
+        seen["accuracy"][0]
+    )
+
+
+@pytest.mark.parametrize(("final", "handed"), [(0.1, "warm start"), (0.99, "final")])
+def test_a_worse_end_hands_over_the_warm_start(quick, monkeypatch, final, handed):
+    monkeypatch.setattr(guard, "balanced_accuracy", lambda *_: (0.9, 0.05))
+    plain = loop.evaluate_state
+    monkeypatch.setattr(
+        loop,
+        "evaluate_state",
+        lambda trainer: {**plain(trainer), "val_ema/balanced_accuracy": final},
+    )
+    folder, _ = quick()
+    status = json.loads((folder / "status.json").read_text())
+    assert status["handed_over"] == handed
+    weights = folder / "weights"
+    warm = (weights / "warm.safetensors").read_bytes()
+    assert ((weights / "ema.safetensors").read_bytes() == warm) == (
+        handed == "warm start"
+    )
+
+
+def test_labels_that_carry_nothing_switch_the_branch_off(quick, monkeypatch):
+    monkeypatch.setattr("uda.training.texture.TextureTeacher.skill", lambda *_: 0.1)
+    folder, _ = quick({"consistency.texture_weight": 0.5})
+    status = json.loads((folder / "status.json").read_text())
+    assert status["trust"] == 0
+    lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert all(line.get("unlabeled/weight", 0) == 0 for line in lines)

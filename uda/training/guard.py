@@ -1,0 +1,109 @@
+"""Guards against harm: unlabelled images can make a model worse.
+
+Two rules, both stated in the log, in TensorBoard and in status.json:
+
+1. Trust. Where cross-validation on the labelled images alone says that the labels
+   carry little, pseudo-labels would be mostly wrong; the weight of the unlabelled
+   branch falls from full at a skill of 0.6 to nothing at 0.3.
+2. Hand-over. A run that ends worse on the validation part than its own supervised
+   warm start, by more than the standard error, hands over the warm start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from uda.evaluation.rates import confusion_matrix, rates
+from uda.files import atomic_write
+from uda.run.bundle import save_weights
+from uda.training.evaluate import clean, validation_predictions
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from uda.training.trainer import Trainer
+
+NO_TRUST, FULL_TRUST = 0.3, 0.6
+
+
+def trust_of(skill: float | None) -> float:
+    """Map skill (0 chance, 1 perfect) to the factor of the unlabelled weight."""
+    if skill is None:
+        return 1.0
+    return float(np.clip((skill - NO_TRUST) / (FULL_TRUST - NO_TRUST), 0.0, 1.0))
+
+
+def decide_trust(trainer: Trainer) -> None:
+    """Set the trust in pseudo-labels before the first step."""
+    if trainer.texture is None:
+        return
+    skill = trainer.texture.skill(trainer.config.seed)
+    trainer.trust = trust_of(skill)
+    trainer.run.update_status("running", skill=skill, trust=trainer.trust)
+    if skill is None:
+        text = "a class has one labelled image: the labels cannot be cross-validated"
+    else:
+        text = f"cross-validated skill of the labels {skill:.2f} (0 chance, 1 perfect)"
+    say(trainer, f"{text}; the unlabelled branch gets {trainer.trust:.0%} weight")
+
+
+def say(trainer: Trainer, text: str) -> None:
+    """Tell on the console and in TensorBoard."""
+    trainer.writer.console.note(text)
+    trainer.writer.text("guard", text, trainer.state.step)
+
+
+def keep_warm_start(trainer: Trainer) -> None:
+    """Keep the averaged weights as they are before unlabelled images come in."""
+    if trainer.config.method != "uda" or len(trainer.parts.validation) == 0:
+        return
+    model = clean(trainer, trainer.state.ema.model)
+    accuracy, error = balanced_accuracy(trainer, model)
+    save_weights(trainer.run.weights, "warm", model)
+    trainer.run.update_status(
+        "running", warm_start={"balanced_accuracy": accuracy, "standard_error": error}
+    )
+
+
+def balanced_accuracy(trainer: Trainer, model: nn.Module) -> tuple[float, float]:
+    """Return balanced accuracy on the validation part and its standard error."""
+    predictions = validation_predictions(trainer, model)
+    counts = confusion_matrix(
+        predictions.targets, predictions.predicted, len(trainer.parts.classes)
+    )
+    support = counts.sum(1)
+    present = support > 0
+    recall = np.diag(counts)[present] / support[present]
+    variance = recall * (1 - recall) / support[present]
+    error = float(np.sqrt(variance.sum()) / present.sum())
+    return float(rates(counts)["balanced_accuracy"]), error
+
+
+def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
+    """Replace final averaged weights by the warm start where those are worse.
+
+    Returns:
+        The metrics of what is handed over.
+    """
+    warm = trainer.run.read_status().get("warm_start")
+    final = metrics.get("val_ema/balanced_accuracy")
+    if warm is None or final is None:
+        return metrics
+    limit = warm["balanced_accuracy"] - warm["standard_error"]
+    if final >= limit:
+        trainer.run.update_status("running", handed_over="final")
+        return metrics
+    folder = trainer.run.weights
+    for suffix in ("safetensors", "safetensors.sha256"):
+        atomic_write(folder / f"ema.{suffix}", (folder / f"warm.{suffix}").read_bytes())
+    trainer.run.update_status("running", handed_over="warm start")
+    say(
+        trainer,
+        f"the unlabelled branch made the model worse on validation ({final:.3f} after "
+        f"{warm['balanced_accuracy']:.3f} ± {warm['standard_error']:.3f}): the run "
+        "hands over its supervised warm start. Try a higher --threshold, a gentler "
+        "--strong policy or --method supervised",
+    )
+    return {**metrics, "val_ema/balanced_accuracy": warm["balanced_accuracy"]}
