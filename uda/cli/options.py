@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from uda.errors import UsageError
 
+if TYPE_CHECKING:
+    TupleParam = click.ParamType[tuple[int, int]]
+    FloatParam = click.ParamType[float]
+else:  # generic for type checkers alone
+    TupleParam = FloatParam = click.ParamType
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class SizeType(click.ParamType):
+class SizeType(TupleParam):
     """``64`` or ``64x96`` (height x width), in pixels."""
 
     name = "SIZE"
@@ -31,7 +37,7 @@ class SizeType(click.ParamType):
         return height, int(parts[-1])
 
 
-class DurationType(click.ParamType):
+class DurationType(FloatParam):
     """``90s``, ``20m`` or ``1.5h``; returned in seconds."""
 
     name = "TIME"

@@ -111,13 +111,16 @@ class _Draw:
 
     def cost(self, unit: int) -> float:
         """Change of the error when the unit is taken."""
-        return sum(
-            self.weight[c] * n * (n - 2.0 * self.missing[c])
-            for c, n in self.parts[unit]
+        return float(
+            sum(
+                self.weight[c] * n * (n - 2.0 * self.missing[c])
+                for c, n in self.parts[unit]
+            )
         )
 
     def error(self) -> float:
-        return sum(w * m * m for w, m in zip(self.weight, self.missing, strict=True))
+        terms = zip(self.weight, self.missing, strict=True)
+        return float(sum(w * m * m for w, m in terms))
 
     def allowed(self, unit: int) -> bool:
         return not self.chosen[unit] and all(

@@ -55,7 +55,10 @@ def photograph(rng: Rng, reflectance: Float, size: int) -> npt.NDArray[np.uint8]
     balance = 1 + rng.normal(0, 0.018, size=3)
     noise = rng.normal(0, rng.uniform(0.008, 0.02), size=view.shape)
     values = view * light[:, :, None] * balance + noise
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    pixels: npt.NDArray[np.uint8] = np.rint(np.clip(values, 0, 1) * 255).astype(
+        np.uint8
+    )
+    return pixels
 
 
 class _Canvas:
