@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,11 +89,10 @@ def _make_folder(out: Path | None) -> Path:
             return folder
 
 
-def _show_progress() -> Callable[[str, int, int], None]:
+def _show_progress() -> Callable[[str, int, int], None] | None:
     """Return a progress function: a line that renews itself, on a terminal alone."""
-    stream = click.get_text_stream("stderr")
-    if not stream.isatty():
-        return lambda stage, done, total: None
+    if not sys.stderr.isatty():
+        return None
 
     def show(stage: str, done: int, total: int) -> None:
         if done == total or done % 50 == 0:

@@ -12,15 +12,18 @@ import numpy.typing as npt
 
 from uda import rng
 from uda.data.correlation import MIN_BLOCKS, NUM_TURNS, Scores, score_pairs
-from uda.data.detail import Float64, Frames
+from uda.data.detail import LONGEST, Float64, Frames
 from uda.data.matching import Proposals
 
 _SAMPLE = 3000
+_SAMPLE_PER_IMAGE = 15
 _TOO_FEW = 60
+# A small set's own variances count as much as this many pairs of the default's.
+_PRIOR_PAIRS = 300
 # At least this much of the median block's detail must be shared, however tame the
 # null distribution is.
 _FLOOR = 0.35
-_LEAST_TAIL = 5.0
+_LEAST_TAIL = 6.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,13 @@ def fit_null(scores: Scores, *, images: int) -> Calibration:
         return Calibration()
     inverse = 1.0 / scores.blocks[usable]
     mean = float(np.median(values))
-    between, within = _variances((values - mean) ** 2, inverse)
+    distinct = min(len(values), images * (images - 1) // 2)
+    own = distinct / (distinct + _PRIOR_PAIRS)
+    measured = _variances((values - mean) ** 2, inverse)
+    prior = (Calibration.between, Calibration.within)
+    between, within = (
+        own * a + (1 - own) * b for a, b in zip(measured, prior, strict=True)
+    )
     standard = (values - mean) / np.sqrt(between + within * inverse)
     middle, high = np.quantile(standard, [0.9, 0.99])
     decades = np.log10(NUM_TURNS * images * (images - 1) / 2) - 2.0
@@ -114,13 +123,30 @@ def _null_pairs(proposals: Proposals, count: int, seed: int) -> Proposals:
     total = len(proposals.first)
     if total == 0:
         return proposals
-    rows = generator.integers(total, size=_SAMPLE)
+    size = min(_SAMPLE, _SAMPLE_PER_IMAGE * count)
+    rows = generator.integers(total, size=size)
     first = proposals.first[rows]
-    second = generator.integers(count, size=_SAMPLE)
+    second = generator.integers(count, size=size)
     known = set((proposals.first * count + proposals.second).tolist())
     low, high = np.minimum(first, second), np.maximum(first, second)
     fresh = np.array(
         [a != b and a * count + b not in known for a, b in zip(low, high, strict=True)]
     )
-    picked = proposals.take(rows[fresh])
-    return picked._replace(second=second[fresh].astype(np.int64))
+    picked = proposals.take(rows[fresh])._replace(second=second[fresh])
+    if len(picked.first) >= _PRIOR_PAIRS:
+        return picked
+    wrong = _wrong_geometry(count, generator)
+    both = (np.concatenate(pair) for pair in zip(picked, wrong, strict=True))
+    return Proposals(*both)
+
+
+def _wrong_geometry(count: int, generator: np.random.Generator) -> Proposals:
+    """Lay any two images on each other at random: even twins do not fit then.
+
+    In a small set every pair may be a candidate, and none would be left as null.
+    """
+    first = generator.integers(count, size=_PRIOR_PAIRS)
+    second = (first + generator.integers(1, count, size=_PRIOR_PAIRS)) % count
+    turn = generator.integers(NUM_TURNS, size=_PRIOR_PAIRS)
+    shift = generator.uniform(-LONGEST / 3, LONGEST / 3, size=(_PRIOR_PAIRS, 2))
+    return Proposals(first, second, turn, shift, np.ones(_PRIOR_PAIRS, np.int64))

@@ -104,7 +104,7 @@ def leak_after(units: Int64, truth: Int64, *, seed: int = 0) -> float:
         seed: of the splits.
     """
     shares = []
-    for repeat in range(_SPLITS):
+    for repeat in range(_SPLITS if len(units) else 0):
         generator = rng.generator(seed, "agreement split", repeat)
         order = generator.permutation(int(units.max()) + 1)
         sizes = np.bincount(units, minlength=len(order))[order]

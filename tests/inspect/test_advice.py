@@ -1,0 +1,67 @@
+"""Advice: each rule fires on its numbers and stays silent without them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from uda.inspect.advice import Facts, advise
+
+QUIET = Facts(
+    counts={"a": 600, "b": 600}, units={"a": 600, "b": 600}, unlabeled=9000, total=10200
+)
+
+
+def titles(facts: Facts) -> list[str]:
+    return [advice.title for advice in advise(facts)]
+
+
+def test_a_healthy_set_gets_the_two_comparisons_alone() -> None:
+    assert titles(QUIET) == [
+        "Run the baseline that takes seconds",
+        "Use the unlabelled images: UDA",
+    ]
+
+
+def test_what_makes_numbers_wrong_comes_first() -> None:
+    facts = replace(
+        QUIET, conflicts=2, broken=3, leaked=0.9, gain=0.7, crossing=4, shift=0.5
+    )
+    found = titles(facts)
+    assert found[:4] == [
+        "Decide the label of identical images",
+        "Replace unreadable images",
+        "Mend the given parts: the test has been seen in training",
+        "Split by group, never at random",
+    ]
+    assert "Check where the unlabelled images come from" in found
+    leak = advise(facts)[3]
+    assert "90%" in leak.reason
+    assert "+0.70" in leak.reason
+    assert "--group auto" in leak.command
+    assert "--group COLUMN" in advise(replace(facts, has_groups=True))[3].command
+
+
+def test_the_notes_own_numbers() -> None:
+    counts = {"Good": 94, "Scratch": 32, "Rust": 11, "Grind_Marks": 7}
+    found = advise(Facts(counts=counts, units=counts, unlabeled=400, total=544))
+    text = "\n".join(f"{a.title} {a.reason}" for a in found)
+    assert "Collect more of Grind_Marks (7)" in text
+    assert "0.59" in text
+    assert "imbalance 13 : 1" in text
+    assert "Leave per-class thresholds alone" in text
+    assert all(advice.source for advice in found)
+
+
+def test_moderate_imbalance_few_pool_folds_and_size() -> None:
+    counts = {"a": 90, "b": 30}
+    found = titles(
+        Facts(counts=counts, units={"a": 40, "b": 3}, unlabeled=10, side=640.0)
+    )
+    assert "Keep class-balanced sampling (the default)" in found
+    assert "Collect unlabelled images before trying UDA" in found
+    assert "Claim little from one test part" in found
+    assert "Choose the image size by the smallest defect" in found
+
+
+def test_without_labels_there_is_little_to_say() -> None:
+    assert advise(Facts(counts={}, units={}, unlabeled=50, total=50)) == []
