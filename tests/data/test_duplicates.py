@@ -16,7 +16,7 @@ from uda.data.correlation import NUM_TURNS, turned
 from uda.data.duplicates import find_groups, find_groups_in_arrays
 from uda.data.records import Record
 
-few = settings(max_examples=4, deadline=None)
+few = settings(max_examples=3, deadline=None)
 
 
 def others(count: int = 6, first: int = 100) -> list[np.ndarray]:
