@@ -142,8 +142,8 @@ def test_demo_ends_with_the_code_of_a_stage_that_fails(tmp_path):
 @pytest.mark.parametrize(
     ("uda", "supervised", "words"),
     [
-        ("abcdefgh", "", "UDA is better here"),
-        ("", "abcdefgh", "UDA is worse here"),
+        ("abcdefgh", "", "More are right with UDA"),
+        ("", "abcdefgh", "Fewer are right with UDA"),
         ("abcdx", "efgx", "cannot tell them apart"),
         ("abc", "abc", "right on the same"),
     ],

@@ -1,0 +1,255 @@
+"""Every command of the README runs; every option and link of the docs exists."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest import mock
+
+import click
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.surfaces import CLASSES, surface
+from uda.cli import COMMANDS, main
+
+PROJECT = Path(__file__).resolve().parent.parent
+README = PROJECT / "README.md"
+PAGES = [
+    README,
+    *sorted((PROJECT / "docs").glob("*.md")),
+    PROJECT / "policies/README.md",
+]
+
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+# What makes a run short; the README's own words come first and stay.
+TINY = (
+    "--imgsz", "16", "--batch", "4", "--threads", "1", "--steps", "2",
+    "--eval-every", "1", "--save-every", "1",
+)  # fmt: skip
+
+
+def commands_of(page: Path) -> list[str]:
+    """Return the lines of the page's ``sh`` blocks, without comments."""
+    blocks = _BLOCK.findall(page.read_text(encoding="utf-8"))
+    lines = [
+        line for language, body in blocks if language == "sh"
+        for line in body.splitlines()
+    ]  # fmt: skip
+    return [kept for line in lines if (kept := re.sub(r"(^|\s+)#.*", "", line))]
+
+
+def uda_commands(page: Path) -> list[str]:
+    return [line for line in commands_of(page) if line.split()[0] == "uda"]
+
+
+# --- runners: README command -> how it is run here ------------------------------
+
+
+def plain(words: list[str]) -> int:
+    """As it stands."""
+    return call(words)
+
+
+def short(words: list[str]) -> int:
+    """With a tiny size and two steps instead of a budget."""
+    kept = list(words)
+    if "--budget" in kept:
+        at = kept.index("--budget")
+        del kept[at : at + 2]
+    return call([*kept, *TINY])
+
+
+def texture(words: list[str]) -> int:
+    """At a tiny size; this method has no steps."""
+    return call([*words, "--imgsz", "16"])
+
+
+def gate(words: list[str]) -> int:
+    """Two steps teach nothing, but may guess one class right."""
+    code = call(words)
+    assert code in (0, 4)
+    return 4
+
+
+def browser(words: list[str]) -> int:
+    """All but TensorBoard itself, which tests/browser starts."""
+    with mock.patch("uda.cli.monitor._serve") as serve:
+        code = call(words)
+    assert serve.called
+    return code
+
+
+def interrupted(words: list[str]) -> int:
+    """On a run that stopped half-way."""
+    from uda.run.layout import open_run
+
+    run = open_run(Path(words[1]))
+    newest = sorted(run.checkpoints.glob("*.pt"))[-1]
+    newest.unlink()
+    newest.with_name(newest.name + ".sha256").unlink()
+    run.write_status("interrupted", step=1, steps=2)
+    return call(words)
+
+
+def elsewhere(words: list[str]) -> int:
+    """Held to its options alone: tests/cli/test_demo.py runs it."""
+    parse(words)
+    return 0
+
+
+Runner = Callable[[list[str]], int]
+# Command -> (runner, expected exit code).
+RUNNERS: dict[str, tuple[Runner, int]] = {
+    "uda demo --minutes 2 --out demo2": (elsewhere, 0),
+    "uda inspect $UDA_DATA/train --unlabeled $UDA_DATA/unlabeled": (plain, 0),
+    "uda split $UDA_DATA --group auto --out split.csv": (plain, 0),
+    "uda train $UDA_DATA --split split.csv --dry-run": (short, 0),
+    "uda train $UDA_DATA --split split.csv --budget 20m": (short, 0),
+    "uda monitor runs/train": (browser, 0),
+    "uda resume runs/train": (interrupted, 0),
+    "uda evaluate runs/train --good-class Good": (plain, 0),
+    "uda predict runs/train $UDA_DATA/unlabeled --out predictions.csv": (plain, 0),
+    "uda train $UDA_DATA --split split.csv --method supervised": (short, 0),
+    "uda train $UDA_DATA --split split.csv --method texture": (texture, 0),
+    "uda train $UDA_DATA --split split.csv --strong policies/example_gamma.py": (
+        short, 0,
+    ),
+    'uda evaluate runs/train --require "recall:Rust>=0.8"': (gate, 4),
+    "uda env": (plain, 0),
+}  # fmt: skip
+# Script -> where it is run for real.
+SCRIPTS = {
+    "scripts/demo": "tests/cli/test_demo.py runs the command behind it (slow)",
+    "scripts/test": "this very run",
+    "scripts/test --slow": "this very run, with its slow part",
+    "scripts/check": "CI runs it before the tests",
+}
+SHELL = {"export", "source"}
+
+
+def call(words: list[str]) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main.main(args=words, prog_name="uda")
+    return int(stopped.value.code or 0)
+
+
+def parse(words: list[str]) -> None:
+    """Check a command's words without running it."""
+    command = main.get_command(click.Context(main), words[0])
+    assert command is not None, words
+    known = {name for p in command.params for name in (*p.opts, *p.secondary_opts)}
+    known |= {"-h", "--help"}
+    options = {word.split("=")[0] for word in words[1:] if re.match(r"--?[a-z]", word)}
+    assert options <= known, f"uda {' '.join(words)}: {sorted(options - known)}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A working folder with the data that the README's words expect."""
+    here = tmp_path_factory.mktemp("readme")
+    generator = np.random.default_rng(3)
+    for part, count in (("train", 6), ("test", 3)):
+        for kind in CLASSES:
+            (here / "data" / part / kind).mkdir(parents=True)
+            for number in range(count):
+                path = here / "data" / part / kind / f"{kind}{number}.png"
+                Image.fromarray(surface(kind, generator)).save(path)
+    (here / "data" / "unlabeled").mkdir()
+    for number in range(8):
+        kind = CLASSES[number % 3]
+        path = here / "data" / "unlabeled" / f"u{number}.png"
+        Image.fromarray(surface(kind, generator)).save(path)
+    (here / "policies").symlink_to(PROJECT / "policies")
+    change = {"UDA_DATA": str(here / "data"), "UDA_CACHE": str(here / "cache")}
+    with mock.patch.dict(os.environ, change), contextlib.chdir(here):
+        yield here
+
+
+def test_readme_names_no_command_that_is_not_run() -> None:
+    found = commands_of(README)
+    assert found, "the README has no commands"
+    unknown = [
+        line
+        for line in found
+        if line not in RUNNERS and line not in SCRIPTS and line.split()[0] not in SHELL
+    ]
+    assert unknown == []
+    assert set(RUNNERS) <= set(found), "a runner without a command"
+
+
+def test_readme_shows_every_command() -> None:
+    shown = {line.split()[1] for line in uda_commands(README)}
+    assert shown == set(COMMANDS)
+
+
+# In the order of the README: each line finds what those before it have left.
+@pytest.mark.parametrize("line", RUNNERS)
+def test_readme_command_runs(folder: Path, line: str) -> None:
+    runner, expected = RUNNERS[line]
+    words = shlex.split(line)[1:]
+    words = [os.path.expandvars(word) for word in words]
+    assert runner(words) == expected
+
+
+@pytest.mark.parametrize("line", SCRIPTS)
+def test_readme_script_is_there(line: str) -> None:
+    script = PROJECT / line.split()[0]
+    assert os.access(script, os.X_OK)
+    assert "ensure_environment" in script.read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_options_in_the_docs_exist(page: Path) -> None:
+    for line in uda_commands(page):
+        parse(shlex.split(line)[1:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+    missing = [
+        target
+        for target in targets
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert missing == []
+
+
+def test_tree_names_every_room() -> None:
+    text = README.read_text(encoding="utf-8")
+    tree = re.search(r"^```text\n(uda/\n.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert tree is not None
+    named = {line.split()[0] for line in tree[1].splitlines() if line.strip()}
+    rooms = {f"{path.parent.name}/" for path in PROJECT.glob("uda/*/__init__.py")}
+    single = {path.name for path in PROJECT.glob("uda/*.py")} - {
+        "__init__.py",
+        "__main__.py",
+    }
+    top = {"policies/", "scripts/", "tests/", "docs/"}
+    assert named == {"uda/"} | rooms | single | top
+
+
+def test_pictures_are_small() -> None:
+    pictures = list((PROJECT / "docs" / "images").glob("*"))
+    assert pictures
+    for picture in pictures:
+        assert picture.suffix == ".png"
+        assert picture.stat().st_size < 150_000
+
+
+def test_shell_words_of_the_docs_are_simple() -> None:
+    """A block says ``sh`` only where its lines can be pasted into a shell."""
+    for page in PAGES:
+        for line in commands_of(page):
+            first = line.split()[0]
+            assert first == "uda" or first in SHELL or first.startswith("scripts/"), (
+                page.name, line,
+            )  # fmt: skip
