@@ -120,7 +120,7 @@ def _leak(facts: Facts) -> Advice | None:
         return None
     gain = ""
     if facts.gain is not None:
-        gain = f"; raw pixels gain {facts.gain:+.2f} balanced accuracy by it"
+        gain = f"; comparing pixels gains {facts.gain:+.2f} balanced accuracy by it"
     column = "the group column" if facts.has_groups else "auto"
     return Advice(
         "Split by group, never at random",

@@ -159,7 +159,7 @@ def _leak(inspection: Inspection) -> Iterator[Text]:
     )
     if leak.random and leak.grouped:
         text.append(
-            f" Nearest neighbour on raw pixels: balanced accuracy {leak.random[0]:.2f} "
+            f" Nearest neighbour on 40 x 40 pixels: balanced accuracy {leak.random[0]:.2f} "
             f"± {leak.random[1]:.2f} on random splits, {leak.grouped[0]:.2f} ± "
             f"{leak.grouped[1]:.2f} on grouped ones ({leak.repeats} each)."
         )
@@ -201,6 +201,7 @@ def _advice(inspection: Inspection) -> Iterator[Text]:
         text = Text(f"{number}. {advice.title}\n", "bold")
         text.append(f"   {advice.reason}\n", "not bold")
         if advice.command:
-            text.append(f"   $ {advice.command}\n", "not bold cyan")
+            mark = "$" if advice.command.startswith("uda ") else "->"
+            text.append(f"   {mark} {advice.command}\n", "not bold cyan")
         text.append(f"   rule: {advice.source}", "not bold dim")
         yield text
