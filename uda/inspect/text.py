@@ -159,9 +159,9 @@ def _leak(inspection: Inspection) -> Iterator[Text]:
     )
     if leak.random and leak.grouped:
         text.append(
-            f" Nearest neighbour on 40 x 40 pixels: balanced accuracy {leak.random[0]:.2f} "
-            f"± {leak.random[1]:.2f} on random splits, {leak.grouped[0]:.2f} ± "
-            f"{leak.grouped[1]:.2f} on grouped ones ({leak.repeats} each)."
+            " Nearest neighbour on 40 x 40 pixels: balanced accuracy "
+            f"{leak.random[0]:.2f} ± {leak.random[1]:.2f} on random splits, "
+            f"{leak.grouped[0]:.2f} ± {leak.grouped[1]:.2f} on grouped ones ({leak.repeats} each)."
         )
     yield text
 
