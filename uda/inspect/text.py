@@ -161,7 +161,8 @@ def _leak(inspection: Inspection) -> Iterator[Text]:
         text.append(
             " Nearest neighbour on 40 x 40 pixels: balanced accuracy "
             f"{leak.random[0]:.2f} ± {leak.random[1]:.2f} on random splits, "
-            f"{leak.grouped[0]:.2f} ± {leak.grouped[1]:.2f} on grouped ones ({leak.repeats} each)."
+            f"{leak.grouped[0]:.2f} ± {leak.grouped[1]:.2f} on grouped ones "
+            f"({leak.repeats} each)."
         )
     yield text
 
