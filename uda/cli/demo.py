@@ -5,16 +5,15 @@ Every stage prints its command and then runs it, so that the demo can be copied.
 
 from __future__ import annotations
 
-import csv
 import os
 import shlex
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -24,6 +23,7 @@ from uda.errors import UsageError
 # unlabelled images, which cost most of a step: it needs less than the rest.
 UDA_SHARE = 0.7
 STAGES = 7
+FEW_STEPS = 100  # a training shorter than this has hardly begun
 METHODS = ("supervised", "uda")
 
 
@@ -220,97 +220,27 @@ def _cache(folder: Path) -> Iterator[None]:
 
 
 def summary_lines(demo: Demo) -> list[str]:
-    """Return the closing tables: recall and precision, one column per method."""
+    """Return the closing tables: one column per method."""
     from uda.files import read_json
-    from uda.reporting.text import table
+    from uda.reporting.side_by_side import comparison_lines, duel_lines
 
-    files = {name: demo.evaluation(name) / "metrics.json" for name in METHODS}
-    found = {name: read_json(path)["weights"]["ema"] for name, path in files.items()}
-    header = ["class", "labelled", "test", *METHODS]
-    recall = [["recall", *header[1:]]]
-    precision = [["precision", *header[1:]]]
-    labelled = _labelled(demo.split)
-    for row, name in enumerate(found["uda"]["classes"]):
-        entries = [found[method]["per_class"][row] for method in METHODS]
-        images = [str(labelled.get(name, 0)), str(entries[0]["images"])]
-        recall.append([name, *images, *(_shown(e["recall"]) for e in entries)])
-        precision.append([name, *images, *(_shown(e["precision"]) for e in entries)])
-    for key, label in (("balanced_accuracy", "mean"), ("macro_f1", "macro-F1")):
-        values = [_shown(found[method][key]) for method in METHODS]
-        (recall if label == "mean" else precision).append([label, "", "", *values])
-    return [
-        "Recall: of the parts of a class, how many were found (95 % interval)",
-        *table(recall),
-        "",
-        "Precision: of the parts called so, how many are (95 % interval)",
-        *table(precision),
-        "",
-        "What a factory pays for (95 % interval)",
-        *table([["", *METHODS], *_costs(found)]),
-        "",
-        *duel_lines(demo),
-    ]
+    evaluations = {method: demo.evaluation(method) for method in METHODS}
+    lines = comparison_lines(evaluations, _labelled(demo.split))
+    lines += ["", *duel_lines(evaluations["uda"], evaluations["supervised"])]
+    steps = read_json(demo.run("uda") / "status.json")["steps"]
+    if steps < FEW_STEPS:
+        lines += [
+            "",
+            f"Only {steps} steps fitted into the time, too few to learn from. Is the "
+            f"machine busy? Try again with --minutes {2 * demo.minutes:g}.",
+        ]
+    return lines
 
 
-def _costs(found: dict[str, Any]) -> list[list[str]]:
-    names = {
-        "escape": "defective parts passed as good",
-        "overkill": "good parts rejected",
-    }
-    return [
-        [label, *(_shown(found[method][key]) for method in METHODS)]
-        for key, label in names.items()
-    ]
-
-
-def _labelled(split: Path) -> dict[str, int]:
+def _labelled(split: Path) -> Counter[str]:
     from uda.data.splits import Split
 
-    counts: dict[str, int] = {}
-    for row in Split.load(split).part("labeled"):
-        counts[str(row.label)] = counts.get(str(row.label), 0) + 1
-    return counts
-
-
-def _shown(estimate: dict[str, Any]) -> str:
-    if estimate["value"] is None:
-        return "n/a"
-    low, high = estimate["interval"]
-    return f"{estimate['value']:.2f} ({low:.2f}-{high:.2f})"
-
-
-def duel_lines(demo: Demo) -> list[str]:
-    """Say whether the test part can tell the two methods apart at all."""
-    from uda.intervals import clopper_pearson
-
-    right = {name: _right(demo.evaluation(name)) for name in METHODS}
-    uda_alone = len(right["uda"] - right["supervised"])
-    disputed = len(right["uda"] ^ right["supervised"])
-    if not disputed:
-        return ["Both methods are right on the same test photos."]
-    low, high = clopper_pearson(uda_alone, disputed)
-    if low > 0.5:
-        verdict = (
-            "More are right with UDA, beyond chance; the tables say which classes pay."
-        )
-    elif high < 0.5:
-        verdict = (
-            "Fewer are right with UDA, beyond chance; the tables say which classes."
-        )
-    else:
-        verdict = "50 % lies inside: this test part cannot tell them apart."
-    return [
-        f"On {disputed} test photos one method alone is right: UDA on {uda_alone}, or "
-        f"{uda_alone / disputed:.0%} ({low:.0%}-{high:.0%}).",
-        verdict,
-    ]
-
-
-def _right(folder: Path) -> set[str]:
-    """Return the paths of the photos that a method got right."""
-    with (folder / "predictions.csv").open(newline="", encoding="utf-8") as stream:
-        rows = csv.DictReader(stream)
-        return {row["path"] for row in rows if row["class"] == row["target"]}
+    return Counter(str(row.label) for row in Split.load(split).part("labeled"))
 
 
 def _finish(demo: Demo, lines: Sequence[str]) -> None:
