@@ -23,6 +23,7 @@ QUICK = {
     "consistency.unlabeled_ratio": 2,
     "consistency.start_share": 0.3,
     "consistency.ramp_share": 0.2,
+    "consistency.texture_weight": 0.0,
 }
 
 

@@ -7,7 +7,7 @@ is made, never what it holds.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -134,6 +134,12 @@ class TrainStream:
         if step < self.unlabeled_start:
             return None
         return self.unlabeled_rows[self.unlabeled_sampler.indices(step)]
+
+    def labeled_only(self) -> TrainStream:
+        """Return the same stream without unlabelled images."""
+        return replace(
+            self, unlabeled_rows=None, unlabeled_sampler=None, weak=None, strong=None
+        )
 
     @property
     def policies(self) -> tuple[AnyPolicy, ...]:

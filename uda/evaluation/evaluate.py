@@ -43,15 +43,18 @@ class Evaluation:
 
 
 def load_bundles(run: Path, first: str = "ema") -> dict[str, Bundle]:
-    """Open a run with both kinds of weights, ``first`` in front.
+    """Open a run with every kind of weights that it has, ``first`` in front.
 
-    A texture run has one set of weights, called ``ema`` like any run's main one.
+    A texture run has one set of weights, called ``ema`` like any run's main one; a
+    run with a supervised warm start has that too, called ``warm``.
     """
     bundle = load_bundle(run, weights=first)
     if bundle.kind == "texture":
         return {first: bundle}
-    other = next(name for name in WEIGHTS if name != first)
-    return {first: bundle, other: load_bundle(run, weights=other)}
+    others = [name for name in WEIGHTS if name != first]
+    if (bundle.folder / "weights" / "warm.safetensors").is_file():
+        others.append("warm")
+    return {first: bundle} | {n: load_bundle(run, weights=n) for n in others}
 
 
 def choose_device(name: str) -> str:

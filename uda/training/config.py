@@ -66,7 +66,7 @@ class SupervisedConfig(Section):
     max_repeat: float | None = Field(None, ge=1)
     class_weights: Literal["none", "inverse", "sqrt", "effective"] = "none"
     tsa: Literal["none", "log", "linear", "exp"] = "log"
-    tsa_share: float = Field(0.2, gt=0, le=1)
+    tsa_share: float = Field(0.15, gt=0, le=1)
 
 
 class ConsistencyConfig(Section):
@@ -79,10 +79,10 @@ class ConsistencyConfig(Section):
     weak_pass: Literal["joint", "no-grad", "ema", "table"] = "table"
     teacher_flips: Literal["none", "horizontal", "both"] = "both"
     refresh_steps: int = Field(50, ge=1)
-    texture_weight: float = Field(0.0, ge=0, le=1)
-    texture_refit: bool = False
-    start_share: float = Field(0.35, ge=0, lt=1)
-    ramp_share: float = Field(0.2, ge=0, le=1)
+    texture_weight: float = Field(0.5, ge=0, le=1)
+    texture_refit: bool = True
+    start_share: float = Field(0.15, ge=0, lt=1)
+    ramp_share: float = Field(0.1, ge=0, le=1)
     unlabeled_ratio: int = Field(2, ge=1)
     include_labeled: bool = True
 
@@ -103,7 +103,7 @@ class OptimizerConfig(Section):
 class LoopConfig(Section):
     """Length, batch, numerics and bookkeeping."""
 
-    steps: int = Field(600, ge=1)
+    steps: int = Field(1000, ge=1)
     batch: int = Field(32, ge=1)
     ema_decay: float = Field(0.99, ge=0, lt=1)
     batch_norm: Literal["joint", "separate", "frozen"] = "joint"
@@ -359,6 +359,11 @@ def _unlabeled_rules(config: RunConfig, key: str) -> list[Rule]:
         (
             config.consistency.weak_pass != "table" and key in _TABLE_DETAILS,
             "there is no table of targets (--weak-pass table)",
+        ),
+        (
+            config.consistency.texture_weight == 0
+            and key == "consistency.texture_refit",
+            "consistency.texture_weight is 0",
         ),
         (
             config.consistency.weak_pass != "joint"

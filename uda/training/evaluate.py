@@ -57,6 +57,24 @@ def evaluate_state(trainer: Trainer) -> dict[str, float]:
             probs=predictions.probs,
         )
         found |= {f"{name}/{key}": value for key, value in metrics.items()}
+    return found | _second_opinion(trainer, predictions)
+
+
+def _second_opinion(trainer: Trainer, predictions: Predictions) -> dict[str, float]:
+    """Tell how texture does on its own, and together with the network."""
+    memory, parts = trainer.state.objective_state, trainer.parts
+    if "texture" not in memory:
+        return {}
+    texture = memory["texture"][torch.from_numpy(parts.validation)].cpu()
+    network = torch.from_numpy(predictions.log_probs)
+    found = {}
+    for name, table in (("texture", texture), ("both", mixed(network, texture, 0.5))):
+        counts = confusion_matrix(
+            predictions.targets, table.argmax(1).numpy(), len(parts.classes)
+        )
+        accuracy = float(rates(counts)["balanced_accuracy"])
+        found[f"val_{name}/balanced_accuracy"] = accuracy
+    trainer.writer.scalars(trainer.state.step, found)
     return found
 
 
@@ -74,7 +92,12 @@ def renew_teacher(trainer: Trainer) -> None:
     config, state = trainer.config, trainer.state
     since = state.step - consistency_start(config)
     uses = config.method == "uda" and config.consistency.weak_pass == "table"
-    if not uses or since < 0 or since % config.consistency.refresh_steps:
+    if (
+        not uses
+        or trainer.trust == 0
+        or since < 0
+        or since % config.consistency.refresh_steps
+    ):
         return
     table = prediction_table(
         clean(trainer, state.ema.model),

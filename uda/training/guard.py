@@ -41,6 +41,8 @@ def decide_trust(trainer: Trainer) -> None:
         return
     skill = trainer.texture.skill(trainer.config.seed)
     trainer.trust = trust_of(skill)
+    if trainer.trust == 0:
+        trainer.stream = trainer.stream.labeled_only()
     trainer.run.update_status("running", skill=skill, trust=trainer.trust)
     if skill is None:
         text = "a class has one labelled image: the labels cannot be cross-validated"

@@ -37,7 +37,8 @@ class TextureTeacher:
     def __init__(self, parts: Parts, device: torch.device) -> None:
         self.parts = parts
         self.device = device
-        self.rows = parts.training_rows
+        # Validation images are predicted, to be told of; no fit ever sees them.
+        self.rows = np.union1d(parts.training_rows, parts.validation)
         chunks = np.array_split(self.rows, max(1, -(-len(self.rows) // 256)))
         self.features = np.concatenate(
             [
