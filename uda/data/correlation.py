@@ -112,7 +112,7 @@ def score_pairs(
     )
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, fastmath=True, nogil=True)
 def _score_all(flat, offsets, shapes, first, second, turns, shifts, table):  # type: ignore[no-untyped-def]
     one = np.empty((_LARGEST, _LARGEST), np.float32)
     two = np.empty((_LARGEST, _LARGEST), np.float32)
@@ -139,7 +139,7 @@ def _score_all(flat, offsets, shapes, first, second, turns, shifts, table):  # t
         table[n, 4] = dx - middle_x
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _load(flat, offset, height, width, turn, buffer):  # type: ignore[no-untyped-def]
     rows, columns = (width, height) if turn & 4 else (height, width)
     for y in range(rows):
@@ -151,7 +151,7 @@ def _load(flat, offset, height, width, turn, buffer):  # type: ignore[no-untyped
     return buffer[:rows, :columns]
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, fastmath=True, nogil=True)
 def _align(a, b, ty, tx):  # type: ignore[no-untyped-def]
     best, by, bx, share = -2.0, ty, tx, 0.0
     area = min(a.size, b.size)
@@ -168,7 +168,7 @@ def _align(a, b, ty, tx):  # type: ignore[no-untyped-def]
     return by, bx, share
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, fastmath=True, nogil=True)
 def _correlation(a, b, y0, y1, x0, x1, dy, dx):  # type: ignore[no-untyped-def]
     ab, aa, bb = np.float32(0), np.float32(0), np.float32(0)
     for y in range(y0, y1, 2):  # every second row: alignment needs no more
@@ -180,7 +180,7 @@ def _correlation(a, b, y0, y1, x0, x1, dy, dx):  # type: ignore[no-untyped-def]
     return ab / np.sqrt(aa * bb + np.float32(1e-6))
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, fastmath=True, nogil=True)
 def _score_blocks(a, b, dy, dx, values, weights):  # type: ignore[no-untyped-def]
     y0, y1 = max(0, -dy), min(a.shape[0], b.shape[0] - dy)
     x0, x1 = max(0, -dx), min(a.shape[1], b.shape[1] - dx)
@@ -203,7 +203,7 @@ def _score_blocks(a, b, dy, dx, values, weights):  # type: ignore[no-untyped-def
     return count
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, fastmath=True, nogil=True)
 def _best_in_play(a, b, y, x, dy, dx, one, two):  # type: ignore[no-untyped-def]
     aa = _centred(a, y, x, one)
     best, weight = -2.0, 0.0
@@ -224,7 +224,7 @@ def _best_in_play(a, b, y, x, dy, dx, one, two):  # type: ignore[no-untyped-def]
     return best, weight
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, fastmath=True, nogil=True)
 def _centred(image, y0, x0, block):  # type: ignore[no-untyped-def]
     """Copy a block without its row and column means; return its energy."""
     columns = np.zeros(BLOCK, np.float32)
@@ -246,7 +246,7 @@ def _centred(image, y0, x0, block):  # type: ignore[no-untyped-def]
     return energy
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _weighted_median(values, weights, count):  # type: ignore[no-untyped-def]
     if count < MIN_BLOCKS:
         return -1.0

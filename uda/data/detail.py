@@ -127,7 +127,8 @@ def normalised(grey: UInt8, window: float = _WINDOW) -> Float32:
 
 def quantised(detail: Float32) -> Int8:
     """Return normalised detail as int8; a quarter of the memory of float32."""
-    return np.clip(np.rint(detail * _STEPS), -127, 127).astype(np.int8)
+    steps = np.clip(np.rint(detail * _STEPS), -127, 127)
+    return np.asarray(steps, np.int8)
 
 
 def without_common(frames: Frames, *, seed: int = 0) -> tuple[Frames, int]:

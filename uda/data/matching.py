@@ -182,10 +182,9 @@ def _leaves(descriptors: Float32, generator: np.random.Generator) -> list[Int64]
         if len(rows) <= _LEAF:
             done.append(rows)
             continue
-        direction = generator.standard_normal(descriptors.shape[1])
-        order = np.argsort(
-            descriptors[rows] @ direction.astype(np.float32), kind="stable"
-        )
+        normal = generator.standard_normal(descriptors.shape[1])
+        direction = np.asarray(normal, np.float32)
+        order = np.argsort(descriptors[rows] @ direction, kind="stable")
         half = len(rows) // 2
         pending += [rows[order[:half]], rows[order[half:]]]
     return done
