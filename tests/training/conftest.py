@@ -42,6 +42,8 @@ def quick(surfaces, tmp_path, monkeypatch):
         keys.setdefault("data.unlabeled", (str(surfaces / "more"),))
         if keys.get("method", "uda") != "uda":
             keys = {k: v for k, v in keys.items() if not k.startswith("consistency.")}
+        if keys.get("consistency.weak_pass", "table") != "table":
+            keys.pop("consistency.texture_weight", None)
         if keys.get("method") == "texture":
             keys = {k: v for k, v in keys.items() if not k.startswith("loop.")}
         summary = launch(

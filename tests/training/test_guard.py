@@ -14,7 +14,7 @@ from uda.training.guard import trust_of
 
 @pytest.mark.parametrize(
     ("skill", "trust"),
-    [(-0.1, 0), (0.3, 0), (0.45, 0.5), (0.6, 1), (1.0, 1), (None, 1)],
+    [(-0.1, 0), (0.3, 0), (0.45, 0.5), (0.6, 1), (1.0, 1), (None, 0)],
 )
 def test_trust_rises_with_skill(skill, trust):
     assert trust_of(skill) == pytest.approx(trust)
@@ -31,7 +31,8 @@ def test_standard_error_of_balanced_accuracy(quick, monkeypatch):
         variances = []
         for label in range(3):
             hits = right[predictions.targets == label]
-            variances.append(hits.mean() * (1 - hits.mean()) / len(hits))
+            shrunk = (hits.sum() + 1) / (len(hits) + 2)
+            variances.append(shrunk * (1 - shrunk) / len(hits))
         seen["error"] = error, np.sqrt(sum(variances)) / 3
         seen["accuracy"] = (
             accuracy,

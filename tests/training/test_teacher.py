@@ -9,7 +9,7 @@ import torch
 from uda.models.classifier import ModelSpec, build_classifier
 from uda.models.forward import ALL_FLIPS
 from uda.training.teacher import (
-    mixed,
+    agreed,
     prediction_table,
     statistics_rows,
     with_clean_statistics,
@@ -70,12 +70,17 @@ def test_table_is_the_mean_over_flips(model):
     torch.testing.assert_close(table[0].exp(), torch.full((3,), 1 / 3))
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
-def test_mixing_averages_probabilities(weight):
-    p = torch.softmax(torch.randn(4, 3, generator=torch.Generator().manual_seed(1)), 1)
-    q = torch.softmax(torch.randn(4, 3, generator=torch.Generator().manual_seed(2)), 1)
-    found = mixed(p.log(), q.log(), weight).exp()
-    torch.testing.assert_close(found, (1 - weight) * p + weight * q)
+@pytest.mark.parametrize("weight", [0.3, 0.5, 1.0])
+def test_agreement_averages_and_disagreement_knows_nothing(weight):
+    p = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]])
+    q = torch.tensor([[0.6, 0.1, 0.3], [0.7, 0.2, 0.1], [0.5, 0.3, 0.2]])
+    found = agreed(p.log(), q.log(), weight).exp()
+    for row in range(3):
+        if p[row].argmax() == q[row].argmax():
+            expected = (1 - weight) * p[row] + weight * q[row]
+        else:
+            expected = torch.full((3,), 1 / 3)
+        torch.testing.assert_close(found[row], expected)
 
 
 def test_the_sample_is_fixed_by_the_seed():

@@ -30,10 +30,12 @@ class Ema:
         model: the live model; it is copied, never changed.
         decay: largest decay, in [0, 1). In a run of T steps nothing above
             1 - 10/T has time to forget the start.
+        warmup: let the decay rise from 0.1, as above; False is the released UDA.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: nn.Module, decay: float, *, warmup: bool = True) -> None:
         self.decay = decay
+        self.warmup = warmup
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
 
     @torch.no_grad()
@@ -44,7 +46,7 @@ class Ema:
         torch._foreach_lerp_(
             [a for a, is_float in zip(average, floats, strict=True) if is_float],
             [b for b, is_float in zip(live, floats, strict=True) if is_float],
-            1 - decay_at(step, self.decay),
+            1 - (decay_at(step, self.decay) if self.warmup else self.decay),
         )
         for a, b, is_float in zip(average, live, floats, strict=True):
             if not is_float:

@@ -60,7 +60,9 @@ def build_state(config: RunConfig, spec: ModelSpec, device: torch.device) -> Tra
         model = model.to(memory_format=torch.channels_last)
     model.train()
     return TrainState(
-        model, Ema(model, config.loop.ema_decay), _optimizer(config, model)
+        model,
+        Ema(model, config.loop.ema_decay, warmup=config.loop.ema_warmup),
+        _optimizer(config, model),
     )
 
 

@@ -80,7 +80,6 @@ class ConsistencyConfig(Section):
     teacher_flips: Literal["none", "horizontal", "both"] = "both"
     refresh_steps: int = Field(50, ge=1)
     texture_weight: float = Field(0.5, ge=0, le=1)
-    texture_refit: bool = True
     start_share: float = Field(0.15, ge=0, lt=1)
     ramp_share: float = Field(0.1, ge=0, le=1)
     unlabeled_ratio: int = Field(2, ge=1)
@@ -106,6 +105,7 @@ class LoopConfig(Section):
     steps: int = Field(1000, ge=1)
     batch: int = Field(32, ge=1)
     ema_decay: float = Field(0.99, ge=0, lt=1)
+    ema_warmup: bool = True
     batch_norm: Literal["joint", "separate", "frozen"] = "joint"
     clean_statistics: bool = True
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -146,9 +146,12 @@ RECIPES: dict[str, dict[str, Any]] = {
     "small": {},
     "paper": {
         "model.name": "wrn-28-2",
+        "views.labeled": "flip-crop",
+        "views.weak": "flip-crop",
         "views.strong": "uda",
         "supervised.sampling_power": 1.0,
         "supervised.tsa": "none",
+        "supervised.tsa_share": 1.0,
         "consistency.weak_pass": "joint",
         "consistency.teacher_flips": "none",
         "loop.clean_statistics": False,
@@ -162,6 +165,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "optimizer.warmup_steps": 0,
         "loop.batch": 64,
         "loop.ema_decay": 0.9999,
+        "loop.ema_warmup": False,
         "loop.steps": 500_000,
     },
 }
@@ -293,7 +297,6 @@ _SGD_ONLY = {"optimizer.momentum"}
 _TABLE_DETAILS = {
     "consistency.refresh_steps",
     "consistency.texture_weight",
-    "consistency.texture_refit",
 }
 _CONSISTENCY_DETAILS = {
     "consistency.temperature",
@@ -361,9 +364,8 @@ def _unlabeled_rules(config: RunConfig, key: str) -> list[Rule]:
             "there is no table of targets (--weak-pass table)",
         ),
         (
-            config.consistency.texture_weight == 0
-            and key == "consistency.texture_refit",
-            "consistency.texture_weight is 0",
+            config.consistency.weak_pass == "table" and key == "views.weak",
+            "the table's targets come from clean images (--weak-pass table)",
         ),
         (
             config.consistency.weak_pass != "joint"

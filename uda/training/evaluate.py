@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from uda.data.streams import Batch
 from uda.evaluation.predict import Predictions, predict_pool
@@ -16,15 +16,14 @@ from uda.training.monitor.grids import error_grid, view_grid
 from uda.training.schedules import consistency_start
 from uda.training.step import FLIPS
 from uda.training.teacher import (
+    agreed,
     known_targets,
-    mixed,
     prediction_table,
     statistics_rows,
     with_clean_statistics,
 )
 
 if TYPE_CHECKING:
-    from uda.training.texture import TextureTeacher
     from uda.training.trainer import Trainer
 
 SHOWN = 8
@@ -57,30 +56,14 @@ def evaluate_state(trainer: Trainer) -> dict[str, float]:
             probs=predictions.probs,
         )
         found |= {f"{name}/{key}": value for key, value in metrics.items()}
-    return found | _second_opinion(trainer, predictions)
-
-
-def _second_opinion(trainer: Trainer, predictions: Predictions) -> dict[str, float]:
-    """Tell how texture does on its own, and together with the network."""
-    memory, parts = trainer.state.objective_state, trainer.parts
-    if "texture" not in memory:
-        return {}
-    texture = memory["texture"][torch.from_numpy(parts.validation)].cpu()
-    network = torch.from_numpy(predictions.log_probs)
-    found = {}
-    for name, table in (("texture", texture), ("both", mixed(network, texture, 0.5))):
-        counts = confusion_matrix(
-            predictions.targets, table.argmax(1).numpy(), len(parts.classes)
-        )
-        accuracy = float(rates(counts)["balanced_accuracy"])
-        found[f"val_{name}/balanced_accuracy"] = accuracy
-    trainer.writer.scalars(trainer.state.step, found)
     return found
 
 
 def clean(trainer: Trainer, model: nn.Module) -> nn.Module:
     """Return the model as it is evaluated and handed over."""
-    if not trainer.config.loop.clean_statistics:
+    loop = trainer.config.loop
+    # Frozen statistics are those that the weights came with, and stay so.
+    if not loop.clean_statistics or loop.batch_norm == "frozen":
         return model
     rows = trainer.parts.training_rows
     chosen = statistics_rows(rows, trainer.config.seed)
@@ -106,24 +89,12 @@ def renew_teacher(trainer: Trainer) -> None:
         num_classes=len(trainer.parts.classes),
         flips=FLIPS[config.consistency.teacher_flips],
     )
-    if trainer.texture is not None:
-        table = _with_texture(trainer, trainer.texture, table)
+    if trainer.opinion is not None:
+        table = agreed(table, trainer.opinion, config.consistency.texture_weight)
     table[torch.from_numpy(trainer.parts.labeled)] = known_targets(
         trainer.parts.targets, len(trainer.parts.classes)
     ).to(table.device)
     state.objective_state["teacher"] = table
-
-
-def _with_texture(trainer: Trainer, texture: TextureTeacher, table: Tensor) -> Tensor:
-    """Average the network's table with texture's, which learns from both."""
-    method, memory = trainer.config.consistency, trainer.state.objective_state
-    weight = method.texture_weight
-    opinion = memory["texture"] if "texture" in memory else texture.first()
-    if method.texture_refit:
-        both = mixed(table, opinion, weight)
-        opinion = texture.refitted(both, method.threshold)
-    memory["texture"] = opinion
-    return mixed(table, opinion, weight)
 
 
 def validation_predictions(trainer: Trainer, model: nn.Module) -> Predictions:

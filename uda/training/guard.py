@@ -19,6 +19,7 @@ from uda.evaluation.rates import confusion_matrix, rates
 from uda.files import atomic_write
 from uda.run.bundle import save_weights
 from uda.training.evaluate import clean, validation_predictions
+from uda.training.texture import texture_teacher
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,23 +30,28 @@ NO_TRUST, FULL_TRUST = 0.3, 0.6
 
 
 def trust_of(skill: float | None) -> float:
-    """Map skill (0 chance, 1 perfect) to the factor of the unlabelled weight."""
+    """Map skill (0 chance, 1 perfect) to the factor of the unlabelled weight.
+
+    Labels that cannot be cross-validated (None) have shown nothing: no trust.
+    """
     if skill is None:
-        return 1.0
+        return 0.0
     return float(np.clip((skill - NO_TRUST) / (FULL_TRUST - NO_TRUST), 0.0, 1.0))
 
 
-def decide_trust(trainer: Trainer) -> None:
-    """Set the trust in pseudo-labels before the first step."""
-    if trainer.texture is None:
+def ask_texture(trainer: Trainer) -> None:
+    """Let texture give its opinion, and the labels show what they carry."""
+    teacher = texture_teacher(trainer.config, trainer.parts, trainer.device)
+    if teacher is None:
         return
-    skill = trainer.texture.skill(trainer.config.seed)
+    trainer.opinion = teacher.table()
+    skill = teacher.skill(trainer.config.seed)
     trainer.trust = trust_of(skill)
     if trainer.trust == 0:
         trainer.stream = trainer.stream.labeled_only()
     trainer.run.update_status("running", skill=skill, trust=trainer.trust)
     if skill is None:
-        text = "a class has one labelled image: the labels cannot be cross-validated"
+        text = "too few labelled images per class to cross-validate the labels"
     else:
         text = f"cross-validated skill of the labels {skill:.2f} (0 chance, 1 perfect)"
     say(trainer, f"{text}; the unlabelled branch gets {trainer.trust:.0%} weight")
@@ -77,7 +83,8 @@ def balanced_accuracy(trainer: Trainer, model: nn.Module) -> tuple[float, float]
     )
     support = counts.sum(1)
     present = support > 0
-    recall = np.diag(counts)[present] / support[present]
+    # One right of one is not certainty: shrink as Laplace did.
+    recall = (np.diag(counts)[present] + 1) / (support[present] + 2)
     variance = recall * (1 - recall) / support[present]
     error = float(np.sqrt(variance.sum()) / present.sum())
     return float(rates(counts)["balanced_accuracy"]), error
@@ -103,9 +110,9 @@ def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
     trainer.run.update_status("running", handed_over="warm start")
     say(
         trainer,
-        f"the unlabelled branch made the model worse on validation ({final:.3f} after "
-        f"{warm['balanced_accuracy']:.3f} ± {warm['standard_error']:.3f}): the run "
-        "hands over its supervised warm start. Try a higher --threshold, a gentler "
-        "--strong policy or --method supervised",
+        f"the run ended worse on validation ({final:.3f}) than its warm start "
+        f"({warm['balanced_accuracy']:.3f} ± {warm['standard_error']:.3f}), and hands "
+        "over that. Try fewer --steps, a higher --threshold or a gentler --strong "
+        "policy",
     )
     return {**metrics, "val_ema/balanced_accuracy": warm["balanced_accuracy"]}

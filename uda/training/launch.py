@@ -50,10 +50,11 @@ def launch(
             parts = build_parts(config, catalog, split, console.stage)
             config = fix_length(config, length, parts)
             atomic_write(run.config, config.to_yaml())
+            run.write_status("running", step=0, steps=config.loop.steps)
             console.note(_plan(config, parts, run))
             summary = _train(config, run, parts, console, stop, resume=False)
         except UdaError as error:
-            run.write_status("failed", reason=str(error))
+            run.update_status("failed", reason=str(error))
             raise
     _say(summary, run, console)
     return summary
@@ -98,7 +99,8 @@ def resume(
             loop = config.loop.model_copy(update={"workers": workers})
             config = config.model_copy(update={"loop": loop})
         config = _moved_run(config, run)
-        catalog, split, problems = find_split(config)
+        catalog, split, _ = find_split(config)
+        problems = split.verify(catalog)
         if problems:
             raise UsageError(
                 f"{run.path}: the images have changed since the run began, so it "
@@ -108,7 +110,7 @@ def resume(
         try:
             summary = _train(config, run, parts, console, stop, resume=True)
         except UdaError as error:
-            run.write_status("failed", reason=str(error))
+            run.update_status("failed", reason=str(error))
             raise
     _say(summary, run, console)
     return summary

@@ -36,7 +36,6 @@ from uda.training.statistics import StepStatistics
 from uda.training.step import Moment, Terms, training_step, tsa_level
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
-from uda.training.texture import texture_teacher
 from uda.training.trainer import Trainer
 
 
@@ -74,9 +73,8 @@ def train(
             writer,
             StepStatistics(writer.tags, device, torch.from_numpy(parts.hidden)),
             loss_weights(config, parts, device),
-            texture_teacher(config, parts, device),
         )
-        guard.decide_trust(trainer)
+        guard.ask_texture(trainer)
         return _run(trainer, stop)
 
 

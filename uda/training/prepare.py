@@ -20,7 +20,7 @@ from uda.data.records import Catalog, Record, scan
 from uda.data.sampling import LabeledSampler, UnlabeledSampler
 from uda.data.splits import Split, make_split
 from uda.data.streams import Batch, TrainStream
-from uda.errors import DataError
+from uda.errors import DataError, UsageError
 from uda.training.config import RunConfig
 from uda.training.schedules import consistency_start
 
@@ -35,6 +35,7 @@ class Parts:
     Attributes:
         labeled: (n,) rows and their ``targets``.
         unlabeled: (m,) rows; with the labelled ones where the recipe says so.
+        groups: (n,) group of each labelled image; its path where it has none.
         validation: (v,) rows and their ``validation_targets``.
         hidden: (N,) class index of every pool row where the split file knows it,
             else -1; for diagnosis alone (how many pseudo-labels are right), never
@@ -47,6 +48,7 @@ class Parts:
     targets: Rows
     unlabeled: Rows
     hidden: Rows
+    groups: tuple[str, ...]
     validation: Rows
     validation_targets: Rows
 
@@ -77,7 +79,7 @@ def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
     )
     if config.data.split is not None:
         split = Split.load(Path(config.data.split))
-        return catalog, split, split.verify(catalog)
+        return catalog, split, [*split.verify(catalog), *_left_out(split, catalog)]
     split, notes = make_split(
         catalog,
         resolve_groups(catalog, config.data.group),
@@ -87,6 +89,24 @@ def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
         seed=config.seed,
     )
     return catalog, split, [*catalog.notes, *notes]
+
+
+def _left_out(split: Split, catalog: Catalog) -> list[str]:
+    """Tell of images that the split file does not name; refuse a folder of them."""
+    unknown = set(split.unknown(catalog))
+    if not unknown:
+        return []
+    extra = {record.root for record in catalog.records if record.prefix}
+    used = {r.root for r in catalog.records if r.prefix and r.path not in unknown}
+    if extra - used:
+        raise UsageError(
+            f"--unlabeled {min(extra - used)}: the split file names no image of it; "
+            "add them with `uda split DATA --unlabeled DIR --extend SPLIT --out NEW`"
+        )
+    return [
+        f"{len(unknown)} images are not in the split file and take no part (held out, "
+        "or new: `uda split --extend` adds new ones)"
+    ]
 
 
 def build_parts(
@@ -124,10 +144,12 @@ def _sort_rows(
     number = {name: index for index, name in enumerate(classes)}
     rows: dict[str, list[int]] = {"labeled": [], "unlabeled": [], "validation": []}
     target = np.full(len(pool.records), -1, dtype=np.int64)
+    groups: dict[int, str] = {}
     for row in split.rows:
         if row.part in rows and row.path in pool.index:
             place = pool.index[row.path]
             rows[row.part].append(place)
+            groups[place] = row.group or row.path
             target[place] = number[row.label] if row.label else -1
     labeled = np.array(rows["labeled"], dtype=np.int64)
     extra = rows["labeled"] if config.consistency.include_labeled else []
@@ -141,6 +163,7 @@ def _sort_rows(
         targets=target[labeled],
         unlabeled=unlabeled,
         hidden=target,
+        groups=tuple(groups[int(row)] for row in labeled),
         validation=validation,
         validation_targets=target[validation],
     )
@@ -198,7 +221,7 @@ def build_stream(config: RunConfig, parts: Parts, policies: Policies) -> TrainSt
     )
     if config.method != "uda" or config.consistency.weight == 0:
         return stream
-    if len(parts.unlabeled) == 0:
+    if np.setdiff1d(parts.unlabeled, parts.labeled).size == 0:
         raise DataError(
             "no unlabelled image: give a folder with --unlabeled, or train with "
             "--method supervised"

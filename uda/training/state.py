@@ -52,7 +52,10 @@ class TrainState:
         self.model.load_state_dict(saved["model"])
         self.ema.load_state_dict(saved["ema"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.objective_state = saved["objective_state"]
+        device = next(self.model.parameters()).device
+        self.objective_state = {
+            name: value.to(device) for name, value in saved["objective_state"].items()
+        }
         self.step = int(saved["step"])
 
 

@@ -92,12 +92,23 @@ def prediction_table(
     return table
 
 
-def mixed(table: Tensor, other: Tensor, weight: float) -> Tensor:
-    """Average two tables of log-probabilities: log((1 - w) p + w q)."""
-    if weight == 0:
-        return table
+def agreed(table: Tensor, opinion: Tensor, weight: float) -> Tensor:
+    """Average two tables where they name the same class; elsewhere know nothing.
+
+    Args:
+        table: (N, C) log-probabilities p.
+        opinion: (N, C) log-probabilities q of somebody else.
+        weight: w of log((1 - w) p + w q), in (0, 1].
+
+    Returns:
+        (N, C) log-probabilities; uniform where the two disagree, which no
+        confidence threshold lets through.
+    """
     first = table + float(np.log1p(-weight)) if weight < 1 else table - torch.inf
-    return torch.logaddexp(first, other + float(np.log(weight)))
+    both = torch.logaddexp(first, opinion + float(np.log(weight)))
+    same = table.argmax(1) == opinion.argmax(1)
+    uniform = torch.full_like(both, -float(np.log(both.shape[1])))
+    return torch.where(same[:, None], both, uniform)
 
 
 def known_targets(targets: Rows, num_classes: int) -> Tensor:

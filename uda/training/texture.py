@@ -24,10 +24,10 @@ TEACHER_REGULARISATION = 1.0
 class TextureTeacher:
     """The classical classifier as a second opinion on unlabelled images.
 
-    Its mistakes are of another kind than the network's, so their average is right
-    more often than either; and refitted on what the network is sure of, it learns
-    from the unlabelled images too (co-training: Blum and Mitchell, "Combining
-    labeled and unlabeled data with co-training", COLT 1998).
+    Its mistakes are of another kind than the network's: where both name the same
+    class they are right far more often than either. It is fitted once, to the
+    labelled images. Fitting it again to what both were sure of was tried, and only
+    made it repeat the network's mistakes (docs/method.md).
 
     Args:
         parts: the run's images.
@@ -37,8 +37,7 @@ class TextureTeacher:
     def __init__(self, parts: Parts, device: torch.device) -> None:
         self.parts = parts
         self.device = device
-        # Validation images are predicted, to be told of; no fit ever sees them.
-        self.rows = np.union1d(parts.training_rows, parts.validation)
+        self.rows = parts.training_rows
         chunks = np.array_split(self.rows, max(1, -(-len(self.rows) // 256)))
         self.features = np.concatenate(
             [
@@ -50,70 +49,63 @@ class TextureTeacher:
         self.place = np.full(len(parts.pool.images), -1)
         self.place[self.rows] = np.arange(len(self.rows))
 
-    def first(self) -> torch.Tensor:
-        """Predict from the labelled images alone.
+    def table(self) -> torch.Tensor:
+        """Predict every training image.
 
         Returns:
-            (N, C) log-probabilities by pool row; 0 where not asked for.
+            (N, C) log-probabilities by pool row; 0 for other images.
         """
-        return self._table(self.parts.labeled, self.parts.targets)
-
-    def refitted(self, table: torch.Tensor, threshold: float) -> torch.Tensor:
-        """Predict after a fit to labels and to what a table is sure of.
-
-        Args:
-            table: (N, C) log-probabilities by pool row.
-            threshold: confidence that a pseudo-label needs.
-        """
-        probs = table.exp().cpu().numpy()
-        unlabeled = np.setdiff1d(self.parts.unlabeled, self.parts.labeled)
-        sure = unlabeled[probs[unlabeled].max(1) > threshold]
-        rows = np.concatenate([self.parts.labeled, sure])
-        targets = np.concatenate([self.parts.targets, probs[sure].argmax(1)])
-        return self._table(rows, targets)
+        parts = self.parts
+        classifier = self._fit(np.arange(len(parts.labeled)))
+        table = torch.zeros(len(parts.pool.images), len(parts.classes))
+        found = torch.from_numpy(classifier.predict_log_proba(self.features)).float()
+        table[torch.from_numpy(self.rows)] = found
+        return table.to(self.device)
 
     def skill(self, seed: int) -> float | None:
         """Tell how far the labels carry: cross-validated, on labelled images alone.
 
+        Folds keep groups together, or twins would let poor labels look good.
+        Classes with a single labelled image (or group) are left out.
+
         Returns:
             (balanced accuracy - 1/C) / (1 - 1/C) over up to five folds: 0 is chance,
-            1 is perfect; None where a class has fewer than two labelled images.
+            1 is perfect; None where fewer than two classes can be divided.
         """
         from sklearn.metrics import balanced_accuracy_score
-        from sklearn.model_selection import StratifiedKFold
+        from sklearn.model_selection import StratifiedGroupKFold
 
-        targets = self.parts.targets
-        num_classes = len(self.parts.classes)
-        smallest = int(np.bincount(targets, minlength=num_classes).min())
-        if smallest < 2:
+        targets, groups = self.parts.targets, self.parts.groups
+        pairs = {(int(c), g) for c, g in zip(targets, groups, strict=True)}
+        num_groups = np.bincount([c for c, _ in pairs])
+        divisible = np.flatnonzero(num_groups >= 2)
+        if divisible.size < 2:
             return None
-        features = self.features[self.place[self.parts.labeled]]
-        folds = StratifiedKFold(min(5, smallest), shuffle=True, random_state=seed)
-        predicted = np.zeros_like(targets)
-        for train, held_out in folds.split(features, targets):
-            classifier = TextureClassifier.fit(
-                features[train],
-                targets[train],
-                num_classes,
-                regularisation=TEACHER_REGULARISATION,
-            )
-            answer = classifier.predict_log_proba(features[held_out])
-            predicted[held_out] = answer.argmax(1)
-        accuracy = float(balanced_accuracy_score(targets, predicted))
-        return (accuracy - 1 / num_classes) / (1 - 1 / num_classes)
+        chosen = np.flatnonzero(np.isin(targets, divisible))
+        num_folds = int(min(5, num_groups[divisible].min()))
+        folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
+        predicted = np.full(len(targets), -1)
+        for train, held_out in folds.split(
+            chosen, targets[chosen], np.asarray(groups)[chosen]
+        ):
+            if np.unique(targets[chosen[train]]).size < 2:
+                continue
+            features = self.features[self.place[self.parts.labeled[chosen[held_out]]]]
+            answer = self._fit(chosen[train]).predict_log_proba(features)
+            predicted[chosen[held_out]] = answer.argmax(1)
+        told = chosen[predicted[chosen] >= 0]
+        accuracy = float(balanced_accuracy_score(targets[told], predicted[told]))
+        chance = 1 / divisible.size
+        return (accuracy - chance) / (1 - chance)
 
-    def _table(self, rows: Rows, targets: Rows) -> torch.Tensor:
-        num_classes = len(self.parts.classes)
-        classifier = TextureClassifier.fit(
-            self.features[self.place[rows]],
-            targets,
-            num_classes,
+    def _fit(self, chosen: Rows) -> TextureClassifier:
+        """Fit to some of the labelled images, by their place among them."""
+        return TextureClassifier.fit(
+            self.features[self.place[self.parts.labeled[chosen]]],
+            self.parts.targets[chosen],
+            len(self.parts.classes),
             regularisation=TEACHER_REGULARISATION,
         )
-        table = torch.zeros(len(self.parts.pool.images), num_classes)
-        found = torch.from_numpy(classifier.predict_log_proba(self.features)).float()
-        table[torch.from_numpy(self.rows)] = found
-        return table.to(self.device)
 
 
 def texture_teacher(

@@ -13,7 +13,6 @@ from uda.training.monitor.writer import RunWriter
 from uda.training.prepare import Parts
 from uda.training.state import TrainState
 from uda.training.statistics import StepStatistics
-from uda.training.texture import TextureTeacher
 
 
 @dataclass
@@ -29,7 +28,7 @@ class Trainer:
     writer: RunWriter
     statistics: StepStatistics
     weights: torch.Tensor | None
-    texture: TextureTeacher | None
+    opinion: torch.Tensor | None = None
     trust: float = 1.0
     waited: float = 0.0
     waited_before: float = 0.0
