@@ -88,6 +88,7 @@ def command(
     gates.check_names(wanted, classes, good_class)
     images = _choose(folder, classes, data, split, part, allow_seen)
     _announce(folder, images)
+    _warn_unfinished(folder)
     evaluation = evaluate(
         bundles,
         images,
@@ -145,6 +146,17 @@ def _choose(
             "--allow-seen"
         )
     return images
+
+
+def _warn_unfinished(folder: RunFolder) -> None:
+    status = folder.read_status() if folder.status.is_file() else {}
+    state = status.get("state", "unknown")
+    if state != "done":
+        click.echo(
+            f"Note: the run is {state}, at step {status.get('step', '?')} of "
+            f"{status.get('steps', '?')}; these are not its final weights",
+            err=True,
+        )
 
 
 def _announce(run: RunFolder, images: EvaluationSet) -> None:

@@ -79,7 +79,8 @@ class RunFolder:
     def update_status(self, state: str, **facts: Any) -> None:
         """Write the state, keeping the facts that were there and are not given."""
         known = self.read_status() if self.status.is_file() else {}
-        kept = {k: v for k, v in known.items() if k not in ("state", "time")}
+        passing = {"state", "time", "reason", "resumable"}
+        kept = {key: value for key, value in known.items() if key not in passing}
         self.write_status(state, **{**kept, **facts})
 
     def read_status(self) -> dict[str, Any]:

@@ -257,6 +257,7 @@ def build_config(
             f"--recipe {recipe!r}: choose one of {', '.join(sorted(RECIPES))}"
         )
     config = _validate({**RECIPES[recipe], **given})
+    refuse_double_correction(config)
     # A file is a complete record (config.yaml of a run), so only what the user
     # typed is held to have an effect.
     refuse_without_effect(config, set(flags))
@@ -316,6 +317,17 @@ def refuse_without_effect(config: RunConfig, given: set[str]) -> None:
             raise UsageError(
                 f"{key} has no effect: {reason}; take it away, or change the other"
             )
+
+
+def refuse_double_correction(config: RunConfig) -> None:
+    """Raise a UsageError where the class prior would be corrected twice."""
+    supervised = config.supervised
+    if supervised.class_weights != "none" and supervised.sampling_power < 1:
+        raise UsageError(
+            f"--class-weights {supervised.class_weights} and --sampling-power "
+            f"{supervised.sampling_power:g} both correct the class prior, and together "
+            "overdo it; with class weights give --sampling-power 1"
+        )
 
 
 Rule = tuple[bool, str]

@@ -15,6 +15,7 @@ from uda.training.loop import train
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import Parts, build_parts, find_split
 from uda.training.schedules import consistency_start
+from uda.training.state import checkpoint_paths
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
 from uda.training.texture import train_texture
@@ -62,6 +63,10 @@ def launch(
 
 def _with_split(config: RunConfig, run: RunFolder) -> RunConfig:
     # The run's own copy, so that it can be repeated when the user's file is gone.
+    model = config.model
+    if model.weights is not None:
+        path = str(Path(model.weights).resolve())
+        model = model.model_copy(update={"weights": path})
     data = config.data.model_copy(
         update={
             "root": str(Path(config.data.root).resolve()),
@@ -69,7 +74,7 @@ def _with_split(config: RunConfig, run: RunFolder) -> RunConfig:
             "split": str(run.split.resolve()),
         }
     )
-    return config.model_copy(update={"data": data})
+    return config.model_copy(update={"data": data, "model": model})
 
 
 def _train(
@@ -118,13 +123,20 @@ def resume(
 
 def _moved_run(config: RunConfig, run: RunFolder) -> RunConfig:
     data = config.data.model_copy(update={"split": str(run.split)})
+    model = config.model
+    if checkpoint_paths(run.checkpoints):  # they hold what was started from
+        model = model.model_copy(update={"weights": None, "pretrained": False})
     views = {
         copy.stem: str(copy)
         for copy in run.policies.glob("*")
         if copy.stem in type(config.views).model_fields
     }
     return config.model_copy(
-        update={"data": data, "views": config.views.model_copy(update=views)}
+        update={
+            "data": data,
+            "model": model,
+            "views": config.views.model_copy(update=views),
+        }
     )
 
 

@@ -13,7 +13,7 @@ from uda.training.build import build_state, choose_device, loss_weights, model_s
 from uda.training.config import RunConfig
 from uda.training.prepare import Parts, Policies, build_stream
 from uda.training.schedules import consistency_start
-from uda.training.state import TrainState
+from uda.training.state import TrainState, to_device
 from uda.training.step import FLIPS, Moment, training_step
 from uda.training.teacher import prediction_table
 
@@ -88,6 +88,7 @@ def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
     uniform = torch.zeros(len(parts.pool.images), len(parts.classes), device=device)
     state.objective_state["teacher"] = uniform
     start = consistency_start(config)
+    per_update = config.optimizer.accumulation
     share = start / config.loop.steps if config.method == "uda" else 1.0
 
     def cost(first: int) -> float:
@@ -95,10 +96,13 @@ def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
         times = []
         for step in range(first, first + PROBED_STEPS):
             begin = time.perf_counter()
-            batches = [stream(step) for _ in range(config.optimizer.accumulation)]
-            training_step(state, batches, config, moment, weights)
+            micro = range(step * per_update, (step + 1) * per_update)
+            batches = [to_device(stream(number), device) for number in micro]
+            _, norm = training_step(state, batches, config, moment, weights)
+            float(norm)  # waits for an accelerator
             times.append(time.perf_counter() - begin)
-        return sorted(times)[len(times) // 2]
+        # Not the median: a busy moment must not make a run uselessly short.
+        return min(times[1:])
 
     per_step = share * cost(0) if share else 0.0
     if config.method == "uda":

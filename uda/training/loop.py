@@ -6,7 +6,6 @@ New features are functions called from here, never branches inside it.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import torch
 
@@ -31,7 +30,7 @@ from uda.training.monitor.progress import Progress
 from uda.training.monitor.writer import RunWriter
 from uda.training.prepare import Parts, Policies, build_stream, grouped
 from uda.training.schedules import consistency_start
-from uda.training.state import TrainState, checkpoint_paths, load_newest
+from uda.training.state import TrainState, checkpoint_paths, load_newest, to_device
 from uda.training.statistics import StepStatistics
 from uda.training.step import Moment, Terms, training_step, tsa_level
 from uda.training.stop import StopRequest
@@ -61,6 +60,9 @@ def train(
     state = build_state(config, spec, device)
     if resume:
         _load(state, run, console)
+    report = getattr(state.model.backbone, "weight_report", None)
+    if report is not None:
+        console.note(str(report))
     save.describe(run, spec, parts)
     with _writer(config, run, parts, state.step, console) as writer:
         trainer = Trainer(
@@ -163,7 +165,7 @@ def _one_step(
     if frozen != state.model.trunk_frozen:
         set_trunk_frozen(state.model, frozen)
     renew_teacher(trainer)
-    moved = [_to_device(batch, trainer.device) for batch in group]
+    moved = [to_device(batch, trainer.device) for batch in group]
     moment = Moment.at(state.step, config, trainer.trust)
     try:
         if draws_at_random(state.model):
@@ -180,17 +182,6 @@ def _one_step(
             raise
         raise _out_of_memory(config) from error
     return parts, norm, moved
-
-
-def _to_device(batch: Batch, device: torch.device) -> Batch:
-    if device.type == "cpu":
-        return batch
-    fields = {
-        name: getattr(batch, name).to(device, non_blocking=True)
-        for name in ("labeled", "targets", "weak", "strong")
-        if getattr(batch, name) is not None
-    }
-    return replace(batch, **fields)
 
 
 def _out_of_memory(config: RunConfig) -> TrainingError:
@@ -211,21 +202,25 @@ def _account(
         views = (batch.labeled, batch.weak, batch.strong)
         trainer.images += sum(len(view) for view in views if view is not None)
     # Reading the loss waits for an accelerator; on the CPU it is there already.
-    at_hand = trainer.device.type == "cpu"
-    if at_hand or trainer.state.step % trainer.config.loop.log_every == 0:
-        _refuse_nan(trainer, batches, parts)
+    config, step = trainer.config.loop, trainer.state.step
+    due = step % config.log_every == 0 or step % (config.save_every or 1) == 0
+    if trainer.device.type == "cpu" or due:
+        _refuse_nan(trainer, batches, parts, norm)
 
 
-def _refuse_nan(trainer: Trainer, batches: list[Batch], parts: list[Terms]) -> None:
-    if all(bool(torch.isfinite(terms.total)) for terms in parts):
+def _refuse_nan(
+    trainer: Trainer, batches: list[Batch], parts: list[Terms], norm: torch.Tensor
+) -> None:
+    finite = all(bool(torch.isfinite(terms.total)) for terms in parts)
+    if finite and bool(torch.isfinite(norm)):
         return
     rows = [int(row) for batch in batches for row in batch.labeled_index]
     names = ", ".join(trainer.parts.ids(rows)[:40])
     last = save.last_good(trainer.run)
     raise TrainingError(
-        f"step {trainer.state.step - 1}: the loss is not a finite number. Last good "
-        f"checkpoint: {last}. Labelled images of the batch: {names}. Try a lower "
-        "--lr or --set optimizer.clip_norm=1"
+        f"step {trainer.state.step - 1}: the loss or its gradient is not a finite "
+        f"number. Last good checkpoint: {last}. Labelled images of the batch: {names}. "
+        "Try a lower --lr or --set optimizer.clip_norm=1"
     )
 
 

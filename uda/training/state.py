@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import pickle
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from uda.data.streams import Batch
 from uda.errors import CheckpointError
 from uda.files import atomic_path, atomic_write, sha256_file
 from uda.models.classifier import Classifier
@@ -57,6 +58,18 @@ class TrainState:
             name: value.to(device) for name, value in saved["objective_state"].items()
         }
         self.step = int(saved["step"])
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch's tensors; the indices stay where they are."""
+    if device.type == "cpu":
+        return batch
+    fields = {
+        name: getattr(batch, name).to(device, non_blocking=True)
+        for name in ("labeled", "targets", "weak", "strong")
+        if getattr(batch, name) is not None
+    }
+    return replace(batch, **fields)
 
 
 def save_checkpoint(folder: Path, state: TrainState, *, keep: int) -> Path:

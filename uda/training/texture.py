@@ -32,16 +32,21 @@ class TextureTeacher:
     Args:
         parts: the run's images.
         device: where the tables are wanted.
+        threads: for the descriptors; None for all cores.
     """
 
-    def __init__(self, parts: Parts, device: torch.device) -> None:
+    def __init__(
+        self, parts: Parts, device: torch.device, threads: int | None = None
+    ) -> None:
         self.parts = parts
         self.device = device
         self.rows = parts.training_rows
         chunks = np.array_split(self.rows, max(1, -(-len(self.rows) // 256)))
         self.features = np.concatenate(
             [
-                texture_features(np.ascontiguousarray(parts.pool.images[rows]))
+                texture_features(
+                    np.ascontiguousarray(parts.pool.images[rows]), threads=threads
+                )
                 for rows in chunks
             ]
         ).astype(np.float32)
@@ -114,7 +119,9 @@ def texture_teacher(
     """Return the second opinion where the recipe asks for one."""
     if config.method != "uda" or config.consistency.weak_pass != "table":
         return None
-    return TextureTeacher(parts, device) if config.consistency.texture_weight else None
+    if config.consistency.texture_weight == 0:
+        return None
+    return TextureTeacher(parts, device, config.loop.threads)
 
 
 def train_texture(
@@ -125,7 +132,9 @@ def train_texture(
     save_description(run.model, "texture", spec, parts.pool.preprocessing)
     images = np.ascontiguousarray(parts.pool.images[parts.labeled])
     classifier = TextureClassifier.fit(
-        texture_features(images), parts.targets, len(parts.classes)
+        texture_features(images, threads=config.loop.threads),
+        parts.targets,
+        len(parts.classes),
     )
     path = run.weights / "texture.npz"
     with atomic_path(path) as temporary:
