@@ -81,7 +81,7 @@ def test_every_parameter_is_in_exactly_one_group(name, layer_decay, decay_all):
 @pytest.mark.parametrize(
     ("name", "num_stages"),
     [
-        ("small", 4),
+        ("small", 5),
         ("wrn-10-1", 4),
         ("resnet18", 5),
         ("convnext_tiny", 8),

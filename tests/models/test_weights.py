@@ -86,7 +86,7 @@ def test_another_number_of_classes_does_not_matter(tmp_path):
     new = ModelSpec("small", tuple("abcdefg"), 1, (0.4,), (0.1,))
     model = build_classifier(new, seed=2, weights=tmp_path / "w.safetensors")
     assert equal(source.backbone, model.backbone)
-    assert model.head.linear.weight.shape == (7, 256)
+    assert model.head.linear.weight.shape == (7, 96)
     assert model.mean.tolist() == pytest.approx([0.4])
 
 
@@ -134,7 +134,7 @@ def test_missing_and_unexpected_names_are_reported(tmp_path):
     report = load_backbone_weights(target, tmp_path / "w.pth")
     assert report.missing == ("stages.3.0.weight", "stages.3.1.weight")
     assert report.unexpected == ("stages.9.0.weight",)
-    assert len(report.matched) == 18
+    assert len(report.matched) == 23
     assert torch.equal(target.state_dict()["stages.3.0.weight"], kept)
 
 
@@ -146,8 +146,8 @@ def test_another_networks_weights_are_refused_with_examples(tmp_path):
         load_backbone_weights(target, tmp_path / "w.pth")
     message = str(caught.value)
     assert str(tmp_path / "w.pth") in message
-    assert "0 of 20" in message
-    assert "stages.0.0.weight (32, 1, 5, 5)" in message
+    assert "0 of 25" in message
+    assert "stages.0.0.weight (24, 1, 5, 5)" in message
     assert "stem.weight (16, 1, 3, 3)" in message
     assert equal(before, target)
 

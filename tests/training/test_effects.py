@@ -1,0 +1,48 @@
+"""Options that cannot act are refused: each rule, and nothing beyond."""
+
+from __future__ import annotations
+
+import pytest
+
+from uda.errors import UsageError
+from uda.training.config import RECIPES, build_config
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"views.weak": "weak"},
+        {"consistency.weak_pass": "joint", "consistency.refresh_steps": 5},
+        {"consistency.weak_pass": "ema", "consistency.texture_weight": 0.5},
+        {"method": "texture", "consistency.weight": 1.0},
+    ],
+)
+def test_a_key_without_effect_is_named(given):
+    with pytest.raises(UsageError, match="has no effect"):
+        build_config(given)
+
+
+def test_two_corrections_of_the_prior_are_refused():
+    weights = {"supervised.class_weights": "inverse"}
+    with pytest.raises(UsageError, match="--sampling-power 1"):
+        build_config(weights)
+    config = build_config({**weights, "supervised.sampling_power": 1.0})
+    assert config.supervised.class_weights == "inverse"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"consistency.weak_pass": "joint", "views.weak": "weak"},
+        {"consistency.weak_pass": "joint", "consistency.entropy_weight": 0.1},
+        {"supervised.tsa": "log", "supervised.tsa_share": 0.3},
+        {"optimizer.name": "sgd", "optimizer.momentum": 0.8},
+    ],
+)
+def test_a_key_with_effect_is_taken(given):
+    build_config(given)
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_the_recipes_themselves_are_consistent(recipe):
+    build_config({"recipe": recipe})
