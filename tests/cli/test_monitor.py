@@ -80,6 +80,7 @@ def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
         stderr=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
     )
     assert child.stdout is not None
     line = child.stdout.readline()
@@ -124,7 +125,8 @@ def test_it_serves_until_told_to_stop_and_leaves_nothing(
         child.send_signal(number)
         assert child.wait(timeout=30) == 0
     finally:
-        child.kill()
+        if child.poll() is None:  # and what it started, or reading would never end
+            os.killpg(child.pid, signal.SIGKILL)
         child.communicate()
     assert list(temporary.glob("uda-monitor-*")) == []
     with pytest.raises(OSError, match="refused"):
