@@ -40,6 +40,7 @@ def quick(surfaces, tmp_path, monkeypatch):
     def run(changes=None, *, stop=None, name="t", **options):
         keys = {**QUICK, "data.root": str(surfaces / "data"), **(changes or {})}
         keys.setdefault("data.unlabeled", (str(surfaces / "more"),))
+        keys = {key: value for key, value in keys.items() if value is not None}
         if keys.get("method", "uda") != "uda":
             keys = {k: v for k, v in keys.items() if not k.startswith("consistency.")}
         if keys.get("consistency.weak_pass", "table") != "table":

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from uda.errors import TrainingError, UsageError
+from uda.errors import DataError, TrainingError, UsageError
 from uda.run.bundle import load_bundle
 from uda.training import loop
 from uda.training.config import build_config, read_config_file
@@ -191,3 +191,16 @@ def test_moments_follow_the_schedules():
     assert Moment.at(60, config).consistency_weight == 1
     assert Moment.at(10, config).tsa_progress == 0.5
     assert Moment.at(20, config).tsa_progress is None
+
+
+def test_a_split_of_more_folders_than_given_names_the_way_out(quick, surfaces):
+    folder, _ = quick()
+    split = str(folder / "split.csv")
+    with pytest.raises(DataError, match="same --unlabeled folders.*@0/|--unlabeled"):
+        quick({"data.split": split, "data.unlabeled": (), "data.group": None})
+
+
+def test_a_misspelt_policy_leaves_no_run(quick, tmp_path):
+    with pytest.raises(UsageError, match="defect-save"):
+        quick({"views.strong": "defect-save"}, name="never")
+    assert not (tmp_path / "runs" / "never").exists()

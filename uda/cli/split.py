@@ -114,7 +114,8 @@ def command(
     split.save(out)
     _print_table(split, catalog.classes)
     _print_notes([*catalog.notes, *notes])
-    click.echo(f"Wrote {out}. Next: uda train {data} --split {out}")
+    more = "".join(f" --unlabeled {folder}" for folder in unlabeled)
+    click.echo(f"Wrote {out}. Next: uda train {data}{more} --split {out}")
 
 
 def _refuse_without_effect(ctx: click.Context, names: Sequence[str]) -> None:

@@ -53,16 +53,16 @@ def command(
     quiet: bool,
     **flags: Any,
 ) -> None:
-    r"""Train a classifier from few labelled and many unlabelled images.
+    """Train a classifier from few labelled and many unlabelled images.
 
     DATA is a folder: class folders, or train/ val/ test/ unlabeled/, or a
     manifest.csv with path,label[,split,group].
 
     \b
     uda train photos --unlabeled more-photos
-    uda train photos --split split.csv --budget 20m
+    uda train photos --unlabeled more-photos --split split.csv --budget 20m
     uda train photos --method supervised        (the baseline)
-    """
+    """  # noqa: D301
     from uda.training.stop import StopRequest
 
     # Before torch is imported: a signal during the import must end cleanly too.

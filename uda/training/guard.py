@@ -54,7 +54,17 @@ def ask_texture(trainer: Trainer) -> None:
         text = "too few labelled images per class to cross-validate the labels"
     else:
         text = f"cross-validated skill of the labels {skill:.2f} (0 chance, 1 perfect)"
-    say(trainer, f"{text}; the unlabelled branch gets {trainer.trust:.0%} weight")
+    text = f"{text}; the unlabelled branch gets {trainer.trust:.0%} weight"
+    if trainer.trust > 0:
+        say(trainer, text)
+        return
+    text += (
+        ". So this run is a supervised one: such labels would mostly make wrong "
+        "pseudo-labels. Label more images of each class, start from trained weights "
+        "(--weights), or overrule it with --set consistency.texture_weight=0"
+    )
+    trainer.writer.console.warn(text)
+    trainer.writer.text("guard", text, trainer.state.step)
 
 
 def say(trainer: Trainer, text: str) -> None:

@@ -13,7 +13,7 @@ from uda.training.config import RunConfig, build_config, read_config_file
 from uda.training.length import Length, fix_length
 from uda.training.loop import train
 from uda.training.monitor.progress import Progress
-from uda.training.prepare import Parts, build_parts, find_split
+from uda.training.prepare import Parts, Policies, build_parts, find_split
 from uda.training.schedules import consistency_start
 from uda.training.state import checkpoint_paths
 from uda.training.stop import StopRequest
@@ -38,6 +38,8 @@ def launch(
         raise UsageError("--method texture has no steps; leave the length out")
     if dry_run:
         return _dry_run(config, length, console)
+    if config.method != "texture":
+        Policies.load(config)  # a misspelt policy must not leave half a run
     catalog, split, notes = find_split(config)
     run = create_run(project, name)
     with folder_lock(run.path):

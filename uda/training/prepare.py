@@ -79,6 +79,7 @@ def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
     )
     if config.data.split is not None:
         split = Split.load(Path(config.data.split))
+        _refuse_missing(config, split, catalog)
         return catalog, split, [*split.verify(catalog), *_left_out(split, catalog)]
     split, notes = make_split(
         catalog,
@@ -89,6 +90,24 @@ def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
         seed=config.seed,
     )
     return catalog, split, [*catalog.notes, *notes]
+
+
+def _refuse_missing(config: RunConfig, split: Split, catalog: Catalog) -> None:
+    missing = [r.path for r in split.rows if r.path not in catalog.by_path]
+    if not missing:
+        return
+    from_folders = any(path.startswith("@") for path in missing)
+    way_out = (
+        "give the same --unlabeled folders, in the same order, as `uda split` got"
+        if from_folders and not config.data.unlabeled
+        else "give the same data root and --unlabeled folders as `uda split` got, or "
+        "bring the split up to date with `uda split --extend`"
+    )
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    raise DataError(
+        f"{config.data.split}: names {len(missing)} images that are not there "
+        f"({', '.join(missing[:3])}{more}); {way_out}"
+    )
 
 
 def _left_out(split: Split, catalog: Catalog) -> list[str]:
@@ -117,15 +136,7 @@ def build_parts(
 ) -> Parts:
     """Decode every image but the test part's, and sort rows into parts."""
     part_of = {row.path: row.part for row in split.rows if row.part != "test"}
-    records: list[Record] = []
-    for path in part_of:
-        if path not in catalog.by_path:
-            raise DataError(
-                f"{path}: named by the split file, but not among the images of "
-                f"{config.data.root}; give the same data root and --unlabeled "
-                "folders as `uda split`"
-            )
-        records.append(catalog.by_path[path])
+    records: list[Record] = [catalog.by_path[path] for path in part_of]
     pool = build_pool(
         records,
         size=config.data.size,
