@@ -16,9 +16,25 @@ have these units, in policies as in this table:
     TranslateX/Y fraction of the width / height                       pixels, signed
     Rotate       degrees about the centre                             degrees, signed
     Cutout       fraction of the shorter side                         pixels; a box
+    SolarizeAdd  grey levels added to levels below 128                whole levels
+    Gamma        exponent of the grey level in 0..1 (1 = unchanged)   exponent
+    LogitBright- level, 0..1, that middle grey is moved to            the same
+    ness         (.5 = unchanged), added in the logit domain
+    LogitContr.  factor in the logit domain (1 = unchanged)           factor
+    Hue          degrees around the colour circle                     degrees, signed
+    Saturation   shift of the HSV saturation, fraction of its range   the same, signed
+    Value        shift of the HSV value, fraction of its range        the same, signed
+    Blur         standard deviation of Pillow's GaussianBlur, pixels  pixels
+    Noise        standard deviation of the noise, grey levels         grey levels
+    Jpeg         quality of the JPEG encoder                          whole number
+    Illumination gain at the far edge: 1 - v .. 1 + v in a direction  the same
+    Highlight    strength of a bright spot: 1 = white at its centre   the same
+    ResizedCrop  visible share of the area, resized to the full view  side, fraction
     ===========  ===================================================  ===============
 
 The remaining ops (Identity, AutoContrast, Equalize, Invert) have no magnitude.
+Ops that act at a place (Cutout, Noise, Illumination, Highlight, ResizedCrop) take
+it from two more numbers of the Plan.
 """
 
 from __future__ import annotations
@@ -26,7 +42,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["identity", "table", "filter", "geometry", "erase"]
+Kind = Literal["identity", "table", "filter", "geometry", "erase", "codec"]
 
 
 @dataclass(frozen=True)
@@ -36,8 +52,9 @@ class Op:
     Attributes:
         name: as written in policies.
         id: number in plans; never reused.
-        kind: "table" maps grey levels, "filter" reads neighbours or the other
-            channels, "geometry" moves pixels (nearest), "erase" writes the fill.
+        kind: "table" maps grey levels, "filter" reads neighbours, the place or
+            the other channels, "geometry" moves pixels, "erase" writes the fill,
+            "codec" is left to Pillow.
         unit: of the magnitude, in words; empty when the op has none.
         low: smallest magnitude that makes sense.
         high: largest magnitude that makes sense.
@@ -151,6 +168,79 @@ _TABLE = (
         "google-research/uda image/randaugment",
         "Covers the only defect of an image and leaves its label, or looks like a "
         "patch or a missing piece itself.",
+    ),
+    Op(
+        "SolarizeAdd", 16, "table", "grey levels added", 0, 128, False,
+        "tensorflow/tpu efficientnet autoaugment.solarize_add",
+        "Lifts dark regions only: a dark defect on a dark ground is washed out, and "
+        "a shading that crosses middle grey becomes an edge.",
+    ),
+    Op(
+        "Gamma", 17, "table", "exponent, 1 = unchanged", 0.1, 10, False,
+        "levels**v on 0..1",
+        "Far from 1 the darkest or the brightest defects sink into black or white; "
+        "polarity and order of grey levels stay.",
+    ),
+    Op(
+        "LogitBrightness", 18, "table", "level 0..1, .5 = unchanged", 0.01, 0.99, False,
+        "fastai vision.augment.Brightness",
+        "Moves all levels without clipping any; only defects that are a change of "
+        "overall brightness change class.",
+    ),
+    Op(
+        "LogitContrast", 19, "table", "factor, 1 = unchanged", 0.05, 10, False,
+        "fastai vision.augment.Contrast",
+        "Far below 1 faint defects sink into the noise; far above 1 harmless texture "
+        "looks like a defect. Nothing clips.",
+    ),
+    Op(
+        "Hue", 20, "filter", "degrees", 0, 180, True, "HSV shift",
+        "Turns the hue by which rust, heat tint and stains are told. Does nothing "
+        "to grey images.",
+    ),
+    Op(
+        "Saturation", 21, "filter", "fraction", 0, 1, True, "HSV shift",
+        "Takes away or exaggerates the colour of stains and rust. Does nothing to "
+        "grey images.",
+    ),
+    Op(
+        "Value", 22, "filter", "fraction", 0, 1, True, "HSV shift",
+        "Clips bright defects in white or dark ones in black when large; defects "
+        "that are a change of overall brightness change class.",
+    ),
+    Op(
+        "Blur", 23, "filter", "standard deviation, pixels", 0, 10, False,
+        "Pillow ImageFilter.GaussianBlur",
+        "Erases hairline cracks, pores and scratches narrower than about twice the "
+        "standard deviation.",
+    ),
+    Op(
+        "Noise", 24, "filter", "standard deviation, grey levels", 0, 64, False,
+        "additive noise, sum of four uniform numbers",
+        "Buries faint defects and invents specks.",
+    ),
+    Op(
+        "Jpeg", 25, "codec", "quality", 1, 95, False, "Pillow's JPEG encoder",
+        "At low quality faint defects vanish, and blocks and ringing look like "
+        "texture.",
+    ),
+    Op(
+        "Illumination", 26, "filter", "gain at the edge", 0, 1, False,
+        "linear gain across the image, in a random direction",
+        "A shading across the part, as lamps give it; strong ones clip at the bright "
+        "edge and hide what lies at the dark one.",
+    ),
+    Op(
+        "Highlight", 27, "filter", "strength", 0, 1, False,
+        "bright spot at a random place",
+        "Covers a defect that lies under the spot, and looks like a stain where "
+        "the surface is matt.",
+    ),
+    Op(
+        "ResizedCrop", 28, "geometry", "visible share of the area", 0.05, 1, False,
+        "crop at a random place, bilinear to the full size",
+        "Cuts away what lies outside: a small visible share loses the defect and "
+        "keeps its label. Enlarges what remains.",
     ),
 )  # fmt: skip
 

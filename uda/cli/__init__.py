@@ -25,25 +25,43 @@ COMMANDS = {
     "monitor": "Watch a run in TensorBoard on this machine.",
     "evaluate": "Per-class evaluation of a run on the test part.",
     "predict": "Classify images and write predictions.csv.",
+    "policy": "List, check, look at and audit augmentation policies.",
+    "augment": "Write augmented images, or images with their boxes, to disk.",
     "env": "Print versions and hardware for a bug report.",
 }
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's file only when it is used."""
+    """A group that imports a command's file only when it is used.
+
+    Attributes:
+        lazy: command name -> one-line help, in the order of use.
+        prefix: module of a command without its name.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        lazy: dict[str, str] | None = None,
+        prefix: str = "uda.cli.",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.lazy = lazy or {}
+        self.prefix = prefix
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the command names in the order of use."""
-        return list(COMMANDS)
+        return list(self.lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return one command."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.lazy:
             return None
-        module = importlib.import_module(f"uda.cli.{cmd_name}")
+        module = importlib.import_module(self.prefix + cmd_name)
         command = module.command
         if not isinstance(command, click.Command):  # a fault in the package itself
-            raise TypeError(f"uda.cli.{cmd_name}.command is not a click command")
+            raise TypeError(f"{module.__name__}.command is not a click command")
         return command
 
     def resolve_command(
@@ -51,8 +69,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; a misspelt one is told its nearest name."""
         name = str(args[0])
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        if near and name not in COMMANDS:
+        near = difflib.get_close_matches(name, self.lazy, n=1)
+        if near and name not in self.lazy:
             ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
         return super().resolve_command(ctx, args)
 
@@ -61,7 +79,11 @@ class LazyGroup(click.Group):
     ) -> None:
         """Write the list of commands without importing any of them."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(list(self.lazy.items()))
+
+
+class MainGroup(LazyGroup):
+    """The root: errors of every command end here."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a user's error becomes one line and an exit code."""
@@ -75,7 +97,11 @@ class LazyGroup(click.Group):
             sys.exit(130)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=MainGroup,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="uda")
 def main() -> None:
     """Train a defect classifier from few labelled and many unlabelled images.
