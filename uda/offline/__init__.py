@@ -1,0 +1,1 @@
+"""Work on files before or beside training: augmented copies, audits, boxes."""
