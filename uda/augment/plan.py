@@ -6,8 +6,7 @@ neither the batch split nor the executor can change a view.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from uda import rng
-from uda.augment.ops import NOT_APPLIED, OPS, Op
-from uda.augment.policy import OpSpec, Policy
+from uda.augment.drawing import NUDGE, NUM_PER_SLOT, PLACE_X, PLACE_Y, draw_ops
+from uda.augment.ops import OPS
+from uda.augment.policy import Policy
 from uda.errors import DataError
 from uda.files import atomic_path
 
@@ -27,11 +27,7 @@ Int32 = npt.NDArray[np.int32]
 MAX_SIDE = 8192
 # Where each kind of draw lies in an image's row of uniform numbers.
 _HFLIP, _VFLIP, _TURN, _DY, _DX, _CUT_Y, _CUT_X, _NUM_WEAK = range(8)
-_OP, _APPLY, _LEVEL, _SIGN, _OP_Y, _OP_X, _NUM_PER_OP = range(7)
 _CUTOUT = OPS["Cutout"].id
-_WHOLE = (OPS["Posterize"].id, OPS["Solarize"].id)
-# A length meant to be whole must not lose a pixel to rounding (0.28125 * 32).
-_NUDGE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -39,10 +35,12 @@ class Plan:
     """Parameters of N views; ``plan[i:j]`` is the plan of those rows.
 
     Attributes:
-        op: (N, count) int8 op ids; -1 = not applied.
-        value: (N, count) float64 magnitudes, signed, in the units of the op
+        op: (N, slots) int8 op ids, in the order they are applied; -1 = none.
+        value: (N, slots) float64 magnitudes, signed, in the units of the op
             table's last column (whole pixels, bits and grey levels).
-        box: (N, count, 4) int32 y0, x0, y1, x1 of the op Cutout, half open.
+        box: (N, slots, 4) int32 y0, x0, y1, x1 of the op Cutout, half open.
+        place: (N, slots, 2) float64 in [0, 1), down and across: where (or in
+            which direction, or with which noise) an op acts that needs a place.
         hflip: (N,) uint8, 1 = flipped left-right.
         vflip: (N,) uint8, 1 = flipped up-down.
         turns: (N,) int8 quarter turns, counter-clockwise.
@@ -50,12 +48,16 @@ class Plan:
         dx: (N,) int32 columns, likewise to the right.
         cut: (N, 4) int32 the final cutout's box, half open; empty = none.
         geometry_last: whether turns, flips and crop follow the ops.
+        bilinear: whether ShearX, ShearY and Rotate interpolate.
+        reflect: whether moving ops read the image reflected at its borders
+            instead of writing the fill.
         shape: (H, W) the plan was drawn for.
     """
 
     op: npt.NDArray[np.int8]
     value: Float64
     box: Int32
+    place: Float64
     hflip: npt.NDArray[np.uint8]
     vflip: npt.NDArray[np.uint8]
     turns: npt.NDArray[np.int8]
@@ -63,14 +65,21 @@ class Plan:
     dx: Int32
     cut: Int32
     geometry_last: bool
+    bilinear: bool
+    reflect: bool
     shape: tuple[int, int]
+
+    @property
+    def slots(self) -> int:
+        """Number of ops that one image can pass."""
+        return int(self.op.shape[1])
 
     def __len__(self) -> int:
         return len(self.hflip)
 
     def __getitem__(self, rows: slice | npt.NDArray[Any]) -> Plan:
         arrays = {name: getattr(self, name)[rows] for name in _ARRAYS}
-        return Plan(**arrays, geometry_last=self.geometry_last, shape=self.shape)
+        return replace(self, **arrays)
 
     def save(self, path: Path) -> None:
         """Write the plan as an uncompressed .npz file, atomically."""
@@ -85,13 +94,16 @@ class Plan:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in _ARRAYS}
                 height, width = (int(side) for side in file["shape"])
-                last = bool(file["geometry_last"])
+                flags = {name: bool(file[name]) for name in _FLAGS}
         except (OSError, KeyError, ValueError) as error:
             raise DataError(f"{path}: is not a saved plan ({error})") from error
-        return cls(**arrays, geometry_last=last, shape=(height, width))
+        return cls(**arrays, **flags, shape=(height, width))
 
 
-_ARRAYS = ("op", "value", "box", "hflip", "vflip", "turns", "dy", "dx", "cut")
+_ARRAYS = (
+    "op", "value", "box", "place", "hflip", "vflip", "turns", "dy", "dx", "cut",
+)  # fmt: skip
+_FLAGS = ("geometry_last", "bilinear", "reflect")
 
 
 def draw(
@@ -120,16 +132,16 @@ def draw(
     height, width = shape
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
         raise DataError(f"images of {height}x{width} px: sides must be 1..{MAX_SIDE}")
-    numbers = _NUM_WEAK + policy.count * _NUM_PER_OP
-    u = rng.uniforms(seed, stream, counters, numbers)
-    per_op = u[:, _NUM_WEAK:].reshape(len(u), policy.count, _NUM_PER_OP)
-    op, value = _draw_ops(policy, per_op, shape)
+    u = rng.uniforms(seed, stream, counters, _NUM_WEAK + policy.slots * NUM_PER_SLOT)
+    per_op = u[:, _NUM_WEAK:].reshape(len(u), policy.slots, NUM_PER_SLOT)
+    op, value = draw_ops(policy, per_op, shape)
     erase = np.where(op == _CUTOUT, value, 0)
     cut_side = np.full(len(u), _pixels(policy.cutout, min(shape)))
     return Plan(
         op=op,
         value=value,
-        box=_boxes(per_op[..., _OP_Y], per_op[..., _OP_X], erase, shape),
+        box=_boxes(per_op[..., PLACE_Y], per_op[..., PLACE_X], erase, shape),
+        place=np.ascontiguousarray(per_op[..., PLACE_Y : PLACE_X + 1]),
         hflip=(u[:, _HFLIP] < policy.hflip).astype(np.uint8),
         vflip=(u[:, _VFLIP] < policy.vflip).astype(np.uint8),
         turns=_draw_turns(policy, u[:, _TURN], shape),
@@ -137,67 +149,14 @@ def draw(
         dx=_draw_shift(u[:, _DX], policy.crop_pad, width),
         cut=_boxes(u[:, _CUT_Y], u[:, _CUT_X], cut_side, shape),
         geometry_last=policy.order == "geometry-last",
+        bilinear=policy.interpolation == "bilinear",
+        reflect=policy.fill == "reflect",
         shape=(height, width),
     )
 
 
-def _draw_ops(
-    policy: Policy, u: Float64, shape: tuple[int, int]
-) -> tuple[npt.NDArray[np.int8], Float64]:
-    """Draw (N, count) ops and magnitudes from (N, count, 6) uniform numbers."""
-    op = np.full(u.shape[:2], NOT_APPLIED, dtype=np.int8)
-    value = np.zeros(u.shape[:2])
-    chosen = (u[..., _OP] * len(policy.ops)).astype(np.int64)
-    applied = u[..., _APPLY] < policy.probability
-    sign = np.where(u[..., _SIGN] < 0.5, -1.0, 1.0)
-    for number, spec in enumerate(policy.ops):
-        rows = applied & (chosen == number)
-        entry = OPS[spec.name]
-        op[rows] = entry.id
-        if entry.has_magnitude:
-            drawn = _magnitudes(spec, u[..., _LEVEL][rows], shape)
-            value[rows] = drawn * sign[rows] if entry.signed else drawn
-    return op, value
-
-
-def _magnitudes(spec: OpSpec, u: Float64, shape: tuple[int, int]) -> Float64:
-    if spec.levels is None:
-        assert spec.low is not None
-        assert spec.high is not None
-        return _in_plan_units(
-            OPS[spec.name], spec.low + u * (spec.high - spec.low), shape
-        )
-    return level_values(spec, shape)[(u * spec.levels).astype(np.int64)]
-
-
-@lru_cache(maxsize=1024)
-def level_values(spec: OpSpec, shape: tuple[int, int]) -> Float64:
-    """Return the (levels,) magnitudes of a spec, unsigned, in plan units.
-
-    Levels are equally spaced; bits and grey levels are then rounded half to
-    even, which gives the published tables 4 - int(.4 l) and 256 - int(25.6 l)
-    of google-research/uda from (4..1) and (231..26).
-    """
-    assert spec.low is not None
-    assert spec.high is not None
-    spaced = np.linspace(spec.low, spec.high, spec.levels or 1)
-    values = _in_plan_units(OPS[spec.name], spaced, shape)
-    values.setflags(write=False)
-    return values
-
-
-def _in_plan_units(op: Op, magnitudes: Float64, shape: tuple[int, int]) -> Float64:
-    height, width = shape
-    side = {"TranslateX": width, "TranslateY": height, "Cutout": min(shape)}.get(
-        op.name
-    )
-    if side is not None:
-        return np.floor(magnitudes * side + _NUDGE)
-    return np.rint(magnitudes) if op.id in _WHOLE else magnitudes
-
-
 def _pixels(fraction: float, side: int) -> int:
-    return int(fraction * side + _NUDGE)
+    return int(fraction * side + NUDGE)
 
 
 def _draw_turns(
