@@ -7,21 +7,36 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageFilter
 
-from uda.augment import tables
-from uda.augment.ops import NAMES, NOT_APPLIED
+from uda.augment import filters, tables
+from uda.augment.ops import NAMES, NOT_APPLIED, OPS
 from uda.augment.plan import Plan
 
 UInt8 = npt.NDArray[np.uint8]
 _IDENTITY = 0
+_RESIZED_CROP = OPS["ResizedCrop"].id
 _STATIC = {
     "Invert": lambda value: tables.invert_table(),
     "Posterize": lambda value: tables.posterize_table(int(value)),
     "Solarize": lambda value: tables.solarize_table(int(value)),
     "Brightness": lambda value: tables.blend_table(0, value),
+    "SolarizeAdd": lambda value: tables.solarize_add_table(int(value)),
+    "Gamma": tables.gamma_table,
+    "LogitBrightness": lambda value: tables.logit_table(shift=value),
+    "LogitContrast": lambda value: tables.logit_table(factor=value),
 }
 _ENHANCE = {"Color": ImageEnhance.Color, "Sharpness": ImageEnhance.Sharpness}
+_AT_PLACE = {
+    "Noise": filters.add_noise,
+    "Illumination": filters.illuminate,
+    "Highlight": filters.highlight,
+}
+_HSV = ("Hue", "Saturation", "Value")
+_ADAPTIVE = {
+    "AutoContrast": tables.autocontrast_table,
+    "Equalize": tables.equalize_table,
+}
 
 
 def apply(plan: Plan, images: UInt8, *, fill: UInt8, out: UInt8) -> None:
@@ -52,17 +67,30 @@ def _op(plan: Plan, at: tuple[int, int], image: UInt8, fill: UInt8) -> UInt8:
     name, value = NAMES[plan.op[at]], float(plan.value[at])
     if name in _STATIC:
         return _STATIC[name](value)[image]
-    if name == "Contrast":
-        return tables.blend_table(_grey_mean(image), value)[image]
-    if name == "AutoContrast":
-        return _by_channel(image, tables.autocontrast_table)
-    if name == "Equalize":
-        return _by_channel(image, tables.equalize_table)
+    if name in _AT_PLACE:
+        return _AT_PLACE[name](image, value, plan.place[at])
+    if name in _ADAPTIVE:
+        return _by_channel(image, _ADAPTIVE[name])
     if name in _ENHANCE:
         return _to_array(_ENHANCE[name](_to_pillow(image)).enhance(value), image)
     if name == "Cutout":
         return _erase(image, plan.box[at], fill)
-    return _move(int(plan.op[at]), value, image, fill)
+    if OPS[name].kind == "geometry":
+        return _geometry(plan, at, image, fill)
+    return _other(name, value, image)
+
+
+def _other(name: str, value: float, image: UInt8) -> UInt8:
+    if name == "Contrast":
+        return tables.blend_table(_grey_mean(image), value)[image]
+    if name in _HSV:
+        return filters.shift_hsv(image, name, value)
+    if name == "Blur":
+        blur = ImageFilter.GaussianBlur(value)
+        return _to_array(_to_pillow(image).filter(blur), image)
+    if name == "Jpeg":
+        return filters.compress(image, int(value))
+    raise ValueError(f"no executor for the op {name}")
 
 
 def _by_channel(image: UInt8, build: tables.FromHistogram) -> UInt8:
@@ -80,13 +108,39 @@ def _grey_mean(image: UInt8) -> int:
     return int(int(grey.sum(dtype=np.int64)) / grey.size + 0.5)
 
 
-def _move(op_id: int, value: float, image: UInt8, fill: UInt8) -> UInt8:
+def _geometry(plan: Plan, at: tuple[int, int], image: UInt8, fill: UInt8) -> UInt8:
+    crop = plan.op[at] == _RESIZED_CROP
+    if not (plan.bilinear or crop):
+        return _nearest(plan, at, image, fill)
+    row, slot = at
+    matrix = tables.matrices(plan[row : row + 1])[0, slot]
+    if plan.reflect and not crop:
+        return filters.mirrored_bilinear(image, matrix)
+    color = tuple(fill.tolist()) if image.shape[2] == 3 else int(fill[0])
+    picture = _to_pillow(image)
+    return _to_array(
+        picture.transform(
+            picture.size,
+            Image.Transform.AFFINE,
+            tuple(matrix.tolist()),
+            resample=Image.Resampling.BILINEAR,
+            fillcolor=color,
+        ),
+        image,
+    )
+
+
+def _nearest(plan: Plan, at: tuple[int, int], image: UInt8, fill: UInt8) -> UInt8:
     """Sample the nearest source pixel on Pillow's fixed-point grid."""
     height, width, _ = image.shape
-    a0, a1, a2, a3, a4, a5 = tables.affine(op_id, value, height, width)
+    a0, a1, a2, a3, a4, a5 = tables.affine(
+        int(plan.op[at]), float(plan.value[at]), height, width
+    )
     y, x = np.arange(height)[:, None], np.arange(width)[None, :]
     source_x = (a2 + a0 * x + a1 * y) >> 16
     source_y = (a5 + a3 * x + a4 * y) >> 16
+    if plan.reflect:
+        return image[filters.fold(source_y, height), filters.fold(source_x, width)]
     known = (source_x >= 0) & (source_x < width)
     known &= (source_y >= 0) & (source_y < height)
     result = np.empty_like(image)

@@ -10,26 +10,31 @@ import hashlib
 import importlib
 import itertools
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from uda.augment import fallback, plugins, tables
+from uda.augment import fallback, ops, plugins
 from uda.augment.ops import OPS
+from uda.augment.parameters import parameters
 from uda.augment.plan import Plan, draw
 from uda.augment.policy import Policy, PythonPolicy
 from uda.errors import DataError, UsageError
 
 UInt8 = npt.NDArray[np.uint8]
+Float32 = npt.NDArray[np.float32]
 Execute = Callable[..., None]
 
 _VARIABLE = "UDA_EXECUTOR"
-_FIRST_GEOMETRY, _LAST_GEOMETRY = OPS["ShearX"].id, OPS["Rotate"].id
+_JPEG = OPS["Jpeg"].id
+_LEVELS = np.arange(256)
+_FILLS = {"black": 0, "gray": 128}
 # Fewer views than this per thread cost more to hand out than to make.
 _MIN_PER_THREAD = 8
 
@@ -59,6 +64,17 @@ def warm_up() -> Literal["numba", "pillow"]:
     return "pillow"
 
 
+def is_compiled() -> bool:
+    """Whether ``warm_up`` would not have to compile: in memory, cached, or not used.
+
+    For a progress line before some seconds of silence; imports nothing.
+    """
+    if os.environ.get(_VARIABLE) == "pillow" or "uda.augment.compiled" in sys.modules:
+        return True
+    folder = os.environ.get("NUMBA_CACHE_DIR") or _cache_folder()
+    return bool(folder) and any(Path(folder).rglob("compiled._execute*.nbi"))
+
+
 @cache
 def _compiled() -> Execute | None:
     """Import, and so compile or load, the compiled executor; None without numba."""
@@ -85,8 +101,9 @@ def _cache_folder() -> str:
     name follows the source: numba itself looks only at its size and date.
     """
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    source = Path(__file__).with_name("compiled.py").read_bytes()
-    digest = hashlib.sha256(source).hexdigest()[:16]
+    parts = sorted(Path(__file__).parent.glob("compiled*.py"))
+    text = b"".join(part.read_bytes() for part in [*parts, Path(ops.__file__)])
+    digest = hashlib.sha256(text).hexdigest()[:16]
     try:
         folder = Path(base).expanduser() / "uda" / "kernels" / digest
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,48 +137,139 @@ def apply(
     Raises:
         DataError: the arrays do not fit the plan or each other.
     """
-    filling, out = _checked(images, fill, out)
-    if images.shape[:3] != (len(plan), *plan.shape):
-        raise DataError(
-            f"images of shape {images.shape} do not fit a plan of {len(plan)} views "
-            f"of {plan.shape[0]}x{plan.shape[1]} px"
-        )
-    if warm_up() == "numba":
-        _apply_compiled(plan, images, filling, out=out, threads=threads)
-    else:
+    filling = _checked(images, fill)
+    out = _target(out, images.shape, np.dtype(np.uint8))
+    _check_plan(plan, images)
+    if warm_up() == "pillow":
         fallback.apply(plan, images, fill=filling, out=out)
+        return out
+    _apply_compiled(plan, images, filling, out=out, threads=threads)
     return out
 
 
+def apply_normalized(
+    plan: Plan,
+    images: UInt8,
+    *,
+    fill: npt.ArrayLike,
+    mean: npt.ArrayLike,
+    std: npt.ArrayLike,
+    out: Float32 | None = None,
+    threads: int = 1,
+) -> Float32:
+    """Execute a plan and write normalised planes, in the same pass.
+
+    Args:
+        plan: of N views of shape (H, W).
+        images: (N, H, W, K) uint8, K in {1, 3}; not changed.
+        fill: (K,) uint8, written by geometric ops and cutout.
+        mean: (K,) subtracted, of levels in 0..1.
+        std: (K,) divided by, of levels in 0..1.
+        out: (N, K, H, W) float32 to write to; made when None.
+        threads: as in ``apply``.
+
+    Returns:
+        (N, K, H, W) float32, ``out`` where given: (v / 255 - mean) / std of the
+        grey levels v that ``apply`` gives, computed in float64 and rounded.
+
+    Raises:
+        DataError: the arrays do not fit the plan or each other.
+    """
+    filling = _checked(images, fill)
+    num, height, width, channels = images.shape
+    out = _target(out, (num, channels, height, width), np.dtype(np.float32))
+    _check_plan(plan, images)
+    norms = _norms(mean, std, channels)
+    if warm_up() == "numba":
+        _apply_compiled(plan, images, filling, out=out, norms=norms, threads=threads)
+        return out
+    levels = np.empty_like(images)
+    fallback.apply(plan, images, fill=filling, out=levels)
+    for channel in range(channels):
+        out[:, channel] = norms[channel][levels[..., channel]]
+    return out
+
+
+def _norms(mean: npt.ArrayLike, std: npt.ArrayLike, channels: int) -> Float32:
+    """Tables (K, 256) of normalised levels."""
+    means, stds = (np.asarray(v, dtype=np.float64).reshape(-1, 1) for v in (mean, std))
+    if not len(means) == len(stds) == channels:
+        raise DataError(
+            f"mean and std have {len(means)} and {len(stds)} values for {channels} "
+            "channels"
+        )
+    return ((_LEVELS / 255 - means) / stds).astype(np.float32)
+
+
 def _apply_compiled(
-    plan: Plan, images: UInt8, fill: UInt8, *, out: UInt8, threads: int
+    plan: Plan,
+    images: UInt8,
+    fill: UInt8,
+    *,
+    out: UInt8 | Float32,
+    norms: Float32 | None = None,
+    threads: int,
 ) -> None:
-    execute = _compiled()
-    assert execute is not None
+    """Execute on arrays that fit; with ``norms``, to float32 planes."""
     # Read-only or strided arrays would be other signatures: one copy is cheaper.
     source = np.require(images, requirements=("C", "W"))
-    target = out if out.flags.c_contiguous else np.empty(out.shape, dtype=np.uint8)
-    size = tuple(np.uint64(side) for side in images.shape[1:])
-    rows = {
-        name: np.require(getattr(plan, name), requirements=("C", "W"))
-        for name in ("op", "value", "box", "hflip", "vflip", "turns", "dy", "dx", "cut")
-    }
-    arguments = (
-        source.reshape(-1), target.reshape(-1), size, rows["op"], rows["value"],
-        _matrices(plan), rows["box"], rows["hflip"], rows["vflip"], rows["turns"],
-        rows["dy"], rows["dx"], rows["cut"], fill, plan.geometry_last,
-    )  # fmt: skip
-    edges = _edges(len(plan), threads)
-    if len(edges) == 2:
-        execute(*arguments, *edges)
+    target = out if out.flags.c_contiguous else np.empty(out.shape, dtype=out.dtype)
+    flat, size = target.reshape(-1), images.shape[1:]
+    if norms is None:
+        outputs = (flat, np.empty(0, np.float32), np.empty(0, np.float32))
     else:
-        pool = _pool(threads, os.getpid())
-        parts = itertools.pairwise(edges)
-        jobs = [pool.submit(execute, *arguments, *part) for part in parts]
-        for job in jobs:
-            job.result()
+        outputs = (np.empty(0, np.uint8), flat, norms.reshape(-1))
+    constants, curves = parameters(plan, size[2])
+    rows = {name: np.require(getattr(plan, name), None, ("C", "W")) for name in _ROWS}
+    arguments = (
+        source.reshape(-1), *outputs, tuple(np.uint64(side) for side in size),
+        rows["op"], rows["value"], constants, rows["place"], rows["box"], curves,
+        *(rows[name] for name in _ROWS[4:]), fill,
+        (plan.geometry_last, plan.bilinear, plan.reflect),
+    )  # fmt: skip
+    _in_parts(arguments, _edges(len(plan), threads), threads)
     if target is not out:
         out[...] = target
+    _compress(plan, images, fill, out=out, norms=norms)
+
+
+_ROWS = (
+    "op", "value", "place", "box", "hflip", "vflip", "turns", "dy", "dx", "cut",
+)  # fmt: skip
+
+
+def _in_parts(arguments: tuple[Any, ...], edges: list[np.uint64], threads: int) -> None:
+    execute = _compiled()
+    assert execute is not None
+    if len(edges) == 2:
+        execute(*arguments, *edges)
+        return
+    pool = _pool(threads, os.getpid())
+    parts = itertools.pairwise(edges)
+    jobs = [pool.submit(execute, *arguments, *part) for part in parts]
+    for job in jobs:
+        job.result()
+
+
+def _compress(
+    plan: Plan,
+    images: UInt8,
+    fill: UInt8,
+    *,
+    out: UInt8 | Float32,
+    norms: Float32 | None,
+) -> None:
+    """Make the views with JPEG artefacts again, by Pillow from the start."""
+    rows = np.flatnonzero((plan.op == _JPEG).any(axis=1))
+    if not rows.size:
+        return
+    levels = np.empty((rows.size, *images.shape[1:]), dtype=np.uint8)
+    fallback.apply(plan[rows], images[rows], fill=fill, out=levels)
+    if norms is None:
+        out[rows] = levels
+        return
+    for channel, table in enumerate(norms):
+        out[rows, channel] = table[levels[..., channel]]
 
 
 def _edges(num: int, threads: int) -> list[np.uint64]:
@@ -176,24 +284,8 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix=f"uda-views-{process}")
 
 
-def _matrices(plan: Plan) -> tables.Int64:
-    """Fixed-point maps (N, count, 6) of the geometric ops, zero elsewhere."""
-    matrices = np.zeros((*plan.op.shape, 6), dtype=np.int64)
-    moving = (plan.op >= _FIRST_GEOMETRY) & (plan.op <= _LAST_GEOMETRY)
-    maps = [
-        tables.affine(op_id, value, *plan.shape)
-        for op_id, value in zip(
-            plan.op[moving].tolist(), plan.value[moving].tolist(), strict=True
-        )
-    ]
-    if maps:
-        matrices[moving] = maps
-    return matrices
-
-
-def _checked(
-    images: UInt8, fill: npt.ArrayLike, out: UInt8 | None
-) -> tuple[UInt8, UInt8]:
+def _checked(images: UInt8, fill: npt.ArrayLike) -> UInt8:
+    """Return the fill (K,) of images that have the right shape and type."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
         raise DataError(
             f"images are {images.dtype} of shape {images.shape}; views need uint8 "
@@ -204,14 +296,29 @@ def _checked(
         raise DataError(
             f"fill has {filling.size} values for {images.shape[3]} channels"
         )
-    if out is None:
-        return filling, np.empty(images.shape, dtype=np.uint8)
-    if out.dtype != np.uint8 or out.shape != images.shape:
+    return filling
+
+
+def _check_plan(plan: Plan, images: UInt8) -> None:
+    if images.shape[:3] != (len(plan), *plan.shape):
         raise DataError(
-            f"out is {out.dtype} of shape {out.shape}; it must be uint8 of shape "
-            f"{images.shape}"
+            f"images of shape {images.shape} do not fit a plan of {len(plan)} views "
+            f"of {plan.shape[0]}x{plan.shape[1]} px"
         )
-    return filling, out
+
+
+def _target(
+    out: npt.NDArray[Any] | None, shape: tuple[int, ...], kind: np.dtype[Any]
+) -> npt.NDArray[Any]:
+    """Return ``out``, or an array of this shape and type where it is None."""
+    if out is None:
+        return np.empty(shape, dtype=kind)
+    if out.dtype != kind or out.shape != shape:
+        raise DataError(
+            f"out is {out.dtype} of shape {out.shape}; it must be {kind} of shape "
+            f"{shape}"
+        )
+    return out
 
 
 def render(
@@ -235,7 +342,8 @@ def render(
         counters: (N,) non-negative integers; view i depends on counters[i] and
             image i alone.
         fill: (K,) uint8, the data set's mean; a policy whose fill is "black" or
-            "gray" uses 0 or 128 instead.
+            "gray" uses 0 or 128 instead. One whose fill is "reflect" needs it for
+            cutout.
         out: (N, H, W, K) uint8 to write to, other memory than ``images``; made
             when None.
         threads: as in ``apply``; Python policies run in one.
@@ -246,7 +354,8 @@ def render(
     Raises:
         DataError: arrays that do not fit, or a fault of a Python policy.
     """
-    filling, out = _checked(images, fill, out)
+    filling = _checked(images, fill)
+    out = _target(out, images.shape, np.dtype(np.uint8))
     counter = np.asarray(counters, dtype=np.int64).reshape(-1)
     if len(counter) != len(images):
         raise DataError(f"{len(counter)} counters for {len(images)} images")
@@ -259,6 +368,6 @@ def render(
     plan = draw(
         policy, seed=seed, stream=stream, counters=counter, shape=(height, width)
     )
-    if policy.fill != "mean":
-        filling = np.full_like(filling, 0 if policy.fill == "black" else 128)
+    if policy.fill in _FILLS:
+        filling = np.full_like(filling, _FILLS[policy.fill])
     return apply(plan, images, fill=filling, out=out, threads=threads)
