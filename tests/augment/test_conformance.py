@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tests.augment.helpers import everything
 from tests.augment.test_plugins import plug_in
-from uda.augment.conformance import check_policy
-from uda.augment.policy import load_policy, packaged_policies
+from uda.augment.conformance import check_policy, probe_policy
+from uda.augment.policy import (
+    OpSpec,
+    Policy,
+    PythonPolicy,
+    load_policy,
+    packaged_policies,
+)
 from uda.errors import DataError
 
 
@@ -45,3 +53,66 @@ def test_everything_conforms():
 def test_unfit_plug_ins_are_refused(tmp_path, body, message):
     with pytest.raises(DataError, match=message):
         check_policy(plug_in(tmp_path, body))
+
+
+def verdicts(policy, **options):
+    return {verdict.name: verdict for verdict in probe_policy(policy, **options)}
+
+
+def test_every_probe_is_told_and_a_good_plug_in_passes_all():
+    found = verdicts(load_policy("example_gamma"))
+    assert len(found) == 12
+    assert all(verdict.passed for verdict in found.values())
+    assert "ms per image of 64x64 px" in found["time"].note
+    assert "above" not in found["time"].note
+
+
+def test_a_fault_on_grey_does_not_hide_what_colour_shows(tmp_path):
+    body = (
+        "if image.shape[2] == 1: raise ValueError('colour only')\n"
+        "return (image / 255).astype(np.uint8)"
+    )
+    found = verdicts(plug_in(tmp_path, body))
+    failed = {name for name, verdict in found.items() if not verdict.passed}
+    assert failed == {"shape and dtype of grey images", "grey levels up to 255"}
+    assert "mine.py:4: augment failed" in found["shape and dtype of grey images"].fault
+    assert "multiplied by 255" in found["grey levels up to 255"].fault
+
+
+def test_nothing_more_is_tried_on_a_plug_in_that_never_works(tmp_path):
+    found = verdicts(plug_in(tmp_path, "raise RuntimeError('never')"))
+    assert len(found) == 2
+    assert not any(verdict.passed for verdict in found.values())
+
+
+def test_declared_channels_are_respected():
+    @dataclasses.dataclass(frozen=True)
+    class ColorOnly(Policy):
+        channels = (3,)
+
+    found = verdicts(ColorOnly("color", ops=(OpSpec("Invert"),), count=1))
+    assert found["shape and dtype of grey images"].note.startswith("not tried")
+    del found["same views in a new process"]  # which cannot import this class
+    assert all(verdict.passed for verdict in found.values())
+
+
+def test_a_new_process_sees_what_this_one_cannot(tmp_path):
+    body = "import os\nreturn np.full_like(image, os.getpid() % 251)"
+    fault = verdicts(plug_in(tmp_path, body))["same views in a new process"].fault
+    assert "other views of the same seed" in fault
+
+
+def test_a_policy_that_cannot_travel_is_told(tmp_path):
+    policy = PythonPolicy("lost", tmp_path / "gone.py", lambda image, rng: 255 - image)
+    found = verdicts(policy)
+    fault = found.pop("same views in a new process").fault
+    assert "a new process cannot run the policy" in fault
+    assert all(verdict.passed for verdict in found.values())
+
+
+def test_slow_and_idle_policies_are_warned_of(tmp_path):
+    slow = verdicts(plug_in(tmp_path, "return 255 - image"), slow_ms=1e-9)["time"]
+    assert slow.passed
+    assert "above 1e-09 ms: training may wait" in slow.note
+    idle = verdicts(Policy("idle"))["time"]
+    assert "nothing is augmented" in idle.note

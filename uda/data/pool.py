@@ -34,7 +34,7 @@ from uda.data.records import Record
 from uda.errors import DataError
 from uda.files import atomic_path, read_json, write_csv, write_json
 
-__all__ = ["Pool", "Preprocessing", "build_pool", "write_skipped"]
+__all__ = ["Pool", "Preprocessing", "build_pool", "default_cache", "write_skipped"]
 
 UInt8 = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
@@ -109,6 +109,13 @@ class Pool:
                     "again or correct the split"
                 )
         return np.array(rows, dtype=np.int64)
+
+
+def default_cache() -> Path:
+    """Return where pools are kept: UDA_CACHE, or the user's cache folder."""
+    named = os.environ.get("UDA_CACHE")
+    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return Path(named) if named else base / "uda" / "pools"
 
 
 def write_skipped(pool: Pool, path: Path) -> None:

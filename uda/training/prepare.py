@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from uda.augment.policy import Policy, PythonPolicy, load_policy
 from uda.data.groups import group_column, resolve_groups
-from uda.data.pool import Pool, build_pool
+from uda.data.pool import Pool, build_pool, default_cache
 from uda.data.records import Catalog, Record, scan
 from uda.data.sampling import LabeledSampler, UnlabeledSampler
 from uda.data.splits import Split, make_split
@@ -64,9 +64,7 @@ class Parts:
 
 def cache_folder(config: RunConfig) -> Path:
     """Return where decoded images are kept between runs."""
-    named = config.data.cache or os.environ.get("UDA_CACHE")
-    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return Path(named) if named else base / "uda" / "pools"
+    return Path(config.data.cache) if config.data.cache else default_cache()
 
 
 def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
