@@ -1,0 +1,1 @@
+"""Annotation formats of object detection; every one is read to and from a BoxSet."""

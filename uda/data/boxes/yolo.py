@@ -1,0 +1,210 @@
+"""YOLO: one text file per image; a line is class, centre x, y, width, height (0..1).
+
+The class names stand in data.yaml (``names``) or classes.txt.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import yaml
+
+from uda.data.boxes.model import (
+    BoxedImage,
+    BoxSet,
+    Category,
+    Problems,
+    RawBox,
+    RawImage,
+    ReadRules,
+    assemble,
+    unscaled,
+)
+from uda.data.boxes.side import Side
+from uda.data.images import SUFFIXES, BadImage, probe
+from uda.data.manifest import shown
+from uda.errors import DataError
+
+FOLDER, NAMES = "labels", "data.yaml"
+_NAME_FILES = ("classes.txt", "obj.names")
+# Text files that lie beside labels in many sets and are none.
+_OTHER = frozenset((*_NAME_FILES, "train.txt", "val.txt", "test.txt", "labels.txt"))
+
+
+def read(path: Path, rules: ReadRules, side: Side | None = None) -> BoxSet:
+    """Read a folder of label files with its names.
+
+    Every image below the images' folder belongs to the set; one without a label
+    file, or with an empty one, has no box.
+
+    Args:
+        path: data.yaml, a folder with labels/ in it, or the labels' folder.
+        rules: where the images lie.
+        side: of an earlier conversion.
+
+    Raises:
+        DataError: names missing, a label file without its image, or any fault.
+    """
+    root = path if path.is_dir() else path.parent
+    labels = root / FOLDER if (root / FOLDER).is_dir() else root
+    names = _names(root, labels)
+    problems = Problems()
+    found = list(_images(rules.images))
+    used: dict[PurePosixPath, str] = {}
+    raw = []
+    for name in found:
+        label = PurePosixPath(name).with_suffix(".txt")
+        if label in used:
+            problems.add(
+                str(labels / label),
+                f"belongs to both {shown(used[label])} and {shown(name)}; rename one",
+            )
+            continue
+        used[label] = name
+        raw.append(_image(name, labels / label, (names, rules.images), problems))
+    for file in sorted(labels.rglob("*.txt")):
+        if file.name not in _OTHER and file.relative_to(labels) not in map(Path, used):
+            problems.add(
+                str(file),
+                f"there is no such image below {rules.images}; restore it, or remove "
+                "the label file",
+            )
+    problems.check()
+    extras = {c.name: c.extra for c in side.categories} if side else {}
+    categories = [Category(name, extras.get(name, {})) for name in names.values()]
+    return assemble(raw, categories, rules)
+
+
+def _images(folder: Path) -> Iterator[str]:
+    for place, below, files in os.walk(folder):
+        below.sort()
+        for name in sorted(files):
+            if Path(name).suffix.lower() in SUFFIXES:
+                yield Path(place, name).relative_to(folder).as_posix()
+
+
+def _names(root: Path, labels: Path) -> dict[int, str]:
+    """Return class number -> name from the first file that gives them."""
+    for folder in (root, labels, root.parent):
+        if (folder / NAMES).is_file():
+            return _names_from_yaml(folder / NAMES)
+        for name in _NAME_FILES:
+            if (folder / name).is_file():
+                lines = (folder / name).read_text("utf-8-sig").splitlines()
+                return dict(enumerate(line.strip() for line in lines if line.strip()))
+    raise DataError(
+        f"{root}: YOLO labels need the class names; put {NAMES} (names: [...]) or "
+        "classes.txt (one per line) there"
+    )
+
+
+def _names_from_yaml(path: Path) -> dict[int, str]:
+    try:
+        content = yaml.safe_load(path.read_text("utf-8-sig"))
+    except (yaml.YAMLError, OSError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, list):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or not all(isinstance(k, int) for k in names):
+        raise DataError(f"{path}: needs 'names', a list or number: name")
+    return {key: str(names[key]) for key in sorted(names)}
+
+
+def _image(
+    name: str,
+    file: Path,
+    context: tuple[dict[int, str], Path],
+    problems: Problems,
+) -> RawImage:
+    names, folder = context
+    boxes: list[RawBox] = []
+    try:
+        lines = file.read_text("utf-8-sig").splitlines() if file.is_file() else []
+    except (OSError, UnicodeDecodeError) as error:
+        problems.add(str(file), f"cannot be read ({error})")
+        lines = []
+    size = _size(folder / name) if any(lines) else None
+    for line, text in enumerate(lines, start=1):
+        if text.strip() and size is not None:
+            box = _line(text, f"{file}:{line}", (names, size), problems)
+            boxes += [] if box is None else [box]
+    return RawImage(str(file), name, boxes)
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """Return (width, height), None for a broken image: ``assemble`` tells of it."""
+    try:
+        header = probe(path)
+    except BadImage:
+        return None
+    return header.width, header.height
+
+
+def _line(
+    text: str,
+    where: str,
+    context: tuple[dict[int, str], tuple[int, int]],
+    problems: Problems,
+) -> RawBox | None:
+    names, (width, height) = context
+    cells = text.split()
+    try:
+        number, values = int(cells[0]), [float(cell) for cell in cells[1:]]
+    except ValueError:
+        problems.add(where, f"is not 'class x y width height': {shown(text)[:60]}")
+        return None
+    if len(values) != 4:
+        problems.add(
+            where,
+            f"has {len(values)} numbers after the class; a box has 4 (x y width "
+            "height): polygons, turned boxes and scores cannot be read",
+        )
+        return None
+    if number not in names:
+        problems.add(
+            where,
+            f"class {number} has no name; the names end at {max(names, default=-1)}",
+        )
+        return None
+    x, y, w, h = values
+    edges = ((x - w / 2, width), (y - h / 2, height), (x + w / 2, width))
+    corners = [unscaled(share, side) for share, side in edges]
+    return RawBox(where, (*corners, unscaled(y + h / 2, height)), names[number])
+
+
+def encode(boxes: BoxSet) -> dict[str, bytes]:
+    """Return the label files and data.yaml, relative path -> content.
+
+    Shares are written with all their digits, so pixels come back exactly.
+
+    Raises:
+        DataError: two images whose label file would be the same.
+    """
+    files: dict[str, bytes] = {}
+    for image in boxes.images:
+        place = PurePosixPath(FOLDER, image.path).with_suffix(".txt").as_posix()
+        if place in files:
+            raise DataError(
+                f"{image.path}: another image of the same name shares its label file "
+                f"{place} in YOLO; rename one, or choose another --format"
+            )
+        files[place] = "".join(_lines(image)).encode()
+    names = {
+        "path": ".",
+        "train": "images",
+        "val": "images",
+        "names": dict(enumerate(category.name for category in boxes.categories)),
+    }
+    text = yaml.safe_dump(names, allow_unicode=True, sort_keys=False)
+    files[NAMES] = text.encode()
+    return files
+
+
+def _lines(image: BoxedImage) -> Iterator[str]:
+    for (x0, y0, x1, y1), label in zip(image.boxes.tolist(), image.labels, strict=True):
+        x, w = (x0 + x1) / 2 / image.width, (x1 - x0) / image.width
+        y, h = (y0 + y1) / 2 / image.height, (y1 - y0) / image.height
+        yield f"{label} {x!r} {y!r} {w!r} {h!r}\n"
