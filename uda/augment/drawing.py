@@ -112,10 +112,10 @@ def _draw_rows(policy: Policy, table: _Table, u: Float64) -> Index:
 def _magnitudes(table: _Table, row: Index, u: Float64) -> Float64:
     """Return the unsigned (N, slots) magnitudes, in plan units."""
     num = table.rows["levels"][row]
-    leveled = table.spaced[row, (u * num).astype(np.intp)]
+    leveled: Float64 = table.spaced[row, (u * num).astype(np.intp)]
     if not table.units:
         return leveled
-    value = table.rows["low"][row] + u * table.rows["span"][row]
+    value: Float64 = table.rows["low"][row] + u * table.rows["span"][row]
     unit, side = table.rows["unit"][row], table.rows["side"][row]
     for kind in table.units:
         np.copyto(value, _CONVERT[kind](value, side), where=unit == kind)

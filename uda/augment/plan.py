@@ -94,7 +94,7 @@ class Plan:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in _ARRAYS}
                 height, width = (int(side) for side in file["shape"])
-                flags = {name: bool(file[name]) for name in _FLAGS}
+                flags: dict[str, Any] = {name: bool(file[name]) for name in _FLAGS}
         except (OSError, KeyError, ValueError) as error:
             raise DataError(f"{path}: is not a saved plan ({error})") from error
         return cls(**arrays, **flags, shape=(height, width))

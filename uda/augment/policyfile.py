@@ -8,20 +8,26 @@ from typing import Any
 
 import yaml
 
+from uda.augment.effects import op_without_effect, without_effect
 from uda.augment.specs import OpSpec, Policy, did_you_mean
 from uda.errors import DataError
 
 _TYPES: dict[str, type] = {
-    "name": str, "source": str, "fill": str, "order": str,
+    "name": str, "source": str, "fill": str, "order": str, "interpolation": str,
     "count": int, "quarter_turns": bool,
     "probability": float, "hflip": float, "vflip": float,
-    "crop_pad": float, "cutout": float, "ops": list,
+    "crop_pad": float, "cutout": float,
+    "first": list, "ops": list, "subpolicies": list, "last": list,
 }  # fmt: skip
-_OP_TYPES: dict[str, type] = {"op": str, "low": float, "high": float, "levels": int}
+_OP_TYPES: dict[str, type] = {
+    "op": str, "low": float, "high": float, "levels": int,
+    "probability": float, "mirrored": bool,
+}  # fmt: skip
 _WORDS = {
     str: "text", int: "a whole number", bool: "true or false",
     float: "a number", list: "a list", dict: "a mapping of key: value",
 }  # fmt: skip
+_Nodes = dict[str, tuple[yaml.Node, yaml.Node]]  # word -> nodes of key and value
 
 
 def read_policy(path: Path) -> Policy:
@@ -32,7 +38,8 @@ def read_policy(path: Path) -> Policy:
 
     Raises:
         DataError: broken YAML, an unknown or repeated key, a value of the wrong
-            type or outside its range; the message names file and line.
+            type or outside its range, a key that has no effect; the message names
+            file and line.
     """
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -44,6 +51,8 @@ def read_policy(path: Path) -> Policy:
         raise DataError(f"{path}{line}: is not YAML ({error.problem})") from error
     except yaml.YAMLError as error:
         raise DataError(f"{path}: is not YAML ({error})") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: lists are nested too deeply") from error
     if root is None:
         raise DataError(f"{path}: is empty")
     return _policy(path, root)
@@ -51,46 +60,86 @@ def read_policy(path: Path) -> Policy:
 
 def _policy(path: Path, root: yaml.Node) -> Policy:
     nodes = _mapping(path, root, _TYPES)
-    values = {
-        key: _value(path, key, node, _TYPES[key])
-        for key, node in nodes.items()
-        if key != "ops"
-    }
-    values.setdefault("name", path.stem)
-    ops = nodes.get("ops")
-    if ops is not None:
-        values["ops"] = _specs(path, ops)
+    values: dict[str, Any] = {"name": path.stem}
+    for key, (_, node) in nodes.items():
+        if _TYPES[key] is not list:
+            values[key] = _value(path, key, node, _TYPES[key])
+        elif key == "subpolicies":
+            values[key] = tuple(
+                _specs(path, key, item) for item in _items(path, key, node)
+            )
+        else:
+            values[key] = _specs(path, key, node)
     try:
-        return Policy(path=path, **values)
+        policy = Policy(path=path, **values)
     except DataError as error:
-        raise DataError(
-            f"{path}{_line(_guilty(error, nodes, root))}: {error}"
-        ) from error
+        guilty, _ = nodes.get(_word(error), (root, root))
+        raise DataError(f"{path}{_line(guilty)}: {error}") from error
+    _refuse_idle(path, nodes, without_effect(policy))
+    return policy
 
 
-def _specs(path: Path, node: yaml.Node) -> tuple[OpSpec, ...]:
+def _specs(path: Path, key: str, node: yaml.Node) -> tuple[OpSpec, ...]:
+    return tuple(_spec(path, key, item) for item in _items(path, key, node))
+
+
+def _items(path: Path, key: str, node: yaml.Node) -> list[yaml.Node]:
     if not isinstance(node, yaml.SequenceNode):
-        raise DataError(f"{path}{_line(node)}: ops must be a list, one op per line")
-    return tuple(_spec(path, item) for item in node.value)
+        kind = (
+            "a list of lists of ops, - [{op: NAME}, {op: NAME}]"
+            if key == "subpolicies"
+            else "a list, one op per line"
+        )
+        raise DataError(f"{path}{_line(node)}: {key} must be {kind}")
+    if not node.value:
+        raise DataError(
+            f"{path}{_line(node)}: {key} has an empty list; name an op in it, or take "
+            "it away"
+        )
+    items: list[yaml.Node] = node.value
+    return items
 
 
-def _spec(path: Path, node: yaml.Node) -> OpSpec:
+def _spec(path: Path, key: str, node: yaml.Node) -> OpSpec:
     nodes = _mapping(path, node, _OP_TYPES)
-    values = {k: _value(path, k, n, _OP_TYPES[k]) for k, n in nodes.items()}
+    values = {k: _value(path, k, n, _OP_TYPES[k]) for k, (_, n) in nodes.items()}
     if "op" not in values:
-        raise DataError(f"{path}{_line(node)}: an entry of ops needs 'op: NAME'")
+        raise DataError(f"{path}{_line(node)}: an entry of {key} needs 'op: NAME'")
+    name = values.pop("op")
     try:
-        return OpSpec(values.pop("op"), **values)
+        spec = OpSpec(name, **values)
     except DataError as error:
-        raise DataError(f"{path}{_line(node)}: {error}") from error
+        guilty = _guilty_key(str(error), values)
+        at = nodes[guilty][0] if guilty else node
+        raise DataError(f"{path}{_line(at)}: {error}") from error
+    _refuse_idle(path, nodes, op_without_effect(spec), f"{name}: ")
+    return spec
 
 
-def _mapping(
-    path: Path, node: yaml.Node, known: dict[str, type]
-) -> dict[str, yaml.Node]:
+def _guilty_key(message: str, values: dict[str, Any]) -> str | None:
+    """Return the key that a message "NAME: ..." is about: by its name or value."""
+    word = _word(message.partition(": ")[2])
+    return next((k for k, v in values.items() if word in (k, str(v))), None)
+
+
+def _word(message: object) -> str:
+    return str(message).split(" ", 1)[0]
+
+
+def _refuse_idle(
+    path: Path, nodes: _Nodes, idle: dict[str, str], what: str = ""
+) -> None:
+    for key, (node, _) in nodes.items():
+        if key in idle:
+            raise DataError(
+                f"{path}{_line(node)}: {what}{key} has no effect: {idle[key]}"
+            )
+
+
+def _mapping(path: Path, node: yaml.Node, known: dict[str, type]) -> _Nodes:
     if not isinstance(node, yaml.MappingNode):
         raise DataError(f"{path}{_line(node)}: expected {_WORDS[dict]}")
-    found: dict[str, yaml.Node] = {}
+    found: _Nodes = {}
     for key, value in node.value:
         word = str(key.value)
         if word not in known:
@@ -100,7 +149,7 @@ def _mapping(
             )
         if word in found:
             raise DataError(f"{path}{_line(key)}: the key {word!r} is given twice")
-        found[word] = value
+        found[word] = (key, value)
     return found
 
 
@@ -108,11 +157,27 @@ def _value(path: Path, key: str, node: yaml.Node, kind: type) -> Any:
     value = _scalar(node)
     fits: Callable[[Any], bool] = _FITS[kind]
     if not fits(value):
-        shown = "a nested value" if value is None else repr(value)
+        shown = "a nested value" if isinstance(value, yaml.Node) else repr(value)
         raise DataError(
             f"{path}{_line(node)}: {key} must be {_WORDS[kind]}, not {shown}"
+            f"{_hint(value, kind)}"
         )
-    return kind(value)
+    try:
+        return kind(value)
+    except OverflowError as error:
+        raise DataError(f"{path}{_line(node)}: {key} is far too large") from error
+
+
+def _hint(value: object, kind: type) -> str:
+    """Tell of YAML's traps: 1e-3 is text to it, and an empty value is null."""
+    if value is None:
+        return " (nothing is written after the colon)"
+    if kind is float and isinstance(value, str):
+        try:
+            return f" (in YAML write {float(value)!r}, with a point and no quotes)"
+        except ValueError:
+            return ""
+    return ""
 
 
 _FITS: dict[type, Callable[[Any], bool]] = {
@@ -124,20 +189,13 @@ _FITS: dict[type, Callable[[Any], bool]] = {
 
 
 def _scalar(node: yaml.Node) -> Any:
-    """Return a scalar's Python value; None for anything nested."""
+    """Return a scalar's Python value; the node itself for anything nested."""
     if not isinstance(node, yaml.ScalarNode):
-        return None
+        return node
     try:
         return yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError):
         return str(node.value)
-
-
-def _guilty(
-    error: DataError, nodes: dict[str, yaml.Node], root: yaml.Node
-) -> yaml.Node:
-    """Return the node of the key a message starts with, or the whole file."""
-    return nodes.get(str(error).split(" ", 1)[0], root)
 
 
 def _line(node: yaml.Node) -> str:

@@ -62,8 +62,7 @@ class OpSpec:
         if self.mirrored and not op.unit.startswith("factor"):
             factors = [o.name for o in OPS.values() if o.unit.startswith("factor")]
             raise DataError(
-                f"{self.name}: only a factor can be mirrored about 1 "
-                f"({', '.join(factors)})"
+                f"{self.name}: mirrored is for factors only ({', '.join(factors)})"
             )
         if not op.has_magnitude:
             if (self.low, self.high, self.levels) != (None, None, None):
