@@ -1,87 +1,110 @@
-"""Python policies: one function of the user's own file, kept on a short leash.
+"""Python policies: a function or another library's object, kept on a short leash.
 
-The function gets a copy of one image and its own generator; what it returns is
-checked, and every fault is a DataError that names the file.
+Each view is made from a copy of one image and from seeds of its own; what comes
+back is checked, and every fault is a DataError that names the file.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import random
 import sys
-import traceback
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from uda import rng
+from uda.augment.adapters import Adapter
+from uda.augment.adapters.base import Misfit, to_gray, to_uint8
+from uda.augment.adapters.oldnumpy import importable
+from uda.augment.pluginfile import FAULTS, blame, no_output, read_object, usable, what
+from uda.augment.specs import Policy
 from uda.errors import DataError
 
 UInt8 = npt.NDArray[np.uint8]
 Augment = Callable[[UInt8, np.random.Generator], UInt8]
 
-_FUNCTION = "augment"
-# A plug-in that calls sys.exit() must not end the training without a word.
-_FAULTS = (Exception, SystemExit)
-
 
 @dataclass(frozen=True)
 class PythonPolicy:
-    """A policy that is a Python function.
+    """A policy that is a Python function, or an object of another library.
 
     Attributes:
-        name: the file's name without suffix.
+        name: the file's name without suffix, or that of the entry point.
         path: the file.
-        function: ``augment(image (H, W, K) uint8, rng) -> (H, W, K) uint8``.
+        function: ``augment(image (H, W, K) uint8, rng) -> (H, W, K) uint8``; an
+            Adapter where the file defines another library's object.
+        entry: "module:object" where the policy comes from an entry point.
     """
 
     name: str
     path: Path
     function: Augment
+    entry: str = ""
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the file's content."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
-    def __reduce__(self) -> tuple[Callable[[Path], PythonPolicy], tuple[Path]]:
+    @property
+    def adapter(self) -> Adapter | None:
+        """The adapter around another library's object, if it is one."""
+        return self.function if isinstance(self.function, Adapter) else None
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         # The function's module has no importable name: workers load it anew.
+        if self.entry:
+            return load_entry, (self.name, self.entry)
         return load_python, (self.path,)
 
 
-def load_python(path: Path) -> PythonPolicy:
-    """Load the function ``augment`` of a Python file.
+def load_python(path: Path) -> PythonPolicy | Policy:
+    """Load the policy that a Python file defines.
 
     Raises:
-        DataError: the file cannot be run or has no such function.
+        DataError: the file cannot be run or defines no policy.
     """
-    module = _run_file(path)
-    function = getattr(module, _FUNCTION, None)
-    if not callable(function):
-        raise DataError(
-            f"{path}: a Python policy must define {_FUNCTION}(image, rng), where "
-            "image is a uint8 array (H, W, K) and rng a numpy Generator"
-        )
-    return PythonPolicy(path.stem, path.resolve(), function)
+    found = read_object(path)
+    if isinstance(found, Policy):
+        return replace(found, path=path.resolve())
+    return PythonPolicy(path.stem, path.resolve(), found)
 
 
-def _run_file(path: Path) -> ModuleType:
-    """Run a file as a module of its own, leaving no byte code beside it."""
-    resolved = str(path.resolve())
-    digest = hashlib.sha256(resolved.encode("utf-8", "surrogateescape")).hexdigest()
-    module = ModuleType(f"uda_policy_{digest[:16]}")
-    module.__file__ = resolved
-    sys.modules[module.__name__] = module  # dataclasses look their module up
+def load_entry(name: str, entry: str) -> PythonPolicy | Policy | Path:
+    """Load what an entry point names.
+
+    Args:
+        name: of the entry point.
+        entry: "module:object"; the object is the path of a YAML or Python file
+            (relative to the module's folder), a native Policy, a function or an
+            object of another library.
+
+    Raises:
+        DataError: it cannot be imported, or is nothing of the kind.
+    """
+    module_name, _, attribute = entry.partition(":")
     try:
-        exec(compile(path.read_bytes(), resolved, "exec"), module.__dict__)
-    except _FAULTS as error:
-        raise DataError(f"{path}{_where(path, error)}: {_what(error)}") from error
-    return module
+        with importable(), no_output():
+            module = importlib.import_module(module_name)
+            value: Any = module
+            for part in attribute.split("."):
+                value = getattr(value, part)
+    except FAULTS as error:
+        raise DataError(f"entry point {name} = {entry}: {what(error)}") from error
+    path = Path(module.__file__ or "").resolve()
+    if isinstance(value, str | Path):
+        return path.parent / value
+    found = usable(value, f"entry point {name} = {entry}", attribute)
+    if isinstance(found, Policy):
+        return replace(found, name=name, path=path)
+    return PythonPolicy(name, path, found, entry)
 
 
 def render_python(
@@ -111,44 +134,91 @@ def render_python(
             of the image's shape and dtype.
     """
     global_seeds = rng.integers32(seed, f"{stream}/globals", counters, 1)[:, 0]
-    with _seedable_globals() as seed_globals:
-        for row, counter in enumerate(counters):
-            seed_globals(int(global_seeds[row]))
-            generator = rng.generator(seed, stream, int(counter))
-            out[row] = _call(policy, images[row].copy(), generator)
+    with importable(), no_output(), _seedable_globals() as seed_globals:
+        for row, counter in enumerate(counters.tolist()):
+
+            def seeded(row: int = row, counter: int = counter) -> np.random.Generator:
+                seed_globals(int(global_seeds[row]))
+                return rng.generator(seed, stream, counter)
+
+            out[row] = _view(policy, images[row], seeded)
+
+
+def _view(
+    policy: PythonPolicy, image: UInt8, seeded: Callable[[], np.random.Generator]
+) -> UInt8:
+    """Make one view; grey images pass ops for colour as three equal channels."""
+    if policy.adapter is None or image.shape[2] == 3:
+        return _call(policy, image.copy(), seeded())
+    color = np.repeat(image, 3, axis=2)
+    if 1 not in policy.adapter.channels:
+        return to_gray(_call(policy, color, seeded()))
+    try:
+        return _call(policy, image.copy(), seeded())
+    except _OpFault as fault:
+        try:
+            return to_gray(_call(policy, color, seeded()))
+        except DataError:
+            raise fault from fault.__cause__
+
+
+class _OpFault(DataError):
+    """An op has raised, in contrast to a result that does not fit."""
 
 
 def _call(policy: PythonPolicy, image: UInt8, generator: np.random.Generator) -> UInt8:
-    shape = image.shape
+    shape, function = image.shape, policy.function
+    who = policy.adapter.library if policy.adapter else "augment"
     try:
-        result: Any = policy.function(image, generator)
-    except _FAULTS as error:
-        raise DataError(
-            f"{policy.path}{_where(policy.path, error)}: {_FUNCTION} failed on an "
-            f"image of shape {shape}: {_what(error)}"
+        result: Any = function(image, generator)
+    except Misfit as error:
+        raise DataError(f"{policy.path}: {who} {error}") from error
+    except FAULTS as error:
+        raise _OpFault(
+            f"{policy.path}{blame(policy.path, error, function)} failed on an "
+            f"image of shape {shape}: {what(error)}"
         ) from error
     if not isinstance(result, np.ndarray):
         raise DataError(
-            f"{policy.path}: {_FUNCTION} returned {type(result).__name__}; it must "
+            f"{policy.path}: {who} returned {type(result).__name__}; it must "
             f"return a uint8 array of shape {shape}"
         )
     if result.dtype != np.uint8 or result.shape != shape:
         raise DataError(
-            f"{policy.path}: {_FUNCTION} returned {result.dtype} of shape "
+            f"{policy.path}: {who} returned {result.dtype} of shape "
             f"{result.shape}; it must return uint8 of shape {shape}, as it got"
+            f"{_way_out(result, shape)}"
         )
     return result
+
+
+def _way_out(result: npt.NDArray[Any], shape: tuple[int, ...]) -> str:
+    """Return what to do about a result that does not fit."""
+    if result.dtype.kind == "f":
+        try:
+            to_uint8(result)
+        except Misfit as error:
+            return f"; it {error}"
+        return "; round 255 times the values and cast them: (255 * x + 0.5).astype"
+    if result.shape[:2] != shape[:2]:
+        return (
+            "; sizes are set by --imgsz: bring the view back to its size inside the "
+            f"policy, for example by a resize to {shape[0]}x{shape[1]} at its end"
+        )
+    return ""
 
 
 @contextmanager
 def _seedable_globals() -> Iterator[Callable[[int], None]]:
     """Give a function that seeds the global generators; restore them at the end.
 
-    torch is left alone unless something has imported it already.
+    torch is left alone unless something has imported it already. It computes in
+    one thread meanwhile, as it does in a worker process.
     """
     torch = sys.modules.get("torch")
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     torch_state = torch.get_rng_state() if torch else None
+    threads = torch.get_num_threads() if torch else 1
 
     def seed_globals(seed: int) -> None:
         random.seed(seed)  # noqa: TID251 - a plug-in may use the global generators
@@ -157,23 +227,35 @@ def _seedable_globals() -> Iterator[Callable[[int], None]]:
             torch.default_generator.manual_seed(seed)
 
     try:
+        if torch and threads > 1:
+            torch.set_num_threads(1)
         yield seed_globals
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
         if torch:
             torch.set_rng_state(torch_state)
+            if threads > 1:
+                torch.set_num_threads(threads)
 
 
-def _where(path: Path, error: BaseException) -> str:
-    """Return ":LINE" of the innermost frame inside the plug-in's file."""
-    if isinstance(error, SyntaxError) and error.lineno:
-        return f":{error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [f.lineno for f in frames if Path(f.filename).name == path.name]
-    return f":{lines[-1]}" if lines else ""
+def images_per_second(
+    policy: PythonPolicy, images: UInt8, *, seconds: float = 0.5
+) -> float:
+    """Measure the rate of one process, for at most about ``seconds``.
 
-
-def _what(error: BaseException) -> str:
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    Args:
+        policy: the policy.
+        images: (N, H, W, K) uint8, N >= 1; used again and again.
+        seconds: when to stop; one image is always made.
+    """
+    begin, done = time.perf_counter(), 0
+    while done == 0 or time.perf_counter() - begin < seconds:
+        row = done % len(images)
+        one = np.ascontiguousarray(images[row : row + 1])
+        count = np.array([done], dtype=np.int64)
+        render_python(
+            policy, one, np.empty_like(one), seed=0, stream="rate", counters=count
+        )
+        done += 1
+    return done / (time.perf_counter() - begin)

@@ -1,7 +1,7 @@
 """Policies: what a view may look like. Found by name or file, native or Python.
 
 A native policy (``specs``) is a frozen value, read from YAML by ``policyfile``; a
-Python policy wraps one function of the user's own file, loaded by ``plugins``.
+Python policy wraps what the user's own file defines, loaded by ``plugins``.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from uda.augment import plugins
+from uda.augment.installed import installed_policies, load_installed
 from uda.augment.plugins import PythonPolicy
 from uda.augment.policyfile import read_policy
 from uda.augment.specs import OpSpec, Policy, did_you_mean
 from uda.errors import UsageError
 
 __all__ = [
-    "OpSpec", "Policy", "PythonPolicy", "load_policy", "packaged_policies",
+    "OpSpec", "Policy", "PythonPolicy", "installed_policies", "load_policy",
+    "packaged_policies",
 ]  # fmt: skip
 
 _SUFFIXES = (".yaml", ".yml", ".py")
@@ -42,8 +44,9 @@ def _policies_in(folder: Path) -> dict[str, Path]:
 def load_policy(name_or_path: str) -> Policy | PythonPolicy:
     """Load a policy by name or from a file.
 
-    A path to a file is taken as it is; a name is looked up in ``./policies``
-    and then among the packaged policies.
+    A path to a file is taken as it is; a name is looked up in ``./policies``,
+    among the entry points ``uda.policies`` of installed packages, and then among
+    the policies of this package. The first one wins.
 
     Args:
         name_or_path: "uda", "path/to/mine.yaml" or "path/to/mine.py".
@@ -52,24 +55,31 @@ def load_policy(name_or_path: str) -> Policy | PythonPolicy:
         UsageError: nothing of that name exists.
         DataError: the file cannot be used; the message names file and fault.
     """
-    path = _find(name_or_path)
-    if path.suffix == ".py":
-        return plugins.load_python(path)
-    return read_policy(path)
-
-
-def _find(name_or_path: str) -> Path:
     path = Path(name_or_path)
-    if path.suffix in _SUFFIXES or len(path.parts) > 1:
-        if path.is_file() and path.suffix in _SUFFIXES:
-            return path
-        raise UsageError(
-            f"{name_or_path}: there is no such policy file (.yaml, .yml or .py)"
-        )
-    known = {**packaged_policies(), **_policies_in(Path("policies"))}
-    if name_or_path not in known:
-        raise UsageError(
-            f"unknown policy {name_or_path!r}{did_you_mean(name_or_path, known)}; "
-            f"give a file, or one of {', '.join(sorted(known))}"
-        )
-    return known[name_or_path]
+    if path.suffix not in _SUFFIXES and len(path.parts) <= 1:
+        return _load_named(name_or_path)
+    if path.is_file() and path.suffix in _SUFFIXES:
+        return _load_file(path)
+    raise UsageError(
+        f"{name_or_path}: there is no such policy file (.yaml, .yml or .py)"
+    )
+
+
+def _load_file(path: Path) -> Policy | PythonPolicy:
+    return plugins.load_python(path) if path.suffix == ".py" else read_policy(path)
+
+
+def _load_named(name: str) -> Policy | PythonPolicy:
+    local, packaged = _policies_in(Path("policies")), packaged_policies()
+    if name in local:
+        return _load_file(local[name])
+    installed = installed_policies()
+    if name in installed:
+        return load_installed(name)
+    if name in packaged:
+        return _load_file(packaged[name])
+    known = {**local, **installed, **packaged}
+    raise UsageError(
+        f"unknown policy {name!r}{did_you_mean(name, known)}; "
+        f"give a file, or one of {', '.join(sorted(known))}"
+    )
