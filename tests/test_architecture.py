@@ -46,6 +46,7 @@ TESTED_BY = {
     "cli/options.py": "test_cli.py",
     "cli/resume.py": "faults/test_kill.py",
     "cli/train.py": "faults/test_bad_input.py",
+    "augment/accelerated_ops.py": "augment/test_accelerated.py",
     "augment/specs.py": "augment/test_policy.py",
     "data/groups.py": "data/test_splits.py",
     "run/bundle.py": "training/test_loop.py",
