@@ -15,16 +15,36 @@ Names in kernels: ``lut`` (K * 256,) is the table that still has to be applied t
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from uda.augment.compiled_filters import run_filter
 from uda.augment.compiled_geometry import (
-    bilinear, erase, erase_planes, gather, matrix, nearest, source_lines,
+    bilinear,
+    erase,
+    erase_planes,
+    gather,
+    matrix,
+    nearest,
+    source_lines,
 )  # fmt: skip
 from uda.augment.compiled_levels import (
-    ID, OPTIONS, U1, U256, U, copy, extend, extend_curve, helper, jit, look_up,
-    normalize, reset,
+    ID,
+    OPTIONS,
+    U1,
+    U2,
+    U256,
+    U,
+    copy,
+    extend,
+    extend_curve,
+    helper,
+    jit,
+    look_up,
+    normalize,
+    reset,
 )  # fmt: skip
 
 _AUTOCONTRAST, _CONTRAST = ID["AutoContrast"], ID["Contrast"]
@@ -51,7 +71,7 @@ def _does_nothing(op, channels):
 @helper
 def _one_op(at, ops, buffers, size, fill, modes):
     """Execute an op that is not a table, from src to dst."""
-    op, value, params, place, box = ops
+    op, value, params, place, box, _ = ops
     code, amount = op[at], value[at]
     src, dst, _ = buffers
     if code == _CUTOUT:
@@ -59,10 +79,8 @@ def _one_op(at, ops, buffers, size, fill, modes):
         erase(dst, box[at], size, fill)
     elif _SHEAR_X <= code <= _ROTATE or code == _CROP:
         m = matrix(code, amount, params[at], place[at], size)
-        if code == _CROP:
-            bilinear(src, dst, m, size, fill, False)
-        elif modes[1]:
-            bilinear(src, dst, m, size, fill, modes[2])
+        if modes[1] or code == _CROP:
+            bilinear(src, dst, m, size, fill, modes[2] and code != _CROP)
         else:
             nearest(src, dst, m, size, fill, modes[2])
     else:
@@ -70,14 +88,14 @@ def _one_op(at, ops, buffers, size, fill, modes):
 
 
 @helper
-def _all_ops(n, ops, curves, buffers, lut, size, fill, modes):
+def _all_ops(n, ops, buffers, lut, work, size, fill, modes):
     """Execute the ops of view n; return the buffers and whether ``lut`` waits.
 
     Buffers are (src, dst, spare); the first src may be the caller's image, which
     is never written to.
     """
     src, dst, spare = buffers
-    op, value, params = ops[0], ops[1], ops[2]
+    op, value, params, curves = ops[0], ops[1], ops[2], ops[5]
     channels = size[2]
     waits = False
     for slot in range(U(op.shape[1])):
@@ -94,7 +112,7 @@ def _all_ops(n, ops, curves, buffers, lut, size, fill, modes):
         if is_curve:
             extend_curve(curves[U(params[n, slot, 0])], lut)
         elif is_table:
-            extend(code, value[n, slot], src, lut, size)
+            extend(code, value[n, slot], src, lut, size, work)
         else:
             _one_op((n, slot), ops, (src, dst, spare), size, fill, modes)
             src, dst, spare = dst, spare, dst
@@ -129,66 +147,104 @@ def _finish(src, view, lut, waits, cut, size, fill):
 
 
 @helper
-def _finish_normal(src, view, lut, norms, cut, size, fill):
+def _finish_normal(src, view, lut, norms, table, waits, cut, size, fill):
     """Write a view of normalised planes."""
-    normalize(src, view, lut, norms, size[2])
-    values = np.empty(fill.size, np.float32)
-    for k in range(U(fill.size)):
-        values[k] = norms[k * U256 + fill[k]]
-    erase_planes(view, cut, size, values)
+    if waits:
+        for k in range(size[2]):
+            for i in range(k * U256, (k + U1) * U256):
+                table[i] = norms[k * U256 + lut[i]]
+        normalize(src, view, table, size[2])
+    else:
+        normalize(src, view, norms, size[2])
+    erase_planes(view, cut, size, norms, fill)
+
+
+@helper
+def _one_view(
+    n, src, view, plane, norms, floats, ops, weak, scratch, size, fill, modes
+):
+    """Write view n to ``plane`` if there are norms, else to ``view``."""
+    first, second, lut, rows, columns, work = scratch
+    hflip, vflip, turns, dy, dx, cut = weak
+    channels = size[2]
+    buffers = (src, first, second)
+    flips = (hflip[n] != 0, vflip[n] != 0)
+    moved = flips[0] or flips[1] or turns[n] != 0 or dy[n] != 0 or dx[n] != 0
+    if moved:
+        shift = (np.int64(dy[n]), np.int64(dx[n]))
+        source_lines(flips, turns[n], shift, size, (rows, columns))
+    if moved and not modes[0]:
+        gather(src, first, rows, columns, channels)
+        buffers = (first, second, first)
+    reset(lut)
+    buffers, waits = _all_ops(n, ops, buffers, lut, work, size, fill, modes)
+    src, hole = buffers[0], cut[n]
+    if moved and modes[0]:
+        src, spare = _settle(buffers, lut, waits, hole, size, fill)
+        hole, waits = cut[U(cut.shape[0]) - U1], False
+        if norms.size == 0:
+            gather(src, view, rows, columns, channels)
+            return
+        gather(src, spare, rows, columns, channels)
+        src = spare
+    if norms.size != 0:
+        _finish_normal(src, plane, lut, norms, floats, waits, hole, size, fill)
+    else:
+        _finish(src, view, lut, waits, hole, size, fill)
 
 
 def _execute(  # noqa: PLR0913 - flat arrays are what compiles fast
     images, out, planes, norms, size, op, value, params, place, box, curves,
-    hflip, vflip, turns, dy, dx, cut, fill, modes, start, stop,
+    hflip, vflip, turns, dy, dx, cut, fill, modes, levels, whole, lines, floats,
+    start, stop,
 ):  # fmt: skip
     """Write views start..stop to ``planes`` if there are norms, else to ``out``.
 
     ``modes`` says whether turns, flips and crop follow the ops, whether sampling
-    is bilinear, and whether the image goes on by reflection.
+    is bilinear, and whether the image goes on by reflection. ``cut`` (N + 1, 4)
+    ends with an empty box. What follows it is scratch space of a thread's own, as
+    large as `scratch` makes it.
     """
-    pixels = size[0] * size[1] * size[2]
-    first, second = np.empty(pixels, np.uint8), np.empty(pixels, np.uint8)
-    lut = np.empty(size[2] * U256, np.uint8)
-    lines = np.empty(size[0], U), np.empty(size[1], U)
-    nothing = np.zeros(4, np.int32)
-    ops = op, value, params, place, box
+    height, width, channels = size
+    pixels, table = height * width * channels, channels * U256
+    tables = levels[U2 * pixels + table : U2 * pixels + U2 * table]
+    work = tables, levels[U2 * (pixels + table) :], whole
+    scratch = (
+        levels[:pixels], levels[pixels : U2 * pixels], levels[U2 * pixels :][:table],
+        lines[:height], lines[height:], work,
+    )  # fmt: skip
+    ops = op, value, params, place, box, curves
+    weak = hflip, vflip, turns, dy, dx, cut
     normal = norms.size != 0
     for n in range(start, stop):
         a, b = n * pixels, (n + U1) * pixels
-        buffers = (images[a:b], first, second)
-        flips = (hflip[n] != 0, vflip[n] != 0)
-        shift = (np.int64(dy[n]), np.int64(dx[n]))
-        moved = flips[0] or flips[1] or turns[n] != 0 or dy[n] != 0 or dx[n] != 0
-        reset(lut)
-        hole = cut[n]
-        if moved:
-            source_lines(flips, turns[n], shift, size, lines)
-        if moved and not modes[0]:
-            gather(buffers[0], first, lines, size[2])
-            buffers = (first, second, first)
-        buffers, waits = _all_ops(n, ops, curves, buffers, lut, size, fill, modes)
-        src = buffers[0]
-        if moved and modes[0]:
-            src, spare = _settle(buffers, lut, waits, hole, size, fill)
-            hole, waits = nothing, False
-            if not normal:
-                gather(src, out[a:b], lines, size[2])
-                continue
-            gather(src, spare, lines, size[2])
-            src = spare
-        if normal:
-            _finish_normal(src, planes[a:b], lut, norms, hole, size, fill)
-        else:
-            _finish(src, out[a:b], lut, waits, hole, size, fill)
+        view = out[:0] if normal else out[a:b]
+        plane = planes[a:b] if normal else planes[:0]
+        _one_view(
+            n, images[a:b], view, plane, norms, floats, ops, weak, scratch, size,
+            fill, modes,
+        )  # fmt: skip
 
 
 _SIGNATURE = (
     "void(u1[::1], u1[::1], f4[::1], f4[::1], UniTuple(u8, 3), i1[:, ::1], "
     "f8[:, ::1], f8[:, :, ::1], f8[:, :, ::1], i4[:, :, ::1], u1[:, ::1], u1[::1], "
     "u1[::1], i1[::1], i4[::1], i4[::1], i4[:, ::1], u1[::1], UniTuple(b1, 3), "
-    "u8, u8)"
+    "u1[::1], i4[::1], u8[::1], f4[::1], u8, u8)"
 )
+
+
+def scratch(
+    height: int, width: int, channels: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the scratch arrays that one call of `execute` needs for itself."""
+    pixels, table = height * width * channels, 256 * channels
+    return (
+        np.empty(2 * (pixels + table + width * channels), np.uint8),
+        np.empty(2 * table + 256, np.int32),
+        np.empty(height + width, np.uint64),
+        np.empty(table, np.float32),
+    )
 
 
 def _compile() -> Callable[..., None]:

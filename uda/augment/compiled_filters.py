@@ -14,7 +14,18 @@ import math
 import numpy as np
 
 from uda.augment.compiled_levels import (
-    I32, ID, U0, U1, U2, U3, F, U, blend, copy, grey, helper,
+    I32,
+    ID,
+    U0,
+    U1,
+    U2,
+    U3,
+    F,
+    U,
+    blend,
+    copy,
+    grey,
+    helper,
 )  # fmt: skip
 
 _COLOR, _SHARPNESS, _BLUR = ID["Color"], ID["Sharpness"], ID["Blur"]
@@ -35,22 +46,19 @@ def _color(src, dst, factor):
 
 
 @helper
-def _sharpen_row(rows, dst, channels, factor):
-    """One row between its border pixels; ``rows`` are above, at and below it."""
-    up, here, down = rows
-    length = U(dst.size)
-    right = U2 * channels
-    up_1, up_2, up_3 = up, up[channels:], up[right:]
-    here_1, here_2, here_3 = here, here[channels:], here[right:]
-    down_1, down_2, down_3 = down, down[channels:], down[right:]
-    for i in range(length):
-        total = I32(I32(up_1[i]) + I32(up_2[i])) + I32(up_3[i])
-        total = I32(total) + I32(I32(here_1[i]) + I32(here_3[i]))
-        total = I32(total) + I32(I32(down_1[i]) + I32(down_2[i]))
-        total = I32(total) + I32(I32(down_3[i]) + I32(I32(5) * I32(here_2[i])))
+def _sharpen_row(src, dst, row, pitch, channels, factor):
+    """The row at an offset, without its two border pixels."""
+    for i in range(row + channels, row + pitch - channels):
+        up, down = i - pitch, i + pitch
+        total = I32(I32(src[up - channels]) + I32(src[up]))
+        total = I32(total + I32(src[up + channels]))
+        total = I32(total + I32(I32(src[i - channels]) + I32(src[i + channels])))
+        total = I32(total + I32(I32(src[down - channels]) + I32(src[down])))
+        total = I32(total + I32(src[down + channels]))
+        total = I32(total + I32(I32(5) * I32(src[i])))
         # Pillow sums floats and rounds; 13 is odd, so there are no ties.
-        smooth = I32(I32(I32(2) * I32(total)) + I32(13)) // I32(26)
-        dst[i] = blend(I32(smooth), I32(here_2[i]), factor)
+        smooth = np.uint32(np.uint32(I32(2) * total + I32(13)) // np.uint32(26))
+        dst[i] = blend(I32(smooth), I32(src[i]), factor)
 
 
 @helper
@@ -63,12 +71,11 @@ def _sharpness(src, dst, size, factor):
         return
     copy(src[:pitch], dst[:pitch])
     for y in range(U1, height - U1):
-        i = y * pitch
-        rows = src[i - pitch : i], src[i : i + pitch], src[i + pitch :][:pitch]
-        row = dst[i : i + pitch]
-        copy(rows[1][:channels], row[:channels])
-        copy(rows[1][pitch - channels :], row[pitch - channels :])
-        _sharpen_row(rows, row[channels : pitch - channels], channels, factor)
+        row = y * pitch
+        for k in range(channels):
+            dst[row + k] = src[row + k]
+            dst[row + pitch - U1 - k] = src[row + pitch - U1 - k]
+        _sharpen_row(src, dst, row, pitch, channels, factor)
     copy(src[(height - U1) * pitch :], dst[(height - U1) * pitch :])
 
 

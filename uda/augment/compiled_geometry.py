@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from uda.augment.compiled_levels import ID, U0, U1, U2, U3, U, copy, helper
+from uda.augment.compiled_levels import ID, U0, U1, U2, U3, U256, U, helper
 
 _SHEAR_X, _SHEAR_Y = ID["ShearX"], ID["ShearY"]
 _TRANSLATE_X, _TRANSLATE_Y = ID["TranslateX"], ID["TranslateY"]
@@ -77,36 +77,50 @@ def _inside(start, step, scale, sides):
 
 
 @helper
-def _paint(row, start, stop, fill):
-    """Write the fill to the pixels start..stop of a row."""
-    channels = U(fill.size)
-    for k in range(channels):
-        for x in range(start, stop):
-            row[x * channels + k] = fill[k]
+def _copy_run(src, source, dst, target, length):
+    for i in range(length):
+        dst[target + i] = src[source + i]
 
 
 @helper
-def _walk(src, row, span, origin, steps, size):
+def _paint(dst, offset, start, stop, fill):
+    """Write the fill to the pixels start..stop of the row at an offset."""
+    if U(fill.size) == U1:
+        for x in range(offset + start, offset + stop):
+            dst[x] = fill[0]
+        return
+    for x in range(start, stop):
+        i = offset + U3 * x
+        dst[i] = fill[0]
+        dst[i + U1] = fill[1]
+        dst[i + U2] = fill[2]
+
+
+@helper
+def _walk(src, dst, offset, span, origin, steps, size):
     """Sample the pixels of a row that lie inside; origin is that of the first."""
     width, channels = size[1], size[2]
     xx, yy = origin
-    if steps[0] == _ONE and steps[1] == 0:
+    step_x, step_y = steps
+    if step_x == _ONE and step_y == 0:
         start = (U(yy >> 16) * width + U(xx >> 16)) * channels
         length = (span[1] - span[0]) * channels
-        copy(src[start : start + length], row[span[0] * channels :][:length])
+        _copy_run(src, start, dst, offset + span[0] * channels, length)
     elif channels == U1:
         for x in range(span[0], span[1]):
-            row[x] = src[U(yy >> 16) * width + U(xx >> 16)]
-            xx += steps[0]
-            yy += steps[1]
+            dst[offset + x] = src[U(yy >> 16) * width + U(xx >> 16)]
+            xx += step_x
+            yy += step_y
     else:
-        for x in range(span[0], span[1]):
+        i = offset + span[0] * U3
+        for _ in range(span[0], span[1]):
             j = (U(yy >> 16) * width + U(xx >> 16)) * U3
-            row[U3 * x] = src[j]
-            row[U3 * x + U1] = src[j + U1]
-            row[U3 * x + U2] = src[j + U2]
-            xx += steps[0]
-            yy += steps[1]
+            dst[i] = src[j]
+            dst[i + U1] = src[j + U1]
+            dst[i + U2] = src[j + U2]
+            i += U3
+            xx += step_x
+            yy += step_y
 
 
 @helper
@@ -118,7 +132,7 @@ def _fold(i, side):
 
 
 @helper
-def _mirrored(src, row, span, origin, steps, size):
+def _mirrored(src, dst, offset, span, origin, steps, size):
     """Sample the pixels start..stop of a row from the reflected image."""
     channels = size[2]
     height, width = np.int64(size[0]), np.int64(size[1])
@@ -127,7 +141,7 @@ def _mirrored(src, row, span, origin, steps, size):
         yy = origin[1] + steps[1] * np.int64(x)
         source = U(_fold(yy >> 16, height) * width + _fold(xx >> 16, width))
         for k in range(channels):
-            row[x * channels + k] = src[source * channels + k]
+            dst[offset + x * channels + k] = src[source * channels + k]
 
 
 @helper
@@ -148,17 +162,16 @@ def nearest(src, dst, m, size, fill, reflect):
         y_lo, y_hi = _inside(yy, a3, scale_y, sides_y)
         lo = max(x_lo, y_lo)
         hi = max(min(x_hi, y_hi), lo)
-        row = dst[y * width * channels : (y + U1) * width * channels]
-        start, stop = U(lo), U(hi)
-        origin = (xx + a0 * lo, yy + a3 * lo)
+        offset, start, stop = y * width * channels, U(lo), U(hi)
         if start < stop:
-            _walk(src, row, (start, stop), origin, steps, size)
+            origin = (xx + a0 * lo, yy + a3 * lo)
+            _walk(src, dst, offset, (start, stop), origin, steps, size)
         if reflect:
-            _mirrored(src, row, (U0, start), (xx, yy), steps, size)
-            _mirrored(src, row, (stop, width), (xx, yy), steps, size)
+            _mirrored(src, dst, offset, (U0, start), (xx, yy), steps, size)
+            _mirrored(src, dst, offset, (stop, width), (xx, yy), steps, size)
         else:
-            _paint(row, U0, start, fill)
-            _paint(row, stop, width, fill)
+            _paint(dst, offset, U0, start, fill)
+            _paint(dst, offset, stop, width, fill)
 
 
 @helper
@@ -210,18 +223,19 @@ def erase(dst, box, size, fill):
     """Write the fill to a box of pixels (H, W, K)."""
     pitch = size[1] * size[2]
     for y in range(U(box[0]), U(box[2])):
-        _paint(dst[y * pitch : (y + U1) * pitch], U(box[1]), U(box[3]), fill)
+        _paint(dst, y * pitch, U(box[1]), U(box[3]), fill)
 
 
 @helper
-def erase_planes(view, box, size, values):
-    """Write one value per plane to a box of planes (K, H, W)."""
+def erase_planes(view, box, size, norms, fill):
+    """Write the normalised fill to a box of planes (K, H, W)."""
     height, width, channels = size
     for k in range(channels):
+        value = norms[k * U256 + fill[k]]
         for y in range(U(box[0]), U(box[2])):
-            row = view[(k * height + y) * width : (k * height + y + U1) * width]
-            for x in range(U(box[1]), U(box[3])):
-                row[x] = values[k]
+            offset = (k * height + y) * width
+            for x in range(offset + U(box[1]), offset + U(box[3])):
+                view[x] = value
 
 
 @helper
@@ -269,29 +283,34 @@ def _run(columns, channels):
 
 
 @helper
-def _pick(src, row, columns, offset, span):
-    """Write the pixels span of a row, one by one."""
-    if row.size == columns.size:
-        for x in range(span[0], span[1]):
-            row[x] = src[offset + columns[x]]
-        return
+def _pick(src, dst, offset, row, columns, span):
+    """Write the pixels span of the row at an offset, one by one."""
     for x in range(span[0], span[1]):
-        j = offset + columns[x]
-        row[U3 * x] = src[j]
-        row[U3 * x + U1] = src[j + U1]
-        row[U3 * x + U2] = src[j + U2]
+        i, j = offset + U3 * x, row + columns[x]
+        dst[i] = src[j]
+        dst[i + U1] = src[j + U1]
+        dst[i + U2] = src[j + U2]
 
 
 @helper
-def gather(src, dst, lines, channels):
+def _pick_grey(src, dst, offset, row, columns, span):
+    for x in range(span[0], span[1]):
+        dst[offset + x] = src[row + columns[x]]
+
+
+@helper
+def gather(src, dst, rows, columns, channels):
     """Write src[rows[y] + columns[x]] to dst[y, x]; runs of columns at once."""
-    rows, columns = lines
     width = U(columns.size)
     start, stop = _run(columns, channels)
     length = (stop - start) * channels
     for y in range(U(rows.size)):
-        row = dst[y * width * channels : (y + U1) * width * channels]
-        first = rows[y] + columns[start]
-        copy(src[first : first + length], row[start * channels :][:length])
-        _pick(src, row, columns, rows[y], (U0, start))
-        _pick(src, row, columns, rows[y], (stop, width))
+        row, offset = rows[y], y * width * channels
+        target = offset + start * channels
+        _copy_run(src, row + columns[start], dst, target, length)
+        if channels == U1:
+            _pick_grey(src, dst, offset, row, columns, (U0, start))
+            _pick_grey(src, dst, offset, row, columns, (stop, width))
+        else:
+            _pick(src, dst, offset, row, columns, (U0, start))
+            _pick(src, dst, offset, row, columns, (stop, width))

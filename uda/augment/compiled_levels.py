@@ -23,8 +23,10 @@ ID = {name: op.id for name, op in OPS.items()}
 U0, U1, U2, U3, U256 = U(0), U(1), U(2), U(3), U(256)
 U512 = U(512)
 
-# With Python's error model each division is a branch that may raise.
-OPTIONS = {"nogil": True, "error_model": "numpy"}
+# With Python's error model each division is a branch that may raise. Without
+# numba's run time (_nrt) nothing can be allocated, and slices need no counting of
+# references, which costs more than moving a short row.
+OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
 jit: Callable[..., Any] = numba.njit
 helper = jit(**OPTIONS)
 
@@ -76,22 +78,17 @@ def look_up(src, dst, lut, channels):
 
 
 @helper
-def normalize(src, view, lut, norms, channels):
-    """Write the normalised planes (K, H, W) of the looked-up pixels (H, W, K)."""
-    table = np.empty(norms.size, np.float32)
-    for i in range(U(norms.size)):
-        table[i] = norms[(i & ~U(255)) + lut[i]]
+def normalize(src, view, table, channels):
+    """Write the planes (K, H, W) that ``table`` (K * 256,) makes of pixels."""
     pixels = U(src.size) // channels
     if channels == U1:
         for i in range(pixels):
             view[i] = table[src[i]]
         return
-    red, green = view[:pixels], view[pixels : U2 * pixels]
-    blue = view[U2 * pixels :]
     for i in range(pixels):
-        red[i] = table[src[U3 * i]]
-        green[i] = table[U256 + src[U3 * i + U1]]
-        blue[i] = table[U512 + src[U3 * i + U2]]
+        view[i] = table[src[U3 * i]]
+        view[pixels + i] = table[U256 + src[U3 * i + U1]]
+        view[U2 * pixels + i] = table[U512 + src[U3 * i + U2]]
 
 
 @helper
@@ -113,31 +110,32 @@ def _extremes(src, pitch, low, high):
     copy(src[:pitch], low)
     copy(src[:pitch], high)
     for start in range(pitch, U(src.size), pitch):
-        row = src[start : start + pitch]
         for i in range(pitch):
-            low[i] = min(low[i], row[i])
-            high[i] = max(high[i], row[i])
+            level = src[start + i]
+            low[i] = min(low[i], level)
+            high[i] = max(high[i], level)
 
 
 @helper
-def _autocontrast(src, size, tables):
+def _autocontrast(src, size, lines, tables):
     """Tables (K * 256,) that stretch each channel's range to 0..255."""
     channels = size[2]
     pitch = size[1] * channels
-    lows, highs = np.empty(pitch, np.uint8), np.empty(pitch, np.uint8)
+    lows, highs = lines[:pitch], lines[pitch : U2 * pitch]
     _extremes(src, pitch, lows, highs)
     for k in range(channels):
         low, high = np.int64(255), np.int64(0)
         for i in range(k, pitch, channels):
             low = min(low, np.int64(lows[i]))
             high = max(high, np.int64(highs[i]))
-        if high <= low:
-            continue
-        scale = 255.0 / (high - low)
-        offset = -low * scale
-        for level in range(256):
-            stretched = level * scale + offset
-            tables[k * U256 + U(level)] = np.uint8(min(max(stretched, 0.0), 255.0))
+        scale, offset = 1.0, 0.0
+        if high > low:
+            scale = 255.0 / (high - low)
+            offset = -low * scale
+        for level in range(U256):
+            stretched = np.float64(I32(level)) * scale + offset
+            table_level = I32(min(max(stretched, 0.0), 255.0))
+            tables[k * U256 + level] = np.uint8(table_level)
 
 
 @helper
@@ -147,86 +145,109 @@ def _count(src, channels, counts):
     Neighbours are often equal, and adding twice to one counter makes the second
     wait for the first.
     """
-    counts[:] = 0
-    pair = U2 * channels
     odd = channels * U256
+    for i in range(U2 * odd):
+        counts[i] = 0
+    pair = U2 * channels
     whole = U(src.size) // pair * pair
     if channels == U1:
         for i in range(U0, whole, U2):
-            counts[src[i]] += 1
-            counts[odd + src[i + U1]] += 1
+            counts[src[i]] += I32(1)
+            counts[odd + src[i + U1]] += I32(1)
     else:
         for i in range(U0, whole, pair):
-            counts[src[i]] += 1
-            counts[U256 + src[i + U1]] += 1
-            counts[U512 + src[i + U2]] += 1
-            counts[odd + src[i + U3]] += 1
-            counts[odd + U256 + src[i + U3 + U1]] += 1
-            counts[odd + U512 + src[i + U3 + U2]] += 1
+            counts[src[i]] += I32(1)
+            counts[U256 + src[i + U1]] += I32(1)
+            counts[U512 + src[i + U2]] += I32(1)
+            counts[odd + src[i + U3]] += I32(1)
+            counts[odd + U256 + src[i + U3 + U1]] += I32(1)
+            counts[odd + U512 + src[i + U3 + U2]] += I32(1)
     for i in range(whole, U(src.size)):
-        counts[(i - whole) * U256 + src[i]] += 1
+        counts[(i - whole) * U256 + src[i]] += I32(1)
 
 
 @helper
-def _equalize(src, lut, channels, tables):
+def _flatten(histogram, table):
+    """Pillow's equalising table (256,) of a histogram, which is used up."""
+    last = U(255)
+    while histogram[last] == 0:
+        last -= U1
+    total = np.int64(0)
+    for level in range(U256):
+        total += histogram[level]
+    step = (total - histogram[last]) // 255
+    if step == 0:
+        for level in range(U256):
+            table[level] = np.uint8(level)
+        return
+    below = I32(step // 2)
+    for level in range(U256):
+        number = histogram[level]
+        histogram[level] = below
+        below += number
+    # Exact in float64 up to 2**53, and eight divisions at once.
+    divisor = np.float64(step)
+    for level in range(U256):
+        table[level] = np.uint8(I32(min(histogram[level] / divisor, 255.0)))
+
+
+@helper
+def _equalize(src, lut, channels, counts, tables):
     """Tables (K * 256,) that flatten each channel's histogram after ``lut``."""
     odd = channels * U256
-    counts = np.empty(U2 * odd, np.int32)
     _count(src, channels, counts)
-    histogram = np.empty(256, np.int64)
+    histogram = counts[U2 * odd : U2 * odd + U256]
     for k in range(channels):
         base = k * U256
-        histogram[:] = 0
+        for i in range(U256):
+            histogram[i] = 0
         for i in range(base, base + U256):
-            histogram[lut[i]] += counts[i] + counts[odd + i]
-        last = 255
-        while histogram[U(last)] == 0:
-            last -= 1
-        step = (histogram.sum() - histogram[U(last)]) // 255
-        if step == 0:
-            continue
-        below = step // 2
-        for level in range(U256):
-            tables[base + level] = min(below // step, 255)
-            below += histogram[level]
+            histogram[lut[i]] += I32(counts[i] + counts[odd + i])
+        _flatten(histogram, tables[base : base + U256])
 
 
 @helper
 def _static_table(op, value, mean, table):
     """Table (256,) of an op that depends on its magnitude and the mean only."""
-    whole = np.int64(value)
-    mask = 255 & ~((1 << (8 - whole)) - 1) if op == _POSTERIZE else 255
-    for level in range(256):
-        if op == _INVERT or (op == _SOLARIZE and level >= whole):
-            table[U(level)] = 255 - level
-        elif op == _SOLARIZE_ADD:
-            table[U(level)] = min(255, level + whole) if level < 128 else level
-        elif op in (_BRIGHTNESS, _CONTRAST):
-            table[U(level)] = blend(I32(mean), I32(level), F(value))
-        else:
-            table[U(level)] = level & mask
+    whole = I32(value)
+    if op == _BRIGHTNESS or op == _CONTRAST:
+        factor, middle = F(value), I32(mean)
+        for level in range(U256):
+            table[level] = blend(middle, I32(level), factor)
+    elif op == _SOLARIZE_ADD:
+        for level in range(256):
+            added = min(255, level + whole) if level < 128 else level
+            table[U(level)] = np.uint8(added)
+    elif op == _POSTERIZE:
+        mask = 255 & ~((1 << (8 - whole)) - 1)
+        for level in range(256):
+            table[U(level)] = np.uint8(level & mask)
+    else:
+        start = whole if op == _SOLARIZE else 0
+        for level in range(256):
+            table[U(level)] = np.uint8(level if level < start else 255 - level)
 
 
 @helper
-def extend(op, value, src, lut, size):
+def extend(op, value, src, lut, size, work):
     """Compose a table op onto ``lut``.
 
     AutoContrast and Contrast read ``src`` itself: their ``lut`` must be spent.
     """
     channels = size[2]
-    tables = np.empty(channels * U256, np.uint8)
-    reset(tables)
+    tables, lines, counts = work
     if op == _AUTOCONTRAST:
-        _autocontrast(src, size, tables)
+        _autocontrast(src, size, lines, tables)
     elif op == _EQUALIZE:
-        _equalize(src, lut, channels, tables)
+        _equalize(src, lut, channels, counts, tables)
     else:
-        mean = _grey_mean(src, channels) if op == _CONTRAST else 0
+        mean = _grey_mean(src, channels) if op == _CONTRAST else np.int64(0)
         _static_table(op, value, mean, tables)
-        for i in range(U256, channels * U256):
-            tables[i] = tables[i & U(255)]
-    for i in range(channels * U256):
-        lut[i] = tables[(i & ~U(255)) + lut[i]]
+        extend_curve(tables, lut)
+        return
+    for k in range(channels):
+        for i in range(k * U256, (k + U1) * U256):
+            lut[i] = tables[k * U256 + lut[i]]
 
 
 @helper

@@ -34,6 +34,7 @@ Execute = Callable[..., None]
 _VARIABLE = "UDA_EXECUTOR"
 _JPEG = OPS["Jpeg"].id
 _LEVELS = np.arange(256)
+_EMPTY = np.zeros((1, 4), dtype=np.int32)
 _FILLS = {"black": 0, "gray": 128}
 # Fewer views than this per thread cost more to hand out than to make.
 _MIN_PER_THREAD = 8
@@ -76,8 +77,12 @@ def is_compiled() -> bool:
 
 
 @cache
-def _compiled() -> Execute | None:
-    """Import, and so compile or load, the compiled executor; None without numba."""
+def _compiled() -> tuple[Execute, Callable[..., tuple[npt.NDArray[Any], ...]]] | None:
+    """Import, and so compile or load, the compiled executor; None without numba.
+
+    Returns:
+        The executor, and what makes the scratch arrays of one call of it.
+    """
     try:
         numba = importlib.import_module("numba")
     except (ImportError, AttributeError):  # missing, or too old for this numpy
@@ -90,8 +95,7 @@ def _compiled() -> Execute | None:
         return None
     finally:
         numba.config.CACHE_DIR = before
-    execute: Execute = module.execute
-    return execute
+    return module.execute, module.scratch
 
 
 def _cache_folder() -> str:
@@ -212,7 +216,7 @@ def _apply_compiled(
 ) -> None:
     """Execute on arrays that fit; with ``norms``, to float32 planes."""
     # Read-only or strided arrays would be other signatures: one copy is cheaper.
-    source = np.require(images, requirements=("C", "W"))
+    source = _plain(images)
     target = out if out.flags.c_contiguous else np.empty(out.shape, dtype=out.dtype)
     flat, size = target.reshape(-1), images.shape[1:]
     if norms is None:
@@ -220,14 +224,15 @@ def _apply_compiled(
     else:
         outputs = (np.empty(0, np.uint8), flat, norms.reshape(-1))
     constants, curves = parameters(plan, size[2])
-    rows = {name: np.require(getattr(plan, name), None, ("C", "W")) for name in _ROWS}
+    rows = {name: _plain(getattr(plan, name)) for name in _ROWS}
+    rows["cut"] = np.concatenate([plan.cut, _EMPTY])
     arguments = (
         source.reshape(-1), *outputs, tuple(np.uint64(side) for side in size),
         rows["op"], rows["value"], constants, rows["place"], rows["box"], curves,
         *(rows[name] for name in _ROWS[4:]), fill,
         (plan.geometry_last, plan.bilinear, plan.reflect),
     )  # fmt: skip
-    _in_parts(arguments, _edges(len(plan), threads), threads)
+    _in_parts(arguments, _edges(len(plan), threads), threads, size)
     if target is not out:
         out[...] = target
     _compress(plan, images, fill, out=out, norms=norms)
@@ -238,15 +243,28 @@ _ROWS = (
 )  # fmt: skip
 
 
-def _in_parts(arguments: tuple[Any, ...], edges: list[np.uint64], threads: int) -> None:
-    execute = _compiled()
+def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array that is contiguous and may be written to."""
+    if array.flags.c_contiguous and array.flags.writeable:
+        return array
+    return np.require(array, requirements=("C", "W"))
+
+
+def _in_parts(
+    arguments: tuple[Any, ...],
+    edges: list[np.uint64],
+    threads: int,
+    size: tuple[int, ...],
+) -> None:
+    execute, scratch = _compiled() or (None, None)
     assert execute is not None
+    assert scratch is not None
     if len(edges) == 2:
-        execute(*arguments, *edges)
+        execute(*arguments, *scratch(*size), *edges)
         return
     pool = _pool(threads, os.getpid())
     parts = itertools.pairwise(edges)
-    jobs = [pool.submit(execute, *arguments, *part) for part in parts]
+    jobs = [pool.submit(execute, *arguments, *scratch(*size), *p) for p in parts]
     for job in jobs:
         job.result()
 
