@@ -84,8 +84,6 @@ def test_geometric_ops_by_hand():
 
 
 def test_resized_crop_enlarges():
-    if "place" not in {field.name for field in dataclasses.fields(plan_of())}:
-        pytest.skip("plans have no places yet")
     result = moved(BOX, ("ResizedCrop", 0.25, (0.0, 0.0)))
     assert result.boxes.tolist() == [[20, 10, 50, 40]]
     result = moved(BOX, ("ResizedCrop", 0.25, (0.5, 0.5)))
@@ -194,11 +192,6 @@ def test_bad_rules(wrong):
         BoxRules(**wrong)
 
 
-def _specs():
-    has_place = hasattr(plan_of(), "place")
-    return MOVES if has_place else MOVES[:-1]
-
-
 def mirrored_mask(plan):
     """Pixels that a crop took from the reflected border: copies of the object."""
     height, width = plan.shape
@@ -230,6 +223,7 @@ WEAK = ("hflip", "vflip", "turns", "dy", "dx")
 @settings(
     max_examples=1000,
     deadline=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(
@@ -249,13 +243,17 @@ def test_pixels_stay_inside_the_moved_box(shape, square, count, last, seed, data
     y0 = data.draw(st.integers(0, height - 1))
     y1 = data.draw(st.integers(y0 + 1, height))
     policy = Policy(
-        "moves", ops=_specs(), count=count, hflip=0.5, vflip=0.5, crop_pad=0.3,
+        "moves", ops=MOVES, count=count, hflip=0.5, vflip=0.5, crop_pad=0.3,
         quarter_turns=True, order="geometry-last" if last else "geometry-first",
     )  # fmt: skip
     plan = draw(policy, seed=seed, stream="t", counters=[0], shape=shape)
     image = np.zeros((*shape, 1), dtype=np.uint8)
     image[y0:y1, x0:x1] = 255
-    rows, columns = np.nonzero(rendered(plan, image)[..., 0])
+    # ResizedCrop interpolates: what is at least half white belongs to the box. And
+    # it enlarges: one pixel of the image is then more than one of the view.
+    rows, columns = np.nonzero(rendered(plan, image)[..., 0] >= 128)
+    zooms = plan.value[plan.op == OPS["ResizedCrop"].id]
+    pixel = float(np.prod(zooms**-0.5))
     for clip in ("visible", "frame", "none"):
         rules = BoxRules(clip=clip, min_side=0)
         found = transform_boxes(plan, 0, [[x0, y0, x1, y1]], rules=rules)
@@ -263,19 +261,19 @@ def test_pixels_stay_inside_the_moved_box(shape, square, count, last, seed, data
             continue
         if not len(found.boxes):
             # Sampled at a pixel's corner: a sliver may be seen of what left.
-            assert np.ptp(rows) <= 1 or np.ptp(columns) <= 1
+            assert min(np.ptp(rows), np.ptp(columns)) <= pixel
             continue
         left, top, right, bottom = found.boxes[0]
-        assert columns.min() >= left - 1
-        assert columns.max() + 1 <= right + 1
-        assert rows.min() >= top - 1
-        assert rows.max() + 1 <= bottom + 1
+        assert columns.min() >= left - pixel
+        assert columns.max() + 1 <= right + pixel
+        assert rows.min() >= top - pixel
+        assert rows.max() + 1 <= bottom + pixel
 
 
 def test_the_box_is_not_too_large_either():
     """On average the moved box fits the pixels: not merely the whole frame."""
     slack = []
-    policy = Policy("moves", ops=_specs()[:4], count=2, hflip=0.5)
+    policy = Policy("moves", ops=MOVES[:4], count=2, hflip=0.5)
     image = np.zeros((48, 40, 1), dtype=np.uint8)
     image[12:30, 8:33] = 255
     plan = draw(policy, seed=3, stream="t", counters=np.arange(200), shape=(48, 40))

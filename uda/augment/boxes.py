@@ -13,10 +13,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from uda.augment import polygons, tables
+from uda.augment import polygons
 from uda.augment.ops import NAMES, NOT_APPLIED, OPS
 from uda.augment.plan import Plan
 from uda.augment.polygons import Rectangle
+from uda.augment.tables import matrices
 from uda.errors import DataError, UsageError
 
 Float64 = npt.NDArray[np.float64]
@@ -177,7 +178,7 @@ def _steps(plan: Plan, row: int) -> Iterator[_Step]:
     weak = [_Step(matrix) for matrix in _weak(plan, row)]
     if not plan.geometry_last:
         yield from weak
-    maps = _maps(plan[row : row + 1])[0]
+    maps = matrices(plan[row : row + 1])[0]
     for slot, op_id in enumerate(plan.op[row].tolist()):
         if op_id == _CUTOUT:
             yield from _cover(plan.box[row, slot])
@@ -186,18 +187,6 @@ def _steps(plan: Plan, row: int) -> Iterator[_Step]:
     yield from _cover(plan.cut[row])
     if plan.geometry_last:
         yield from weak
-
-
-def _maps(plan: Plan) -> Float64:
-    if hasattr(tables, "matrices"):
-        return tables.matrices(plan)
-    out = np.zeros((*plan.op.shape, 6))
-    for at in np.ndindex(*plan.op.shape):
-        if 10 <= plan.op[at] <= 14:
-            out[at] = tables._matrix(
-                int(plan.op[at]), float(plan.value[at]), *plan.shape
-            )
-    return out
 
 
 def _weak(plan: Plan, row: int) -> Iterator[Float64]:
