@@ -78,8 +78,8 @@ def test_boxes_are_drawn_on_the_enlarged_pixels_and_clipped_ones_do_not_fail():
     page = np.asarray(sheet).astype(int)
     line = np.argwhere((page == (0xFF, 0xB0, 0)).all(axis=2))
     (y0, x0), (y1, x1) = line.min(axis=0), line.max(axis=0)
-    assert abs((x1 - x0 + 1) - 4 * 16) <= 3
-    assert abs((y1 - y0 + 1) - 4 * 12) <= 3
+    assert (x1 - x0 + 1, y1 - y0 + 1) == (4 * 16 + 4, 4 * 12 + 4)  # two px around
+    assert (page[y0 + 2 : y1 - 1, x0 + 2 : x1 - 1] == 128).all()
 
 
 @pytest.mark.parametrize(

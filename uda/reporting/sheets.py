@@ -122,7 +122,7 @@ class _Page:
         rows = [row.tiles for block in blocks for row in block.rows]
         cells = [cell.tiles for block in blocks for cell in block.cells]
         shapes = [t.image.shape for tiles in (*rows, *cells) for t in tiles if t]
-        self.height, self.width = shapes[0][:2]
+        self.height, self.width = int(shapes[0][0]), int(shapes[0][1])
         self.scale = max(1, _WANTED // max(self.height, self.width))
         self.step = max(_NARROWEST, self.scale * self.width) + _GAP
         lengths = [
@@ -259,12 +259,13 @@ def _draw_box(
 ) -> None:
     """Outline a box in a light colour between dark ones: seen on any ground."""
     x0, y0 = (corner[i] + round(scale * box[i]) for i in (0, 1))
-    x1, y1 = (corner[i % 2] + round(scale * box[i]) - 1 for i in (2, 3))
-    if x1 <= x0 or y1 <= y0:
+    x1, y1 = (corner[i] + round(scale * box[i + 2]) - 1 for i in (0, 1))
+    if x1 < x0 or y1 < y0:
         return
-    draw.rectangle((x0, y0, x1, y1), outline=_BOX_OUTER, width=3)
-    if x1 - x0 > 2 and y1 - y0 > 2:
-        draw.rectangle((x0 + 1, y0 + 1, x1 - 1, y1 - 1), outline=_BOX_INNER)
+    # Around what the box holds, not over it: small defects must stay visible.
+    draw.rectangle((x0 - 3, y0 - 3, x1 + 3, y1 + 3), outline=_BOX_OUTER)
+    draw.rectangle((x0 - 2, y0 - 2, x1 + 2, y1 + 2), outline=_BOX_INNER)
+    draw.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=_BOX_OUTER)
 
 
 def fitting(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
