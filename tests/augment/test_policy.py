@@ -24,7 +24,12 @@ from uda.augment.policy import (
 )
 from uda.errors import DataError, UsageError
 
-NATIVE = {"weak", "uda", "fixmatch", "defect-safe"}
+NATIVE = {
+    "weak", "flip-crop", "uda", "fixmatch", "defect-safe", "usb", "torchvision",
+    "trivialaugment", "autoaugment-cifar10", "autoaugment-svhn", "lighting", "camera",
+}  # fmt: skip
+FIRST_OPS = [op.name for op in OPS.values() if op.id < 16]  # RandAugment's
+PAIR = (OpSpec("Rotate", 3, 27), OpSpec("Invert"))
 
 
 def test_packaged_policies_are_found_and_load():
@@ -41,7 +46,7 @@ def test_packaged_policies_are_found_and_load():
 def test_uda_is_the_papers_list():
     uda = load_policy("uda")
     names = [spec.name for spec in uda.ops]
-    assert sorted(names) == sorted(set(OPS) - {"Identity"})
+    assert sorted(names) == sorted(set(FIRST_OPS) - {"Identity"})
     assert (uda.count, uda.probability, uda.cutout) == (2, 0.5, 0.5)
     assert (uda.order, uda.fill) == ("geometry-last", "mean")
     assert (uda.hflip, uda.vflip, uda.crop_pad) == (0.5, 0.0, 0.125)
@@ -50,7 +55,7 @@ def test_uda_is_the_papers_list():
 def test_fixmatch_is_the_published_list():
     fixmatch = load_policy("fixmatch")
     names = [spec.name for spec in fixmatch.ops]
-    assert sorted(names) == sorted(set(OPS) - {"Invert", "Cutout"})
+    assert sorted(names) == sorted(set(FIRST_OPS) - {"Invert", "Cutout"})
     assert (fixmatch.count, fixmatch.probability, fixmatch.cutout) == (2, 0.5, 0.5)
     assert fixmatch.order == "geometry-first"
 
@@ -84,10 +89,22 @@ def test_fingerprint_follows_content_not_names():
         {"vflip": 0.1}, {"crop_pad": 0.1}, {"quarter_turns": True},
         {"cutout": 0.1}, {"order": "geometry-first"}, {"ops": uda.ops[1:]},
         {"ops": (dataclasses.replace(uda.ops[1], levels=8), *uda.ops[1:])},
+        {"ops": (dataclasses.replace(uda.ops[0], probability=0.5), *uda.ops[1:])},
+        {"ops": (*uda.ops[:-1], dataclasses.replace(uda.ops[-1], mirrored=True))},
+        {"ops": (), "count": 0, "subpolicies": (PAIR,)},
+        {"ops": (), "count": 0, "subpolicies": (PAIR, PAIR[::-1])},
+        {"first": PAIR}, {"last": PAIR}, {"interpolation": "bilinear"},
+        {"fill": "reflect"},
     ]  # fmt: skip
     changed = {dataclasses.replace(uda, **c).fingerprint() for c in changes}
     assert len(changed) == len(changes)
     assert uda.fingerprint() not in changed
+
+
+def test_fingerprints_of_the_first_policies_stay():
+    # Runs made before policies had sub-policies and fixed ops go on.
+    assert load_policy("uda").fingerprint().startswith("da5a21a18bf04d48")
+    assert load_policy("defect-safe").fingerprint().startswith("6315a7a76c0d5dee")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +116,14 @@ def test_fingerprint_follows_content_not_names():
         (("Posterize", 0, 4), "0 is outside 1..8"),
         (("Rotate", float("nan"), 3), "nan is outside"),
         (("Rotate", 1, 2, 0), "levels must be at least 1"),
+        (("Rotate", 1, 2, 1001), "levels must be at most 1000; leave it out"),
+        (("Rotate", float("inf"), 3), "inf is outside"),
         (("Invert", 1, 2), "has no magnitude"),
+        (("Invert", None, None, None, 1.5), "Invert: probability is 1.5; it must lie"),
+        (("Invert", None, None, None, float("nan")), "probability is nan"),
+        (("Rotate", 1, 2, None, None, True), "Rotate: mirrored is for factors only"),
+        (("Invert", None, None, None, None, True), "mirrored is for factors only"),
+        (("Color", 1, 3, None, None, True), "3 mirrored is -1, outside 0..4"),
     ],
 )
 def test_wrong_ops_are_refused(arguments, message):
@@ -115,7 +139,12 @@ def test_wrong_ops_are_refused(arguments, message):
         ({"cutout": -0.1}, "cutout is -0.1"),
         ({"count": 2}, "no ops to draw"),
         ({"count": 17}, "must lie in 0..16"),
-        ({"fill": "meen"}, "choose mean or black or gray"),
+        ({"fill": "meen"}, "choose mean or black or gray or reflect"),
+        ({"interpolation": "cubic"}, "choose nearest or bilinear"),
+        ({"subpolicies": (PAIR,), "count": 1}, "take away ops and count"),
+        ({"subpolicies": (PAIR,), "ops": PAIR}, "take away ops and count"),
+        ({"subpolicies": (PAIR, ())}, r"subpolicies has an empty list .number 2"),
+        ({"first": PAIR * 8, "last": PAIR}, "would pass 18 ops .* at most 16"),
         ({"order": "last"}, "choose geometry-first or geometry-last"),
     ],
 )
