@@ -8,13 +8,13 @@ from collections.abc import Callable
 import click
 
 
-def counter() -> Callable[[str, int, int], None] | None:
+def counter(unit: str = "images") -> Callable[[str, int, int], None] | None:
     """Return a progress function that redraws one line, or None off a terminal."""
     if not sys.stderr.isatty():
         return None
 
     def show(stage: str, done: int, total: int) -> None:
         end = "\n" if done >= total else ""
-        click.echo(f"\r{stage}: {done} of {total} images{end}", nl=False, err=True)
+        click.echo(f"\r{stage}: {done} of {total} {unit}{end}", nl=False, err=True)
 
     return show

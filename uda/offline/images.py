@@ -6,11 +6,8 @@ is whole or absent, so an interrupted call is finished by repeating it.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,21 +17,18 @@ import numpy as np
 
 from uda.augment.policy import Policy, PythonPolicy
 from uda.data.images import BadImage
-from uda.data.manifest import MANIFEST_NAME, listing, shown
+from uda.data.manifest import listing, shown
 from uda.data.preprocessing import detect_value_range, evenly
-from uda.data.splitfile import ordered
-from uda.data.splits import Split, SplitRow
 from uda.errors import DataError, UsageError
-from uda.files import (
-    atomic_path,
-    atomic_write,
-    folder_lock,
-    read_json,
-    sha256_file,
-    write_csv,
-    write_json,
-)
+from uda.files import folder_lock, sha256_file
 from uda.offline.copies import Copy, Look, Range, make_copy, pixels, plan_copies
+from uda.offline.newset import (
+    SPLIT,
+    begin,
+    copy_originals,
+    refuse_foreign,
+    write_tables,
+)
 from uda.offline.originals import (
     PROVENANCE,
     Original,
@@ -43,25 +37,9 @@ from uda.offline.originals import (
     read_originals,
 )
 
-STATE = "augment.json"
-SPLIT = "split.csv"
-_POLICY = "policy"
 _FORMAT = 1
 # Images that the mean colour is taken over.
 _MEAN_SAMPLE = 500
-_PROVENANCE_HEADER = (
-    "copy", "label", "source", "source_sha256", "policy", "policy_fingerprint",
-    "seed", "stream", "counter", "changed", "sha256",
-)  # fmt: skip
-# How a message calls what a configuration holds.
-_OPTIONS = {
-    "format": "the version of this program",
-    "to_count": "--to-count",
-    "policy": "--policy",
-    "seed": "--seed",
-    "classes": "--classes",
-    "images": "the images, their labels, groups or parts (DATA, --split, --group)",
-}
 
 
 @dataclass(frozen=True)
@@ -146,15 +124,15 @@ def augment_images(request: Request, progress: Progress | None = None) -> Report
     raised = [count.label for count in counts if count.copies]
     originals = originals.keep_together(raised)
     state = _state(request, originals)
-    _refuse_foreign(request.out, state)
+    refuse_foreign(request.out, state)
     with folder_lock(request.out):
-        _begin(request, state)
-        _copy_originals(request.out, originals, progress)
+        begin(request.out, state, request.policy)
+        copy_originals(request.out, originals, progress)
         look = Look(_mean(originals, span), span)
         copies = _plan(request, usable, counts)
         _refuse_taken(originals, copies)
         rows, made = _make(request, copies, look, progress)
-        _write_tables(request.out, originals, copies, rows)
+        write_tables(request.out, originals, copies, rows)
     notes = [*originals.notes, *notes, *_depth(span), *made]
     path = request.out / SPLIT if originals.has_split else None
     return Report(tuple(counts), path, notes)
@@ -257,61 +235,6 @@ def _state(request: Request, originals: Originals) -> dict[str, Any]:
     }
 
 
-def _refuse_foreign(out: Path, state: dict[str, Any]) -> None:
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {shown(out)}: is a file; choose a folder")
-    if not out.exists() or not any(entry.name != ".lock" for entry in out.iterdir()):
-        return
-    if not (out / STATE).is_file():
-        raise UsageError(
-            f"--out {shown(out)}: is not empty and was not made by this command "
-            f"({STATE} is missing); nothing is overwritten: choose another folder"
-        )
-    before = read_json(out / STATE)
-    known = before if isinstance(before, dict) else {}
-    differing = [
-        f"{words} ({_words(known.get(key))} there, {_words(state[key])} now)"
-        for key, words in _OPTIONS.items()
-        if known.get(key) != state[key]
-    ]
-    if differing:
-        raise UsageError(
-            f"--out {shown(out)}: was made otherwise: {'; '.join(differing)}; nothing "
-            "is overwritten: repeat it with the same options, or choose another folder"
-        )
-
-
-def _words(value: object) -> str:
-    if isinstance(value, dict):
-        return f"{value.get('name')} {str(value.get('fingerprint'))[:12]}"
-    if isinstance(value, list):
-        return listing([str(item) for item in value]) or "all"
-    return str(value)[:12]
-
-
-def _begin(request: Request, state: dict[str, Any]) -> None:
-    """Say first whose folder this is; clear what a killed call was writing."""
-    write_json(request.out / STATE, state)
-    for remains in request.out.rglob(".*.tmp"):
-        remains.unlink(missing_ok=True)
-    path = request.policy.path
-    if path is not None and path.is_file():
-        target = request.out / _POLICY / path.name
-        atomic_write(target, path.read_bytes())
-
-
-def _copy_originals(out: Path, originals: Originals, progress: Progress | None) -> None:
-    """Copy, and do not link: editing a file of one set must not change the other."""
-    for done, image in enumerate(originals.images, 1):
-        target = out / image.path
-        size = image.record.file.stat().st_size
-        if not (target.is_file() and target.stat().st_size == size):
-            with atomic_path(target) as temporary:
-                shutil.copyfile(image.record.file, temporary)
-        if progress is not None:
-            progress("originals", done, len(originals.images))
-
-
 def _mean(originals: Originals, span: Range | None) -> tuple[float, float, float]:
     """Return the mean colour of an even sample of the training images, 0..255."""
     trains = [image for image in originals.images if image.trains]
@@ -406,46 +329,3 @@ def _sameness(same: int, twins: int, total: int) -> list[str]:
     if twins and same < total:
         notes.append(f"{twins} of {total} copies equal another copy")
     return notes
-
-
-def _write_tables(
-    out: Path,
-    originals: Originals,
-    copies: Sequence[Copy],
-    rows: Sequence[tuple[object, ...]],
-) -> None:
-    groups = {image.path: image.group for image in originals.images}
-    parts = {image.path: image.part for image in originals.images}
-    entries = [(i.path, i.label, i.part, i.group) for i in originals.images]
-    entries += [
-        (c.path, c.source.label, parts[c.source.path], groups[c.source.path])
-        for c in copies
-    ]
-    # What is there is of the same state, and perhaps edited since: it stays.
-    if not (out / PROVENANCE).is_file():
-        write_csv(out / PROVENANCE, _PROVENANCE_HEADER, rows)
-    if originals.has_split and not (out / SPLIT).is_file():
-        made = [
-            SplitRow(
-                c.path, "labeled", c.source.label, groups[c.source.path], str(row[-1])
-            )
-            for c, row in zip(copies, rows, strict=True)
-        ]
-        Split(ordered([*originals.split_rows(), *made])).save(out / SPLIT)
-    if not (out / MANIFEST_NAME).is_file():
-        _write_manifest(out / MANIFEST_NAME, entries)
-
-
-def _write_manifest(path: Path, entries: Sequence[tuple[str | None, ...]]) -> None:
-    """Write names as they are: `uda` reads cells to the letter.
-
-    A path that a spreadsheet would run gets ``./`` in front, which means the same.
-    """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("path", "label", "split", "group"))
-    for name, *rest in sorted(entries, key=lambda entry: str(entry[0])):
-        safe = f"./{name}" if str(name).startswith(("=", "+", "-", "@")) else name
-        writer.writerow([safe, *(cell or "" for cell in rest)])
-    raw = buffer.getvalue().encode("utf-8", "surrogateescape")
-    atomic_write(path, raw)

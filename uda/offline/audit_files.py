@@ -1,0 +1,248 @@
+"""What an audit reads and leaves behind: images of a run, table, figure, policy.
+
+The test part of a run is never read: whoever chooses a policy by it has none left.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from uda.augment.policy import Policy, load_policy
+from uda.data.images import BadImage
+from uda.data.manifest import listing, shown
+from uda.data.preprocessing import Preprocessing, evenly
+from uda.data.splits import Split
+from uda.errors import CheckpointError, DataError
+from uda.evaluation.parts import EvaluationSet, split_part
+from uda.files import atomic_write, write_csv
+from uda.offline.audit import Audit, Cell, Images
+from uda.offline.narrowing import policy_text, without
+from uda.run.layout import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_HEADER = (
+    "element", "class", "images", "groups", "probability_untouched", "fall",
+    "fall_low", "fall_high", "share_leaving_the_class", "harmful",
+)  # fmt: skip
+_SEEN = (
+    "the run has no validation part: the labelled training images are used, on which "
+    "the model is surer than it should be, so falls look smaller than they are"
+)
+
+
+def choose_images(
+    run: RunFolder, classes: Sequence[str], data: Path | None
+) -> tuple[EvaluationSet, list[str]]:
+    """Return the fairest labelled part that is not the test part, and notes.
+
+    Raises:
+        DataError: no such images, or images that are missing or changed.
+        CheckpointError: the run has no split file.
+    """
+    if not run.split.is_file():
+        raise CheckpointError(
+            f"{run.split}: missing, so it is unknown which images the model was "
+            "trained on; copy the run folder again"
+        )
+    if Split.load(run.split).part("validation"):
+        return split_part(run, classes, "validation", data=data), []
+    return split_part(run, classes, "labeled", data=data), [_SEEN]
+
+
+def read_images(
+    chosen: EvaluationSet, preprocessing: Preprocessing, *, per_class: int
+) -> tuple[Images, list[str]]:
+    """Decode images as the model sees them.
+
+    Args:
+        chosen: which images.
+        preprocessing: of the run.
+        per_class: at most so many of each class, evenly spaced by path.
+
+    Returns:
+        The images and notes: what was left out.
+
+    Raises:
+        DataError: when none can be decoded.
+    """
+    rows, notes = _sample(chosen, per_class)
+
+    def decode(row: int) -> Any:
+        try:
+            return preprocessing.read(chosen.files[row][1])
+        except BadImage as error:
+            return error
+
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
+        decoded = list(pool.map(decode, rows))
+    good = [i for i, image in enumerate(decoded) if not isinstance(image, BadImage)]
+    bad = [str(image) for image in decoded if isinstance(image, BadImage)]
+    if bad:
+        notes.append(f"{len(bad)} images cannot be decoded: {listing(bad, 3)}")
+    if not good:
+        raise DataError("no labelled image can be decoded; repair the data")
+    kept = [rows[i] for i in good]
+    images = Images(
+        pixels=np.stack([decoded[i] for i in good]),
+        targets=chosen.targets[kept],
+        groups=[chosen.groups[row] for row in kept],
+        fill=np.array(preprocessing.fill, dtype=np.uint8),
+    )
+    return images, notes
+
+
+def _sample(chosen: EvaluationSet, per_class: int) -> tuple[list[int], list[str]]:
+    rows: list[int] = []
+    cut = False
+    for target in np.unique(chosen.targets[chosen.targets >= 0]):
+        mine = np.flatnonzero(chosen.targets == target)
+        cut = cut or mine.size > per_class
+        rows += [int(mine[i]) for i in evenly(mine.size, per_class)]
+    note = f"at most {per_class} images of each class are used (--per-class)"
+    return sorted(rows), [note] if cut else []
+
+
+def write_audit(folder: Path, audit: Audit, policy: Any) -> Path | None:
+    """Write audit.csv, audit.png and, where ops do harm, a policy without them.
+
+    Args:
+        folder: made where it is missing.
+        audit: what was found.
+        policy: the audited policy.
+
+    Returns:
+        The file of the narrowed policy; None where there is nothing to leave out,
+        or where a program was audited.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    try:
+        write_csv(folder / "audit.csv", _HEADER, map(_row, audit.cells))
+        atomic_write(folder / "audit.png", _png(draw_audit(audit, policy.name)))
+        return _write_policy(folder, audit, policy)
+    except OSError as error:
+        raise DataError(
+            f"{shown(folder)}: cannot be written ({error.strerror}); give --out"
+        ) from error
+
+
+def _row(cell: Cell) -> tuple[object, ...]:
+    # Numbers, not text: a spreadsheet's guard would quote a negative fall.
+    low, high = cell.interval or (None, None)
+    numbers = (cell.before, cell.fall, low, high, cell.left)
+    return (
+        cell.element,
+        cell.label,
+        cell.images,
+        cell.groups,
+        *("" if value is None else round(value, 4) for value in numbers),
+        "yes" if cell.harmful else "no",
+    )
+
+
+def removable(audit: Audit) -> list[str]:
+    """Return the harmful elements that can be taken out of a policy, in its order."""
+    harmful = {cell.element for cell in audit.cells if cell.harmful}
+    return [part.name for part in audit.elements[:-1] if part.name in harmful]
+
+
+def _write_policy(folder: Path, audit: Audit, policy: Any) -> Path | None:
+    names = removable(audit)
+    if not isinstance(policy, Policy) or not names:
+        return None
+    name = f"{policy.name}-audited"
+    narrowed = without(policy, names)
+    values = {"name": name, "source": f"`{policy.name}` without what an audit named."}
+    narrowed = type(narrowed)(**{**_fields(narrowed), **values})
+    path = folder / f"{name}.yaml"
+    atomic_write(path, policy_text(narrowed, _reasons(audit, policy.name, names)))
+    read_back = load_policy(str(path))
+    if read_back.fingerprint() != narrowed.fingerprint():  # a fault of this package
+        raise RuntimeError(f"{path} does not say what was meant")
+    return path
+
+
+def _fields(policy: Policy) -> dict[str, Any]:
+    return {name: getattr(policy, name) for name in policy.__dataclass_fields__}
+
+
+def _reasons(audit: Audit, name: str, names: Sequence[str]) -> list[str]:
+    """Return the comments of the narrowed policy: what is gone, and why."""
+    lines = [
+        f"`{name}` without what lowers a trained model's probability of the true class",
+        f"by more than {audit.threshold:g} on labelled images (95 % intervals):",
+    ]
+    risks = {part.name: part.risk for part in audit.elements}
+    for element in names:
+        lines.append(f"  {element}: {risks[element]}")
+        lines += [
+            f"    {shown(cell.label)}: fall {cell.fall:.2f} ({cell.interval.low:.2f} "
+            f"to {cell.interval.high:.2f}), {cell.images} images"
+            for cell in audit.row(element)
+            if cell.harmful and cell.interval is not None
+        ]
+    return lines
+
+
+def draw_audit(audit: Audit, name: str) -> Figure:
+    """Draw falls as numbers over colours, one row per element, one column per class.
+
+    An exclamation mark stands where the interval lies above the threshold, a
+    question mark where there are too few images for one.
+    """
+    from matplotlib.figure import Figure
+
+    rows = [part.name for part in audit.elements]
+    values = np.array([[c.fall for c in audit.row(row)] for row in rows])
+    width = 3.6 + 0.9 * len(audit.classes)
+    height = 1.9 + 0.3 * len(rows)
+    figure = Figure(figsize=(min(width, 24), min(height, 30)), layout="constrained")
+    axes = figure.add_subplot()
+    picture = axes.imshow(values, cmap="Reds", vmin=0, vmax=1, aspect="auto")
+    figure.colorbar(picture, ax=axes, label="fall of the true class's probability")
+    counts = [f"{_short(c.label)} ({c.images})" for c in audit.row(rows[0])]
+    axes.set_xticks(
+        range(len(counts)), counts, rotation=30, ha="right", parse_math=False
+    )
+    axes.set_yticks(range(len(rows)), rows, parse_math=False)
+    for (y, x), value in np.ndenumerate(values):
+        cell = audit.row(rows[y])[x]
+        axes.text(
+            x, y, f"{value:.2f}{mark(cell)}", ha="center", va="center", fontsize=8,
+            color="white" if value > 0.6 else "black",
+        )  # fmt: skip
+    figure.suptitle(
+        f"{_short(name)}: each op alone; ! = surely above {audit.threshold:g}",
+        fontsize=10,
+        parse_math=False,
+    )
+    return figure
+
+
+def mark(cell: Cell) -> str:
+    """Return what stands behind a fall: harm, or too few images to tell."""
+    if cell.interval is None:
+        return " ?"
+    return " !" if cell.harmful else ""
+
+
+def _short(name: str, longest: int = 24) -> str:
+    plain = "".join(c if c.isascii() and c.isprintable() else "?" for c in name)
+    return plain if len(plain) <= longest else plain[: longest - 3] + "..."
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    # Without the software's version, the same figure gives the same bytes.
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
