@@ -48,6 +48,12 @@ TESTED_BY = {
     "cli/train.py": "faults/test_bad_input.py",
     "augment/accelerated_ops.py": "augment/test_accelerated.py",
     "augment/specs.py": "augment/test_policy.py",
+    # One contract for all libraries.
+    "augment/adapters/albumentations.py": "augment/adapters/test_libraries.py",
+    "augment/adapters/imgaug.py": "augment/adapters/test_libraries.py",
+    "augment/adapters/kornia.py": "augment/adapters/test_libraries.py",
+    "augment/adapters/randaugment.py": "augment/adapters/test_libraries.py",
+    "augment/adapters/torchvision.py": "augment/adapters/test_libraries.py",
     "data/groups.py": "data/test_splits.py",
     "run/bundle.py": "training/test_loop.py",
     "training/launch.py": "training/test_loop.py",

@@ -10,6 +10,7 @@ import pytest
 
 from tests.augment.helpers import make_images
 from uda.augment.kernels import render
+from uda.augment.plugins import images_per_second
 from uda.augment.policy import load_policy
 from uda.errors import DataError
 
@@ -74,7 +75,12 @@ def test_torchs_generator_is_seeded_and_put_back(tmp_path):
     ("body", "message"),
     [
         ("return image[1:]", r"mine\.py: augment returned uint8 of shape \(3, 4, 1\)"),
-        ("return image / 255", r"mine\.py: augment returned float64"),
+        ("return image / 255", r"returned float64 .*; round 255 times the values"),
+        ("return image * 0.9 + 9", r"float64 .*look like 0\.\.255: return them as"),
+        ("return image / 50 - 3", r"float64 .*take out whatever normalises"),
+        ("return image * np.nan", r"float64 .*it returned NaN"),
+        ("return image.astype('i2')", r"returned int16 of shape \(4, 4, 1\)"),
+        ("return np.pad(image, ((1, 1), (0, 0), (0, 0)))", r"a resize to 4x4 at its"),
         ("return None", r"mine\.py: augment returned NoneType"),
         ("return image.tolist()", r"mine\.py: augment returned list"),
         ("raise ValueError('no')", r"mine\.py:4: .*ValueError: no"),
@@ -95,7 +101,7 @@ def test_faults_name_the_file(tmp_path, body, message):
         ("x = 1\ny = = 2\n", r"mine\.py:2: SyntaxError"),
         ("x = 1\nimport no_such_module_here\n", r"mine\.py:2: ModuleNotFoundError"),
         ("x = 1\n", r"mine\.py: a Python policy must define augment"),
-        ("augment = 3\n", r"mine\.py: a Python policy must define augment"),
+        ("augment = 3\n", r"mine\.py:1: augment is of type builtins\.int"),
         ("raise SystemExit\n", r"mine\.py:1: SystemExit"),
     ],
 )
@@ -133,3 +139,29 @@ def test_a_policy_travels_to_worker_processes(tmp_path):
     np.testing.assert_array_equal(
         views(clone, images, [0, 1]), views(policy, images, [0, 1])
     )
+
+
+def test_what_a_plug_in_prints_does_not_reach_the_results(tmp_path, capsys):
+    policy = plug_in(tmp_path, "print('hello')\nreturn image")
+    views(policy, make_images("noise", 2, 4, 4, 1), [0, 1])
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "hello\nhello\n")
+
+
+def test_torch_computes_in_one_thread_meanwhile(tmp_path):
+    torch = pytest.importorskip("torch")
+    body = "import torch\nreturn image * 0 + torch.get_num_threads()"
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        seen = views(plug_in(tmp_path, body), make_images("noise", 1, 2, 2, 1), [0])
+        assert seen.max() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_rate_is_that_of_the_function(tmp_path):
+    slow = plug_in(tmp_path, "import time\ntime.sleep(0.02)\nreturn image")
+    rate = images_per_second(slow, make_images("noise", 3, 4, 4, 1), seconds=0.2)
+    assert 10 < rate <= 50

@@ -160,11 +160,10 @@ def _finish_normal(src, view, lut, norms, table, waits, cut, size, fill):
 
 
 @helper
-def _one_view(
-    n, src, view, plane, norms, floats, ops, weak, scratch, size, fill, modes
-):
-    """Write view n to ``plane`` if there are norms, else to ``view``."""
-    first, second, lut, rows, columns, work = scratch
+def _one_view(n, arrays, ops, weak, scratch, size, fill, modes):
+    """Write view n to the planes if there are norms, else to the levels."""
+    src, view, plane, norms = arrays
+    first, second, lut, rows, columns, floats, work = scratch
     hflip, vflip, turns, dy, dx, cut = weak
     channels = size[2]
     buffers = (src, first, second)
@@ -211,7 +210,7 @@ def _execute(  # noqa: PLR0913 - flat arrays are what compiles fast
     work = tables, levels[U2 * (pixels + table) :], whole
     scratch = (
         levels[:pixels], levels[pixels : U2 * pixels], levels[U2 * pixels :][:table],
-        lines[:height], lines[height:], work,
+        lines[:height], lines[height:], floats, work,
     )  # fmt: skip
     ops = op, value, params, place, box, curves
     weak = hflip, vflip, turns, dy, dx, cut
@@ -220,10 +219,8 @@ def _execute(  # noqa: PLR0913 - flat arrays are what compiles fast
         a, b = n * pixels, (n + U1) * pixels
         view = out[:0] if normal else out[a:b]
         plane = planes[a:b] if normal else planes[:0]
-        _one_view(
-            n, images[a:b], view, plane, norms, floats, ops, weak, scratch, size,
-            fill, modes,
-        )  # fmt: skip
+        arrays = (images[a:b], view, plane, norms)
+        _one_view(n, arrays, ops, weak, scratch, size, fill, modes)
 
 
 _SIGNATURE = (

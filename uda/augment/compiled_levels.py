@@ -210,14 +210,14 @@ def _equalize(src, lut, channels, counts, tables):
 def _static_table(op, value, mean, table):
     """Table (256,) of an op that depends on its magnitude and the mean only."""
     whole = I32(value)
-    if op == _BRIGHTNESS or op == _CONTRAST:
+    if op in (_BRIGHTNESS, _CONTRAST):
         factor, middle = F(value), I32(mean)
         for level in range(U256):
             table[level] = blend(middle, I32(level), factor)
     elif op == _SOLARIZE_ADD:
         for level in range(256):
-            added = min(255, level + whole) if level < 128 else level
-            table[U(level)] = np.uint8(added)
+            added = level + whole if level < 128 else level
+            table[U(level)] = np.uint8(min(added, 255))
     elif op == _POSTERIZE:
         mask = 255 & ~((1 << (8 - whole)) - 1)
         for level in range(256):

@@ -5,6 +5,8 @@ Always available, and what the compiled kernel must equal bit for bit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageFilter
@@ -16,7 +18,7 @@ from uda.augment.plan import Plan
 UInt8 = npt.NDArray[np.uint8]
 _IDENTITY = 0
 _RESIZED_CROP = OPS["ResizedCrop"].id
-_STATIC = {
+_STATIC: dict[str, Callable[[float], UInt8]] = {
     "Invert": lambda value: tables.invert_table(),
     "Posterize": lambda value: tables.posterize_table(int(value)),
     "Solarize": lambda value: tables.solarize_table(int(value)),
@@ -27,7 +29,7 @@ _STATIC = {
     "LogitContrast": lambda value: tables.logit_table(factor=value),
 }
 _ENHANCE = {"Color": ImageEnhance.Color, "Sharpness": ImageEnhance.Sharpness}
-_AT_PLACE = {
+_AT_PLACE: dict[str, Callable[[UInt8, float, filters.Float64], UInt8]] = {
     "Noise": filters.add_noise,
     "Illumination": filters.illuminate,
     "Highlight": filters.highlight,

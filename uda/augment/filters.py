@@ -196,4 +196,5 @@ def mirrored_bilinear(image: UInt8, matrix: Float64) -> UInt8:
     for row in rows:
         first, second = level[row, columns[0]], level[row, columns[1]]
         lines.append(first + (second - first) * dx)
-    return (lines[0] + (lines[1] - lines[0]) * dy).astype(np.uint8)
+    result: UInt8 = (lines[0] + (lines[1] - lines[0]) * dy).astype(np.uint8)
+    return result

@@ -219,9 +219,9 @@ def _apply_compiled(
     source = _plain(images)
     target = out if out.flags.c_contiguous else np.empty(out.shape, dtype=out.dtype)
     flat, size = target.reshape(-1), images.shape[1:]
-    if norms is None:
-        outputs = (flat, np.empty(0, np.float32), np.empty(0, np.float32))
-    else:
+    empty = np.empty(0, np.float32)
+    outputs: tuple[npt.NDArray[Any], ...] = (flat, empty, empty)
+    if norms is not None:
         outputs = (np.empty(0, np.uint8), flat, norms.reshape(-1))
     constants, curves = parameters(plan, size[2])
     rows = {name: _plain(getattr(plan, name)) for name in _ROWS}

@@ -52,12 +52,10 @@ def parameters(plan: Plan, channels: int) -> tuple[Float64, UInt8]:
         for at in _places(plan, code) if used[code] else ():
             constants[at][0] = len(curves)
             curves.append(make(float(value[at])))
-    for code, pair in (
-        (_ROTATE, lambda at: tables.rotation(float(value[at]))),
-        (_ILLUMINATION, lambda at: direction(plan.place[at])),
-    ):
-        for at in _places(plan, code) if used[code] else ():
-            constants[at][:2] = pair(at)
+    for at in _places(plan, _ROTATE) if used[_ROTATE] else ():
+        constants[at][:2] = tables.rotation(float(value[at]))
+    for at in _places(plan, _ILLUMINATION) if used[_ILLUMINATION] else ():
+        constants[at][:2] = direction(plan.place[at])
     for at in _places(plan, _BLUR) if used[_BLUR] else ():
         constants[at] = tables.blur_box(float(value[at]))
     return constants, np.stack(curves)

@@ -161,8 +161,9 @@ def line_of(path: Path, *names: str) -> str:
         return ""
     lines: dict[str, int] = {}
     for node in ast.walk(tree):
+        line = getattr(node, "lineno", 0)
         for name in _named(node):
-            lines[name] = min(node.lineno, lines.get(name, node.lineno))
+            lines[name] = min(line, lines.get(name, line))
     return next((f":{lines[name]}" for name in names if name in lines), "")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -92,9 +93,10 @@ def value_table(shift: float) -> UInt8:
     return rounded(_LEVELS + 255 * shift)
 
 
-def rounded(levels: Float64) -> UInt8:
+def rounded(levels: npt.NDArray[np.floating[Any]]) -> UInt8:
     """Round levels half up and clip them to 0..255."""
-    return np.clip(np.floor(levels + 0.5), 0, 255).astype(np.uint8)
+    result: UInt8 = np.clip(np.floor(levels + 0.5), 0, 255).astype(np.uint8)
+    return result
 
 
 def autocontrast_table(histogram: Int64) -> UInt8:

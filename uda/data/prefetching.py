@@ -5,12 +5,15 @@ An item is a pure function of the step number, so where it is made cannot matter
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -43,10 +46,26 @@ class Prefetcher(Generic[T]):
         waited_total: seconds it waited for all of them.
     """
 
-    def __init__(self, source: Source[T]) -> None:
+    def __init__(
+        self,
+        source: Source[T],
+        *,
+        stalled: Callable[[float], None] | None = None,
+        patience: float = 60.0,
+    ) -> None:
+        """Take items from ``source``.
+
+        Args:
+            source: where they come from.
+            stalled: called once, from a thread of its own, when an item has been
+                waited for longer than ``patience``; it gets that number.
+            patience: seconds.
+        """
         self.waited = 0.0
         self.waited_total = 0.0
         self._source: Source[T] | None = source
+        self._stalled = stalled
+        self._patience = patience
 
     def __iter__(self) -> Prefetcher[T]:
         return self
@@ -56,13 +75,33 @@ class Prefetcher(Generic[T]):
             raise StopIteration
         begin = time.perf_counter()
         try:
-            item = self._source.get()
+            with self._watched():
+                item = self._source.get()
         except BaseException:
             self.close()
             raise
         self.waited = time.perf_counter() - begin
         self.waited_total += self.waited
         return item
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Tell about a source that does not answer; a hanging plug-in is silent."""
+        if self._stalled is None:
+            yield
+            return
+        timer = threading.Timer(self._patience, self._tell)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _tell(self) -> None:
+        tell, self._stalled = self._stalled, None
+        if tell is not None:
+            tell(self._patience)
 
     def close(self) -> None:
         """Stop the background work and wait until it has ended."""
@@ -139,7 +178,7 @@ class Processes(Generic[T]):
             prefetch_factor=depth,
             # The loader draws a seed that nobody uses; not from the global one.
             generator=torch.Generator(),
-            worker_init_fn=_leave_signals_to_parent,
+            worker_init_fn=_begin_worker,
         )
         self._iterator: Iterator[T | _Failure] | None = iter(loader)
 
@@ -163,10 +202,19 @@ class Processes(Generic[T]):
         self._iterator = None
 
 
-def _leave_signals_to_parent(_: int) -> None:
-    """A Ctrl-C reaches the whole group, but the trainer still needs its batch."""
+def _begin_worker(_: int) -> None:
+    """Leave signals to the trainer, and do not outlive it."""
+    # A Ctrl-C reaches the whole group, but the trainer still needs its batch.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has gone; a plug-in may hang for ever."""
+    while os.getppid() == parent:
+        time.sleep(2.0)
+    os._exit(1)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ is made, never what it holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -147,6 +147,12 @@ class TrainStream:
         chosen = (self.labeled_policy, self.weak, self.strong)
         return tuple(policy for policy in chosen if policy is not None)
 
+    @property
+    def python_policies(self) -> tuple[PythonPolicy, ...]:
+        """Those policies in use that run a user's code, each once."""
+        chosen = {p.path: p for p in self.policies if isinstance(p, PythonPolicy)}
+        return tuple(chosen.values())
+
     def _view(
         self, stream: str, policy: AnyPolicy, rows: Int64, step: int
     ) -> torch.Tensor:
@@ -193,13 +199,21 @@ class _MappedFile:
 
 
 def prefetch(
-    stream: TrainStream, start: int, stop: int, *, depth: int = 2, workers: int = 0
+    stream: TrainStream,
+    start: int,
+    stop: int,
+    *,
+    depth: int = 2,
+    workers: int = 0,
+    stalled: Callable[[float], None] | None = None,
 ) -> Prefetcher[Batch]:
     """Make the batches of steps [start, stop) ahead of the training loop.
 
     Native policies release the interpreter lock and run in ``max(1, workers)``
     threads. Python policies hold it and run in ``workers`` processes, or, with
-    0, in the consumer's own thread. The batches are the same in every case.
+    0, in the consumer's own thread. The batches are the same in every case. Where
+    native and Python policies meet, each batch is made whole in one process: the
+    native views cost a few hundredths of the Python ones there.
 
     Args:
         stream: step -> Batch.
@@ -207,6 +221,8 @@ def prefetch(
         stop: the step after the last.
         depth: batches made ahead (per process for Python policies).
         workers: threads or processes.
+        stalled: told once, with the seconds, when Python policies keep the
+            consumer waiting for a minute: one of them may hang.
 
     Returns:
         an iterator with ``.waited`` and ``.close()``; an exception raised while a
@@ -220,11 +236,12 @@ def prefetch(
             f"prefetch depth {depth}, workers {workers}: needs a depth of 1 or more "
             "and workers of 0 or more"
         )
-    if not any(isinstance(policy, PythonPolicy) for policy in stream.policies):
+    if not stream.python_policies:
         return Prefetcher(Threads(stream, start, stop, depth, max(1, workers)))
     if workers == 0:
-        return Prefetcher(Here(stream, start, stop))
-    return Prefetcher(Processes(stream, start, stop, depth, workers))
+        return Prefetcher(Here(stream, start, stop), stalled=stalled)
+    source = Processes(stream, start, stop, depth, workers)
+    return Prefetcher(source, stalled=stalled)
 
 
 def evaluation_batches(

@@ -15,7 +15,7 @@ from uda.errors import TrainingError
 from uda.models.finetune import set_trunk_frozen
 from uda.models.seeding import draws_at_random, seeded
 from uda.run.layout import RunFolder
-from uda.training import guard, save
+from uda.training import guard, pace, save
 from uda.training.build import build_state, choose_device, loss_weights, model_spec
 from uda.training.config import RunConfig
 from uda.training.evaluate import (
@@ -125,12 +125,14 @@ def _run(trainer: Trainer, stop: StopRequest) -> Summary:
     metrics: dict[str, float] = {}
     if state.step >= total:  # resumed after the last step: only the ending is missing
         return _finish(trainer, evaluate_state(trainer))
+    pace.try_out(trainer.stream)
     warm_up()  # compiling the kernels once is not waiting for data
     batches = prefetch(
         trainer.stream,
         state.step * per_step,
         total * per_step,
         workers=config.loop.workers,
+        stalled=pace.on_stall(trainer),
     )
     trainer.since = time.perf_counter()
     try:
@@ -242,6 +244,7 @@ def _log(trainer: Trainer) -> None:
     if threshold is not None:
         values[tags.TSA_THRESHOLD] = threshold
     trainer.writer.scalars(state.step, values)
+    pace.tell_slow(trainer, values[tags.WAITING_SHARE])
     trainer.statistics.reset()
     trainer.waited_before += trainer.waited
     trainer.waited, trainer.images = 0.0, 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uda.augment.installed import source_of
 from uda.data.pool import write_skipped
 from uda.data.sampling import class_probabilities
 from uda.files import atomic_write, write_json
@@ -36,7 +37,7 @@ def copy_policies(run: RunFolder, policies: Policies) -> None:
         # Built-in ones too: a run must not change when the package does.
         copy = policy_copy(run, view, policy.path)
         if Path(policy.path).resolve() != copy.resolve():
-            atomic_write(copy, Path(policy.path).read_bytes())
+            atomic_write(copy, source_of(policy))
     write_json(run.policies / "fingerprints.json", prints)
 
 

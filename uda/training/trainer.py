@@ -34,3 +34,4 @@ class Trainer:
     waited_before: float = 0.0
     images: int = 0
     since: float = 0.0
+    told_slow: bool = False

@@ -117,12 +117,10 @@ def parts_of(transform: object) -> Iterator[object]:
         waiting.extend(_children(part))
 
 
-def _children(part: object) -> list[object]:
-    held = getattr(part, "transforms", None)
+def _children(part: Any) -> list[object]:
+    held: Any = getattr(part, "transforms", None)
     if isinstance(held, list | tuple):
         return list(held)
-    if hasattr(held, "children"):  # a torch ModuleList
-        return list(held.children())
     if isinstance(part, list | tuple):  # an imgaug Sequential is a list
         return list(part)
     if hasattr(part, "children") and hasattr(part, "named_parameters"):
@@ -172,7 +170,7 @@ def _array(result: Any) -> npt.NDArray[Any]:
 def _from_floats(array: npt.NDArray[Any], overshoot: float) -> UInt8:
     if not np.isfinite(array).all():
         raise Misfit("returned NaN or infinite values")
-    low, high = float(array.min(initial=0.0)), float(array.max(initial=0.0))
+    low, high = float(array.min()), float(array.max())
     if low < -overshoot or high > 1 + overshoot:
         hint = (
             "these look like 0..255: return them as uint8"
