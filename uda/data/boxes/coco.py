@@ -48,13 +48,14 @@ def read(path: Path, rules: ReadRules) -> BoxSet:
     problems.check()
     boxes = _boxes(path, lists["annotations"], (images, names), problems)
     raw = [_image(path, key, entry, problems) for key, entry in images.items()]
+    for key, entry in names.items():
+        if "name" not in entry:
+            problems.add(f"{path}, category id {key}", "has no name")
     problems.check()
     categories = [
-        Category(str(c["name"]), {k: v for k, v in c.items() if k != "name"})
-        for c in names.values()
-        if "name" in c or problems.add(f"{path}, category {c['id']}", "has no name")
+        Category(str(entry["name"]), {k: v for k, v in entry.items() if k != "name"})
+        for entry in names.values()
     ]
-    problems.check()
     return assemble(
         (
             RawImage(where, str(entry["file_name"]), boxes[key], size, extra)

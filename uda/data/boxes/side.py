@@ -115,7 +115,7 @@ def _attached(
     for place, (box, label) in enumerate(zip(image.boxes, image.labels, strict=True)):
         name = categories[label].name
         # The same place first: two equal boxes must not swap their ids.
-        order = sorted(free, key=lambda i, place=place: i != place)
+        order = [i for i in free if i == place] + [i for i in free if i != place]
         match = next((i for i in order if _is_same(known[i], box, name)), None)
         own = image.extras[place]
         if match is None:

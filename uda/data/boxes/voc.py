@@ -192,7 +192,7 @@ def _document(image: BoxedImage, categories: Sequence[Category], base: int) -> b
         for key, value in zip(_EDGES, shifted, strict=True):
             _text(edges, key, number(value))
     ET.indent(root)
-    return ET.tostring(root, encoding="utf-8") + b"\n"
+    return bytes(ET.tostring(root, encoding="utf-8")) + b"\n"
 
 
 def _inline(parent: ET.Element, extra: Extra, keys: frozenset[str]) -> None:

@@ -1,0 +1,245 @@
+"""Augmented copies of images with their boxes, in a data set of its own.
+
+Each file is whole or absent and a pure function of the request, so an interrupted
+call is finished by repeating it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from uda.augment.box_adapters import BoxRenderer
+from uda.data.boxes.model import BoxSet, ReadRules
+from uda.data.boxfiles import Format, encode_boxes, read_boxes
+from uda.errors import UsageError
+from uda.files import (
+    atomic_path,
+    atomic_write,
+    folder_lock,
+    inside,
+    sha256_file,
+    write_csv,
+    write_json,
+)
+from uda.offline.boxcopies import (
+    IMAGES,
+    OF_THE_ORIGINAL,
+    STREAM,
+    BoxCopy,
+    Made,
+    copied,
+    make_copies,
+    new_names,
+    plan_copies,
+)
+from uda.offline.boxreport import Tally
+from uda.offline.boxrequest import (
+    REPORT,
+    STATE,
+    BoxRequest,
+    Progress,
+    refuse_foreign,
+    refuse_nested,
+    state_of,
+)
+from uda.offline.boxsheet import Shown, write_box_sheet
+
+PROVENANCE, PREVIEW = "provenance.csv", "preview.png"
+_PREVIEW_ROWS = 5
+_HEADER = (
+    "path", "source", "source_sha256", "copy", "policy", "policy_fingerprint",
+    "seed", "stream", "counter", "width", "height", "boxes",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BoxReport:
+    """What was written.
+
+    Attributes:
+        source: format that was read.
+        kind: format that was written.
+        num_images: images in the new annotations.
+        num_boxes: boxes in the new annotations.
+        names: the classes.
+        tally: what became of the boxes of the copies.
+        notes: what a user must know.
+    """
+
+    source: Format
+    kind: Format
+    num_images: int
+    num_boxes: int
+    names: tuple[str, ...]
+    tally: Tally
+    notes: tuple[str, ...]
+
+
+def augment_boxes(request: BoxRequest, progress: Progress | None = None) -> BoxReport:
+    """Write the new set, or finish one that was interrupted.
+
+    Args:
+        request: what is asked for.
+        progress: called as ``progress(stage, done, total)``.
+
+    Raises:
+        UsageError: a folder that holds something else, or options that do not fit.
+        DataError: annotations or images that cannot be used; nothing is written.
+    """
+    renderer = _renderer(request)
+    refuse_nested(request)
+    rules = ReadRules(request.images, request.invalid, request.voc_base)
+    boxes, source = read_boxes(request.annotations, rules)
+    kind = request.kind or source
+    copies = plan_copies(boxes, request.copies)
+    # Names that the format cannot hold come to light before anything is drawn.
+    _encode(request, _new_set(request, boxes, copies, {}), kind)
+    state = state_of(request, boxes, kind, progress)
+    refuse_foreign(request.out, state)
+    with folder_lock(request.out):
+        if not (request.out / STATE).exists():
+            write_json(request.out / STATE, state)
+        if request.with_originals:
+            _copy_originals(request, boxes, progress)
+        tally, made = Tally(len(boxes.categories)), Made()
+        if renderer is not None:
+            made = make_copies(
+                request, renderer, copies, tally=tally, progress=progress
+            )
+        result = _new_set(request, boxes, copies, made)
+        report = _write(request, result, (source, kind), tally)
+        _write_tables(request, copies, made, state)
+        _preview(request, boxes, copies, made)
+        _finish(request, report)
+    return report
+
+
+def _renderer(request: BoxRequest) -> BoxRenderer | None:
+    if request.copies and request.policy is None:
+        raise UsageError("copies need a --policy; --copies 0 converts alone")
+    if request.policy is None or not request.copies:
+        return None
+    return BoxRenderer(request.policy, request.rules, pixels_only=request.pixels_only)
+
+
+def _copy_originals(
+    request: BoxRequest, boxes: BoxSet, progress: Progress | None
+) -> None:
+    names = new_names(boxes)
+    for done, image in enumerate(boxes.images, start=1):
+        target = inside(request.out, f"{IMAGES}/{names[image.path]}")
+        if not target.exists():
+            with atomic_path(target) as temporary:
+                shutil.copyfile(request.images / image.path, temporary)
+        if progress:
+            progress("Originals", done, len(boxes.images))
+
+
+def _new_set(
+    request: BoxRequest, boxes: BoxSet, copies: Sequence[BoxCopy], made: Made
+) -> BoxSet:
+    """Return the set to write; copies that are not made yet have no boxes."""
+    originals = boxes.images if request.with_originals or not copies else ()
+    if request.with_originals:
+        names = new_names(boxes)
+        originals = tuple(replace(image, path=names[image.path]) for image in originals)
+    images = [*originals, *(copied(copy, made.get(copy.path)) for copy in copies)]
+    return replace(boxes, images=tuple(images))
+
+
+def _encode(request: BoxRequest, boxes: BoxSet, kind: Format) -> dict[str, bytes]:
+    return encode_boxes(boxes, kind, voc_base=request.voc_base or 0)
+
+
+def _write(
+    request: BoxRequest, result: BoxSet, kinds: tuple[Format, Format], tally: Tally
+) -> BoxReport:
+    for name, content in _encode(request, result, kinds[1]).items():
+        atomic_write(inside(request.out, name), content)
+    return BoxReport(
+        *kinds,
+        num_images=len(result.images),
+        num_boxes=result.num_boxes,
+        names=tuple(category.name for category in result.categories),
+        tally=tally,
+        notes=(*result.notes, *_notes(request, result)),
+    )
+
+
+def _notes(request: BoxRequest, result: BoxSet) -> Iterator[str]:
+    if not request.copies and not request.with_originals:
+        yield (
+            f"images were not copied: the paths stay relative to {request.images}; "
+            "--originals copies them to the new set"
+        )
+    outlines = any(
+        OF_THE_ORIGINAL & (set(extra) - {"id", "area"})
+        for image in result.images
+        for extra in image.extras
+    )
+    if request.copies and outlines:
+        yield (
+            "outlines, key points and parts are not moved: the copies have boxes alone"
+        )
+
+
+def _write_tables(
+    request: BoxRequest, copies: Sequence[BoxCopy], made: Made, state: dict[str, Any]
+) -> None:
+    hashes: dict[str, str] = {}
+    rows: list[list[object]] = []
+    for copy in copies:
+        source = copy.source.path
+        if source not in hashes:
+            hashes[source] = sha256_file(request.images / source)
+        moved, size = made[copy.path]
+        rows.append(
+            [
+                f"{IMAGES}/{copy.path}", source, hashes[source], copy.number,
+                state["policy_name"], state["policy"], request.seed, STREAM,
+                copy.counter, *size, len(moved.boxes),
+            ]
+        )  # fmt: skip
+    if rows:
+        write_csv(request.out / PROVENANCE, _HEADER, rows)
+
+
+def _preview(
+    request: BoxRequest, boxes: BoxSet, copies: Sequence[BoxCopy], made: Made
+) -> None:
+    """Draw a few images with their copies, spread over those that have boxes."""
+    of: dict[str, list[BoxCopy]] = {}
+    for copy in copies:
+        of.setdefault(copy.source.path, []).append(copy)
+    with_boxes = [image for image in boxes.images if len(image.boxes)]
+    chosen = with_boxes or boxes.images
+    spread = np.linspace(0, len(chosen) - 1, min(_PREVIEW_ROWS, len(chosen)))
+    rows = []
+    for image in (chosen[round(place)] for place in spread):
+        row = [Shown(request.images / image.path, image, image.path)]
+        for copy in of.get(image.path, []):
+            view = copied(copy, made[copy.path])
+            caption = f"copy {copy.number}"
+            row.append(Shown(request.out / IMAGES / copy.path, view, caption))
+        rows.append(row)
+    write_box_sheet(request.out / PREVIEW, rows, boxes.categories)
+
+
+def _finish(request: BoxRequest, report: BoxReport) -> None:
+    """Write the report last: it says that the folder is finished."""
+    content = {
+        "read": report.source,
+        "written": report.kind,
+        "images": report.num_images,
+        "boxes": report.num_boxes,
+        **report.tally.as_json(report.names),
+        "notes": list(report.notes),
+    }
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    atomic_write(request.out / REPORT, text + "\n")
