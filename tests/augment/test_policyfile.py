@@ -50,6 +50,34 @@ order: geometry-last
     assert read_policy(path).path == path
 
 
+def test_lists_of_fixed_and_drawn_sequences_are_read(tmp_path):
+    text = """
+first:
+  - {op: Blur, low: 0.2, high: 0.7, probability: 0.3}
+subpolicies:
+  - - {op: Color, low: 1, high: 1.9, levels: 10, mirrored: true}
+    - {op: Rotate, low: 30, high: 30, probability: 0.7}
+  - [{op: Invert, probability: 0}]
+last: [{op: Jpeg, low: 40, high: 95}]
+fill: reflect
+interpolation: bilinear
+"""
+    assert read_policy(write(tmp_path, text)) == Policy(
+        name="mine",
+        first=(OpSpec("Blur", 0.2, 0.7, probability=0.3),),
+        subpolicies=(
+            (
+                OpSpec("Color", 1.0, 1.9, 10, mirrored=True),
+                OpSpec("Rotate", 30.0, 30.0, probability=0.7),
+            ),
+            (OpSpec("Invert", probability=0.0),),
+        ),
+        last=(OpSpec("Jpeg", 40.0, 95.0),),
+        fill="reflect",
+        interpolation="bilinear",
+    )
+
+
 def test_name_defaults_to_the_files(tmp_path):
     assert read_policy(write(tmp_path, "hflip: 0.5")).name == "mine"
 
@@ -74,6 +102,36 @@ def test_name_defaults_to_the_files(tmp_path):
         ("ops: Rotate", "ops must be a list"),
         ("count: 2", "mine.yaml:1: count is 2, but there are no ops"),
         ("- hflip", "expected a mapping"),
+        ("hflip: 1e-1", "hflip must be a number, not '1e-1' .in YAML write 0.1"),
+        ("hflip:", "hflip must be a number, not None .nothing is written"),
+        (f"hflip: 1{'0' * 400}", "mine.yaml:1: hflip is far too large"),
+        ("name: [1]", "name must be text, not a nested value"),
+        ("ops: []", "mine.yaml:1: ops has an empty list"),
+        ("first:\n  - {op: Invert}\nlast: []", "mine.yaml:3: last has an empty list"),
+        ("subpolicies:\n  - [{op: Invert}]\n  - []", "mine.yaml:3: subpolicies has an"),
+        ("subpolicies:\n  - {op: Invert}", "mine.yaml:2: subpolicies must be a list"),
+        ("subpolicies: Invert", "subpolicies must be a list of lists"),
+        ("subpolicies:\n  - - {op: Invert}\n    - {op: Rotate}", "mine.yaml:3: Rotate"),
+        ("subpolicies:\n  - - {op: Invert}\n    - {po: 1}", "3: unknown key 'po'"),
+        ("subpolicy: []", "unknown key 'subpolicy' .did you mean 'subpolicies'"),
+        ("last:\n  - {low: 1}", "mine.yaml:2: an entry of last needs 'op"),
+        ("interpolation: cubic", "mine.yaml:1: interpolation is 'cubic'"),
+        ("ops:\n  - op: Rotate\n    low: 1\n    high: 900", "4: Rotate: 900.0 is out"),
+        ("ops:\n  - op: Rotate\n    low: .inf\n    high: 9", "3: Rotate: inf is out"),
+        ("ops:\n  - op: Rotate\n    low: 1\n    high: .nan", "4: Rotate: nan is out"),
+        (
+            "ops:\n  - op: Rotate\n    low: 1\n    high: 2\n    levels: 0",
+            "mine.yaml:5: Rotate: levels must be at least 1",
+        ),
+        (
+            "ops:\n  - op: Invert\n    probability: 1.5",
+            "mine.yaml:3: Invert: probability is 1.5",
+        ),
+        (
+            "ops:\n  - op: Rotate\n    low: 1\n    high: 2\n    mirrored: true",
+            "mine.yaml:5: Rotate: mirrored is for factors only",
+        ),
+        ("last:\n" + "  - {op: Invert}\n" * 17, "would pass 17 ops"),
         ("hflip: [1", "mine.yaml:1: is not YAML"),
         ("hflip: 1\nx: *nobody", "mine.yaml:2: is not YAML"),
         ("hflip: 1\n---\nhflip: 1", "is not YAML"),
@@ -84,6 +142,65 @@ def test_name_defaults_to_the_files(tmp_path):
 def test_faults_name_file_and_line(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
         read_policy(write(tmp_path, text))
+
+
+INVERT = "ops: [{op: Invert}]"
+ROTATE = "ops: [{op: Rotate, low: 1, high: 2}]"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (INVERT, "1: ops has no effect: count is 0"),
+        (f"count: 0\n{ROTATE}", "2: ops has no effect: count is 0"),
+        (
+            "subpolicies: [[{op: Invert}]]\ncount: 0",
+            "2: count has no effect: one of the subpolicies",
+        ),
+        ("subpolicies: [[{op: Invert}]]\ncount: 1", "1: subpolicies draws whole"),
+        (f"subpolicies: [[{{op: Invert}}]]\n{INVERT}", "take away ops and count"),
+        (
+            "subpolicies: [[{op: Invert}]]\nprobability: 0.5",
+            "2: probability has no effect: it is that of the ops drawn from 'ops'",
+        ),
+        ("hflip: 1\nprobability: 1", "2: probability has no effect"),
+        (
+            "count: 1\nprobability: .5\nops: [{op: Invert, probability: .2}]",
+            "2: probability has no effect: each of the ops has",
+        ),
+        (f"count: 1\n{INVERT}\nfill: mean", "3: fill has no effect: neither cutout"),
+        (
+            "cutout: 0.5\nfill: reflect",
+            "2: fill has no effect: only ShearX, ShearY, TranslateX, TranslateY and",
+        ),
+        (
+            f"count: 1\n{INVERT}\ninterpolation: nearest",
+            "3: interpolation has no effect: none of ShearX, ShearY and Rotate",
+        ),
+        (
+            "count: 1\nops:\n  - op: Rotate\n    low: 3\n    high: 3\n    levels: 9",
+            "6: Rotate: levels has no effect: low and high are the same",
+        ),
+        (
+            "last:\n  - {op: Rotate, low: 3, high: 9, levels: 1}",
+            "2: Rotate: levels has no effect: one level",
+        ),
+        (
+            "last:\n  - {op: Color, low: 1, high: 1, mirrored: true}",
+            "2: Color: mirrored has no effect",
+        ),
+    ],
+)
+def test_keys_without_effect_are_refused(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        read_policy(write(tmp_path, text))
+
+
+def test_lists_nested_without_end_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"mine\.yaml: lists are nested too deeply"):
+        read_policy(write(tmp_path, "ops: " + "[" * 20_000))
+    with pytest.raises(DataError, match=r"mine\.yaml:1: expected a mapping"):
+        read_policy(write(tmp_path, "ops: &a [*a]"))
 
 
 def test_undecodable_file_is_named(tmp_path):
