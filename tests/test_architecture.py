@@ -47,6 +47,9 @@ TESTED_BY = {
     "cli/resume.py": "faults/test_kill.py",
     "cli/train.py": "faults/test_bad_input.py",
     "augment/accelerated_ops.py": "augment/test_accelerated.py",
+    "augment/compiled_filters.py": "augment/test_compiled.py",
+    "augment/compiled_geometry.py": "augment/test_compiled.py",
+    "augment/compiled_levels.py": "augment/test_compiled.py",
     "augment/specs.py": "augment/test_policy.py",
     # One contract for all libraries.
     "augment/adapters/albumentations.py": "augment/adapters/test_libraries.py",

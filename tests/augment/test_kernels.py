@@ -145,6 +145,95 @@ def test_views_are_those_of_earlier_versions(name):
     assert digest.hexdigest()[:16] == GOLDEN[name]
 
 
+MEAN, STD = np.array([0.4, 0.5, 0.1]), np.array([0.2, 0.3, 0.25])
+
+
+@pytest.mark.parametrize("executor", ["numba", "pillow"])
+@pytest.mark.parametrize("order", ["geometry-first", "geometry-last"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalized_views_are_the_views_normalized(
+    channels, order, executor, monkeypatch
+):
+    monkeypatch.setenv("UDA_EXECUTOR", executor)
+    images = make_images("smooth", 50, 9, 14, channels)
+    plan = draw(
+        everything(2, order, probability=0.7),
+        seed=0,
+        stream="s",
+        counters=np.arange(50),
+        shape=(9, 14),
+    )
+    fill, mean, std = [9, 8, 7][:channels], MEAN[:channels], STD[:channels]
+    levels = kernels.apply(plan, images, fill=fill).transpose(0, 3, 1, 2)
+    shape = (1, channels, 1, 1)
+    expected = (levels / 255 - mean.reshape(shape)) / std.reshape(shape)
+    for threads in (1, 3):
+        made = kernels.apply_normalized(
+            plan, images, fill=fill, mean=mean, std=std, threads=threads
+        )
+        assert made.dtype == np.float32
+        np.testing.assert_array_equal(made, expected.astype(np.float32))
+    out = np.empty((channels, 50, 9, 14), np.float32).transpose(1, 0, 2, 3)
+    returned = kernels.apply_normalized(
+        plan, images, fill=fill, mean=mean, std=std, out=out
+    )
+    assert returned is out
+    np.testing.assert_array_equal(out, made)
+
+
+def test_normalizing_needs_a_mean_for_each_channel_and_planes():
+    plan = draw(Policy("p"), seed=0, stream="s", counters=[0], shape=(8, 8))
+    image = np.zeros((1, 8, 8, 1), np.uint8)
+    with pytest.raises(DataError, match="3 and 1 values for 1 channels"):
+        kernels.apply_normalized(plan, image, fill=[0], mean=MEAN, std=[1])
+    with pytest.raises(DataError, match=r"float32 of shape \(1, 1, 8, 8\)"):
+        kernels.apply_normalized(
+            plan, image, fill=[0], mean=[0], std=[1], out=np.zeros(1, np.float32)
+        )
+
+
+def test_every_view_may_be_reflected_or_interpolated():
+    images = make_images("smooth", 30, 16, 16, 3)
+    made = {
+        (fill, how): views(everything(2, fill=fill, interpolation=how), images)
+        for fill in ("mean", "reflect")
+        for how in ("nearest", "bilinear")
+    }
+    assert len({array.tobytes() for array in made.values()}) == 4
+    for fill, how in made:
+        policy = everything(2, fill=fill, interpolation=how)
+        halves = [
+            views(policy, images[i : i + 15], np.arange(i, i + 15)) for i in (0, 15)
+        ]
+        np.testing.assert_array_equal(np.concatenate(halves), made[fill, how])
+
+
+def test_asking_whether_it_is_compiled_imports_nothing():
+    code = (
+        "import sys; from uda.augment import kernels; kernels.is_compiled();"
+        "print('numba' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_once_compiled_it_is_found_in_the_cache():
+    pytest.importorskip("numba")
+    kernels.warm_up()
+    assert kernels.is_compiled()
+
+
+def test_an_empty_cache_means_that_it_must_be_compiled(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.delitem(sys.modules, "uda.augment.compiled", raising=False)
+    assert not kernels.is_compiled()
+    monkeypatch.setenv("UDA_EXECUTOR", "pillow")
+    assert kernels.is_compiled()
+
+
 def test_no_images_give_no_views():
     assert views(everything(2), np.empty((0, 8, 8, 1), np.uint8)).shape == (0, 8, 8, 1)
 

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from tests.augment.helpers import widest
 from uda.augment import tables
 from uda.augment.ops import OPS
+from uda.augment.plan import draw
+from uda.augment.policy import Policy
 
 RAMP = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
 
@@ -74,3 +77,81 @@ def test_half_turn_reverses_both_axes():
     a0, a1, a2, a3, a4, a5 = tables.affine(OPS["Rotate"].id, 180.0, 6, 9)
     assert (a0, a1, a3, a4) == (-65536, 0, 0, -65536)
     assert (a2 >> 16, a5 >> 16) == (8, 5)
+
+
+@pytest.mark.parametrize(
+    ("table", "changes_nothing"),
+    [
+        (tables.solarize_add_table(0), True),
+        (tables.gamma_table(1.0), True),
+        (tables.logit_table(), True),
+        (tables.value_table(0.0), True),
+        (tables.solarize_add_table(110), False),
+        (tables.gamma_table(2.0), False),
+        (tables.logit_table(shift=0.8), False),
+        (tables.logit_table(factor=2.0), False),
+        (tables.value_table(0.2), False),
+    ],
+)
+def test_neutral_magnitudes_change_nothing(table, changes_nothing):
+    assert np.array_equal(table, np.arange(256)) == changes_nothing
+
+
+def test_curves_at_known_levels():
+    assert tables.gamma_table(2.0)[[0, 51, 255]].tolist() == [0, 10, 255]
+    assert tables.logit_table(shift=0.8)[51] == 128  # odds 1 : 4 times 4 : 1
+    assert tables.logit_table(factor=2.0)[51] == 15  # odds 1 : 16 of 255
+    assert tables.solarize_add_table(100)[[27, 127, 128]].tolist() == [127, 227, 128]
+    assert tables.value_table(-0.2)[[0, 50, 61]].tolist() == [0, 0, 10]
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.3, 1.0, 2.5, 10.0])
+def test_the_box_of_a_blur_has_its_variance_and_weight(deviation):
+    radius, weight, edge = tables.blur_box(deviation)
+    offsets = np.arange(-radius - 1, radius + 2)
+    weights = np.full(len(offsets), weight / 2**24)
+    weights[[0, -1]] = edge / 2**24
+    assert abs(weights.sum() - 1) < 1e-6
+    assert abs(3 * (weights * offsets**2).sum() - deviation**2) < 1e-4
+
+
+def test_matrices_are_the_maps_that_the_nearest_samples_use():
+    names = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
+    policy = Policy("moves", tuple(widest(name) for name in names), count=2)
+    plan = draw(policy, seed=0, stream="s", counters=np.arange(60), shape=(11, 17))
+    maps = tables.matrices(plan)
+    assert maps.shape == (60, 2, 6)
+    for at in np.ndindex(60, 2):
+        fixed = tables.affine(int(plan.op[at]), float(plan.value[at]), 11, 17)
+        a, b, c, d, e, f = maps[at]
+        found = np.array([a, b, c + (a + b) / 2, d, e, f + (d + e) / 2])
+        np.testing.assert_allclose(np.array(fixed) / 65536, found, atol=1e-5)
+
+
+def test_the_map_of_a_crop_lies_inside_and_others_stay():
+    policy = Policy("crop", (widest("ResizedCrop"), widest("Hue")), count=1)
+    plan = draw(policy, seed=0, stream="s", counters=np.arange(80), shape=(11, 17))
+    maps = tables.matrices(plan)[:, 0]
+    crops = plan.op[:, 0] == OPS["ResizedCrop"].id
+    assert 20 < crops.sum() < 60
+    a, _, c, _, e, f = maps[crops].T
+    np.testing.assert_allclose(a * e, plan.value[crops, 0])
+    assert (c >= 0).all()
+    assert (c + 17 * a <= 17 + 1e-9).all()
+    assert (f + 11 * e <= 11 + 1e-9).all()
+    assert (maps[~crops] == [1, 0, 0, 0, 1, 0]).all()
+
+
+def test_pixels_of_bilinear_maps_lie_where_pillow_reads_them():
+    # A ramp, sampled inside by Pillow's rotation, gives back its coordinates.
+    ramp = np.add.outer(2.0 * np.arange(40), 3.0 * np.arange(40)).astype(np.uint8)
+    turned = Image.fromarray(ramp).rotate(20.0, resample=Image.Resampling.BILINEAR)
+    policy = Policy("turn", (widest("Rotate"),), count=1)
+    plan = draw(policy, seed=0, stream="s", counters=[0], shape=(40, 40))
+    plan.value[:] = 20.0
+    a, b, c, d, e, f = tables.matrices(plan)[0, 0]
+    for y, x in ((20, 20), (15, 25), (25, 17)):
+        source_x = a * (x + 0.5) + b * (y + 0.5) + c
+        source_y = d * (x + 0.5) + e * (y + 0.5) + f
+        expected = 2 * (source_y - 0.5) + 3 * (source_x - 0.5)
+        assert abs(float(np.asarray(turned)[y, x]) - expected) <= 1

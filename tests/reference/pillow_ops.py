@@ -29,7 +29,7 @@ def execute_one(plan, image, fill):
     if not plan.geometry_last:
         picture = weak(plan, picture)
     for slot, op in enumerate(plan.op[0]):
-        if op >= 0:
+        if op > 0:
             at = {
                 "value": float(plan.value[0, slot]),
                 "box": plan.box[0, slot],
@@ -46,20 +46,15 @@ def execute_one(plan, image, fill):
 
 def one_op(name, at, picture, color):
     value, place = at["value"], at["place"]
-    if name == "Identity":
-        return picture
     if name in ("Brightness", "Contrast", "Color", "Sharpness"):
         return getattr(ImageEnhance, name)(picture).enhance(value)
-    if name in ("AutoContrast", "Equalize", "Invert"):
-        return getattr(ImageOps, name.lower())(picture)
-    if name in ("Posterize", "Solarize"):
-        return getattr(ImageOps, name.lower())(picture, int(value))
+    if name in ("AutoContrast", "Equalize", "Invert", "Posterize", "Solarize"):
+        arguments = [int(value)] if name in ("Posterize", "Solarize") else []
+        return getattr(ImageOps, name.lower())(picture, *arguments)
     if name == "Cutout":
         return erase(picture, at["box"], color)
-    if name == "Blur":
-        return picture.filter(ImageFilter.GaussianBlur(value))
-    if name == "Jpeg":
-        return jpeg(picture, int(value))
+    if name in ("Blur", "Jpeg"):
+        return blur(picture, value) if name == "Blur" else jpeg(picture, int(value))
     if name in LEVELS:
         return picture.point(
             [LEVELS[name](v, value) for v in range(256)] * bands(picture)
@@ -125,6 +120,10 @@ def hsv(name, shift, picture):
             v = min(max(v + shift, 0.0), 1.0)
         pixel[:] = [clipped(255 * level) for level in colorsys.hsv_to_rgb(h, s, v)]
     return Image.fromarray(array)
+
+
+def blur(picture, deviation):
+    return picture.filter(ImageFilter.GaussianBlur(deviation))
 
 
 def jpeg(picture, quality):
