@@ -5,8 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -136,3 +139,61 @@ def test_a_killed_worker_is_an_error_with_advice():
 def test_a_worker_outlives_ctrl_c_so_that_the_trainer_can_save():
     with Prefetcher(Processes(interrupt_itself, 0, 6, 2, 1)) as items:
         assert list(items) == list(range(6))
+
+
+def test_a_source_that_hangs_is_told_about_once():
+    told = []
+    source = Here(lambda step: time.sleep(0.2) or step, 0, 2)
+    with Prefetcher(source, stalled=told.append, patience=0.05) as items:
+        assert [next(items), next(items)] == [0, 1]
+    assert told == [0.05]
+
+
+def test_a_source_that_answers_is_not_told_about():
+    told = []
+    with Prefetcher(Here(square, 0, 3), stalled=told.append, patience=0.3) as items:
+        assert list(items) == [0, 1, 4]
+    time.sleep(0.4)
+    assert told == []
+
+
+HANG = """
+import sys, time
+from uda.data.prefetching import Prefetcher, Processes
+
+def hang(step):
+    print(__import__("os").getpid(), flush=True)
+    while step == 1:
+        time.sleep(0.01)
+    return step
+
+items = Prefetcher(Processes(hang, 0, 4, 2, 1))
+next(items)
+time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_does_not_outlive_the_training(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(HANG)
+    done = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True
+    )
+    assert done.stdout is not None
+    worker = int(done.stdout.readline())
+    done.kill()
+    done.wait()
+    done.stdout.close()
+    limit = time.monotonic() + 15
+    while time.monotonic() < limit and _alive(worker):
+        time.sleep(0.2)
+    assert not _alive(worker)
+
+
+def _alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"

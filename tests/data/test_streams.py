@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import pickle
 from pathlib import Path
 
@@ -47,12 +48,12 @@ def make_stream(
     images = rng.integers(0, 256, (40, 16, 16, channels), dtype=np.uint8)
     targets = np.arange(12) % 3
     weak = load_policy("weak")
+    changes = {"labeled_policy": weak, **changes}
     return TrainStream(
         images=images,
         labeled_rows=np.arange(28, 40),
         labeled_targets=targets,
         labeled_sampler=LabeledSampler(targets, batch=6, seed=7),
-        labeled_policy=weak,
         unlabeled_rows=np.arange(unlabeled),
         unlabeled_sampler=UnlabeledSampler(unlabeled, batch=10, seed=7),
         weak=weak,
@@ -181,6 +182,35 @@ def test_python_policies_give_the_same_in_any_number_of_processes(
     for step, batch in zip(range(2, 8), seen, strict=True):
         assert_same(batch, stream(step))
         assert batch.strong.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("library", ["albumentations", "imgaug", "torchvision"])
+def test_workers_and_epochs_never_repeat_a_librarys_augmentations(library):
+    """Private generators, forked: each worker and each epoch drew the same again."""
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is missing: install the dev extra")
+    strong = load_policy(f"example_{library}")
+    images = np.full((40, 16, 16, 1), 7, dtype=np.uint8)
+    images[:, 2:9, 3:8] = np.arange(100, 135, dtype=np.uint8).reshape(7, 5, 1)
+    seen = {}
+    for workers in (0, 1, 2):
+        stream = dataclasses.replace(
+            make_stream(channels=1, strong=strong, unlabeled=20), images=images
+        )
+        with prefetch(stream, 0, 6, workers=workers) as batches:
+            seen[workers] = [batch.strong.numpy().copy() for batch in batches]
+    for workers in (1, 2):
+        for one, two in zip(seen[0], seen[workers], strict=True):
+            np.testing.assert_array_equal(one, two)
+    # Six batches of ten are three epochs of the same picture.
+    assert len({view.tobytes() for batch in seen[2] for view in batch}) > 50
+
+
+def test_python_policies_are_named_once(python_policy):
+    assert make_stream().python_policies == ()
+    stream = make_stream(strong=python_policy, labeled_policy=python_policy)
+    assert stream.python_policies == (python_policy,)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
