@@ -170,7 +170,8 @@ def _reason(item: Followed, rules: BoxRules) -> str:
     if item.visibility <= 0 or item.visibility < rules.min_visibility - _SLACK:
         return "visibility"
     x0, y0, x1, y1 = item.box
-    return "side" if min(x1 - x0, y1 - y0) < rules.min_side - _SLACK else ""
+    side = min(x1 - x0, y1 - y0)
+    return "side" if side <= 0 or side < rules.min_side - _SLACK else ""
 
 
 def _steps(plan: Plan, row: int) -> Iterator[_Step]:
