@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
+import re
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 from tests.augment.helpers import make_images
+from tests.conftest import PROJECT
 from uda.augment import kernels
 from uda.augment.drawing import level_values
 from uda.augment.ops import OPS
@@ -233,6 +236,13 @@ GOLDEN = {
     ("fixmatch", (40, 56)): "8e805f9ffff8381f",
     ("defect-safe", (32, 32)): "6f586f074a74bfd8",
     ("defect-safe", (40, 56)): "7c11a37a5790d1e3",
+    ("usb", (40, 56)): "c904b00e246cf32d",
+    ("torchvision", (40, 56)): "21c727d4e67f2a42",
+    ("trivialaugment", (40, 56)): "88228cec682d55be",
+    ("autoaugment-cifar10", (40, 56)): "adb5c18c9023f1c3",
+    ("autoaugment-svhn", (40, 56)): "9bfad931658e257d",
+    ("lighting", (40, 56)): "302cc25700de0bf9",
+    ("camera", (40, 56)): "031f85702980cdaa",
 }  # fmt: skip
 
 
@@ -250,3 +260,37 @@ def digest(name, shape):
 @pytest.mark.parametrize(("name", "shape"), GOLDEN)
 def test_plans_stay_what_they_were(name, shape):
     assert digest(name, shape) == GOLDEN[name, shape]
+
+
+README = PROJECT / "policies" / "README.md"
+
+
+def test_the_readme_lists_every_policy():
+    text = README.read_text(encoding="utf-8")
+    for name, path in packaged_policies().items():
+        assert f"| `{name if path.suffix == '.yaml' else path.name}` |" in text
+
+
+def test_the_readme_gives_every_op_its_unit_limits_and_sign():
+    rows = {}
+    for line in README.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) == 4:
+            rows |= {name.strip(): cells[1:] for name in cells[0].split(",")}
+    for op in OPS.values():
+        unit, limits, sign = rows[op.name]
+        assert (unit == "none") == (not op.has_magnitude)
+        assert limits == (f"{op.low:g}–{op.high:g}" if op.has_magnitude else "")
+        assert sign == ("±" if op.signed else "")
+
+
+def test_the_readmes_examples_are_policies_with_every_key(tmp_path):
+    text = README.read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, flags=re.S)
+    assert len(blocks) == 2
+    for block in blocks:
+        (tmp_path / "mine.yaml").write_text(block, encoding="utf-8")
+        policy = load_policy(str(tmp_path / "mine.yaml"))
+        assert policy.slots > 1
+    for field in dataclasses.fields(Policy):
+        assert field.name == "path" or f"\n{field.name}:" in "\n".join(["", *blocks])

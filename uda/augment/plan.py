@@ -181,11 +181,13 @@ def _boxes(
     """Boxes (..., 4) of ``2 * (side // 2)`` px, clipped; all 0 when side < 2."""
     height, width = shape
     half = side.astype(np.int64) // 2
+    boxes = np.zeros((*half.shape, 4), dtype=np.int32)
+    if not half.any():
+        return boxes
     y, x = np.floor(u_y * height), np.floor(u_x * width)
-    edges = (
-        np.clip(y - half, 0, height), np.clip(x - half, 0, width),
-        np.clip(y + half, 0, height), np.clip(x + half, 0, width),
-    )  # fmt: skip
-    boxes = np.stack(edges, axis=-1).astype(np.int32)
+    boxes[..., 0] = np.maximum(y - half, 0)
+    boxes[..., 1] = np.maximum(x - half, 0)
+    boxes[..., 2] = np.minimum(y + half, height)
+    boxes[..., 3] = np.minimum(x + half, width)
     boxes[half == 0] = 0
     return boxes
