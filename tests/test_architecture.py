@@ -50,6 +50,7 @@ TESTED_BY = {
     "augment/compiled_filters.py": "augment/test_compiled.py",
     "augment/compiled_geometry.py": "augment/test_compiled.py",
     "augment/compiled_levels.py": "augment/test_compiled.py",
+    "augment/compiled_random.py": "augment/test_compiled.py",
     "augment/specs.py": "augment/test_policy.py",
     # One contract for all libraries.
     "augment/adapters/albumentations.py": "augment/adapters/test_libraries.py",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.augment.helpers import KINDS, everything, make_images, widest
 from tests.augment.test_fallback import MODES, SHAPES, compare, compare_each
 from tests.reference import pillow_ops
+from uda import rng
 from uda.augment import fallback, kernels
 from uda.augment.ops import OPS
 from uda.augment.plan import draw
@@ -161,3 +162,21 @@ def test_parts_on_several_threads_are_whole():
     assert kernels._edges(61, 4) == [0, 15, 30, 45, 61]
     assert kernels._edges(9, 4) == [0, 9]
     assert kernels._edges(0, 4) == [0, 0]
+
+
+@pytest.mark.parametrize("num", [1, 4, 19, 20])
+def test_random_words_are_those_of_the_plain_generator(num, monkeypatch):
+    from uda.augment.compiled_random import words
+
+    monkeypatch.setattr(rng, "_faster", [])
+    counters = np.array([0, 1, 7, 2**32 - 1, 2**40 + 3], dtype=np.uint64)
+    expected = rng.integers32(5, "strong", counters, num)
+    found = words(counters, rng.stream_key(5, "strong"), num)
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == expected.dtype
+    counters.setflags(write=False)
+    strided = np.repeat(counters, 2)[::2]
+    for other in (counters, strided):
+        np.testing.assert_array_equal(
+            words(other, rng.stream_key(5, "strong"), num), expected
+        )

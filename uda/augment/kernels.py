@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from uda import rng
 from uda.augment import fallback, ops, plugins
 from uda.augment.ops import OPS
 from uda.augment.parameters import parameters
@@ -91,10 +92,12 @@ def _compiled() -> tuple[Execute, Callable[..., tuple[npt.NDArray[Any], ...]]] |
     numba.config.CACHE_DIR = before or _cache_folder()
     try:
         module = importlib.import_module("uda.augment.compiled")
+        random = importlib.import_module("uda.augment.compiled_random")
     except numba.core.errors.NumbaError:  # a numba that cannot compile this
         return None
     finally:
         numba.config.CACHE_DIR = before
+    rng.accelerate(random.words)
     return module.execute, module.scratch
 
 
