@@ -12,7 +12,12 @@ from uda.augment.policy import OpSpec, Policy, load_policy
 from uda.data.splits import Split
 from uda.errors import CheckpointError, DataError
 from uda.offline.audit import Images, audit_policy
-from uda.offline.audit_files import choose_images, read_images, write_audit
+from uda.offline.audit_files import (
+    choose_images,
+    not_trained_with,
+    read_images,
+    write_audit,
+)
 from uda.run.layout import RunFolder
 
 POLICY = Policy(
@@ -57,6 +62,18 @@ def test_labelled_images_where_there_is_no_validation(fake):
     (fake.folder / "split.csv").unlink()
     with pytest.raises(CheckpointError, match=r"split\.csv: missing"):
         choose_images(RunFolder(fake.folder), CLASSES, None)
+
+
+def test_a_policy_that_the_run_was_not_trained_with_is_told(fake):
+    run = RunFolder(fake.folder)
+    policy = load_policy("defect-safe")
+    assert "never learned" in not_trained_with(run, policy)[0]
+    run.policies.mkdir()
+    (run.policies / "strong.yaml").write_bytes(policy.path.read_bytes())
+    assert not_trained_with(run, policy) == []
+    assert not_trained_with(run, load_policy("weak")) != []
+    run.config.write_text("method: supervised\n")  # it never made a strong view
+    assert not_trained_with(run, policy) != []
 
 
 def test_images_are_read_as_the_model_sees_them(fake):

@@ -14,7 +14,7 @@ from uda.cli.progress import counter
 from uda.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from uda.offline.audit import Audit
+    from uda.offline.audit import Audit, Cell
     from uda.offline.visibility import Visible
     from uda.run.bundle import Bundle
     from uda.run.layout import RunFolder
@@ -94,7 +94,12 @@ def command(
     from uda.augment.policy import load_policy
     from uda.evaluation.evaluate import choose_device, place
     from uda.offline.audit import audit_policy
-    from uda.offline.audit_files import choose_images, read_images, write_audit
+    from uda.offline.audit_files import (
+        choose_images,
+        not_trained_with,
+        read_images,
+        write_audit,
+    )
     from uda.run import bundle as bundles
     from uda.run.layout import open_run
 
@@ -121,7 +126,7 @@ def command(
     target = out or folder.path / "audit" / audited.name
     written = write_audit(target, audit, audited)
     _print(audit)
-    for note in [*notes, *more, *audit.notes]:
+    for note in [*notes, *not_trained_with(folder, audited), *more, *audit.notes]:
         click.echo(f"Note: {note}", err=True)
     if boxes is not None:
         _boxes(boxes, audited, bundle, folder, data, target, draws, seed)
@@ -143,7 +148,6 @@ def _strong(run: RunFolder) -> Path:
 
 def _print(audit: Audit) -> None:
     """Print falls by op and class, then the harm in words."""
-    from uda.data.manifest import shown
     from uda.offline.audit_files import mark
     from uda.reporting.text import short, table
 
@@ -155,22 +159,24 @@ def _print(audit: Audit) -> None:
     for line in table(rows):
         click.echo(f"  {line}")
     click.echo(f"  ! = surely above {audit.threshold:g} (95 %)  ? = too few images")
-    risks = {part.name: part.risk for part in audit.elements}
-    told: set[str] = set()
-    for cell in audit.harmful:
-        if cell.interval is None:
-            continue
-        leaving = "" if cell.left is None else f"; {cell.left:.0%} leave the class"
-        click.echo(
-            f"\n{cell.element} destroys {shown(cell.label)}: fall {cell.fall:.2f} "
-            f"({cell.interval.low:.2f}-{cell.interval.high:.2f}, {cell.images} "
-            f"images){leaving}"
-        )
-        if cell.element not in told and risks[cell.element]:
-            click.echo(f"  {risks[cell.element]}")
-        told.add(cell.element)
     if not audit.harmful:
         click.echo(f"\nNo op is surely above {audit.threshold:g} for any class.")
+        return
+    click.echo("\nThese destroy a class for this model (mean fall, 95 % interval):")
+    risks = {part.name: part.risk for part in audit.elements}
+    for name in dict.fromkeys(cell.element for cell in audit.harmful):
+        worst = [cell for cell in audit.harmful if cell.element == name]
+        click.echo(f"  {name}: {', '.join(_said(cell) for cell in worst)}")
+        if risks[name]:
+            click.echo(f"    {risks[name]}")
+
+
+def _said(cell: Cell) -> str:
+    from uda.data.manifest import shown
+
+    low, high = cell.interval or (0.0, 0.0)  # a harmful cell has one
+    leaving = "" if cell.left is None else f", {cell.left:.0%} leave the class"
+    return f"{shown(cell.label)} {cell.fall:.2f} ({low:.2f}-{high:.2f}{leaving})"
 
 
 def _boxes(

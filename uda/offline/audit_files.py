@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import io
 import os
+import textwrap
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import yaml
 
-from uda.augment.policy import Policy, load_policy
+from uda.augment.policy import Policy, PythonPolicy, load_policy
 from uda.data.images import BadImage
 from uda.data.manifest import listing, shown
 from uda.data.preprocessing import Preprocessing, evenly
@@ -33,9 +35,15 @@ _HEADER = (
     "element", "class", "images", "groups", "probability_untouched", "fall",
     "fall_low", "fall_high", "share_leaving_the_class", "harmful",
 )  # fmt: skip
+_WIDTH = 84  # of a comment line
 _SEEN = (
     "the run has no validation part: the labelled training images are used, on which "
     "the model is surer than it should be, so falls look smaller than they are"
+)
+_UNTRAINED = (
+    "the run was not trained with this policy: a fall may also mean that the model "
+    "never learned to bear the op; look at its views (uda policy preview) before you "
+    "leave it out, or audit a run that was trained with it"
 )
 
 
@@ -56,6 +64,18 @@ def choose_images(
     if Split.load(run.split).part("validation"):
         return split_part(run, classes, "validation", data=data), []
     return split_part(run, classes, "labeled", data=data), [_SEEN]
+
+
+def not_trained_with(run: RunFolder, policy: Policy | PythonPolicy) -> list[str]:
+    """Return a note where the run's strong views were not made by this policy."""
+    copies = sorted(run.policies.glob("strong.*"))
+    same = any(
+        load_policy(str(path)).fingerprint() == policy.fingerprint() for path in copies
+    )
+    config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    if same and config.get("method", "uda") == "uda":
+        return []
+    return [_UNTRAINED]
 
 
 def read_images(
@@ -184,7 +204,10 @@ def _reasons(audit: Audit, name: str, names: Sequence[str]) -> list[str]:
     ]
     risks = {part.name: part.risk for part in audit.elements}
     for element in names:
-        lines.append(f"  {element}: {risks[element]}")
+        words = f"{element}: {risks[element]}"
+        lines += textwrap.wrap(
+            words, _WIDTH, initial_indent="  ", subsequent_indent="    "
+        )
         lines += [
             f"    {shown(cell.label)}: fall {cell.fall:.2f} ({cell.interval.low:.2f} "
             f"to {cell.interval.high:.2f}), {cell.images} images"
