@@ -265,9 +265,13 @@ def _in_parts(
     if len(edges) == 2:
         execute(*arguments, *scratch(*size), *edges)
         return
+    parts = list(itertools.pairwise(edges))
     pool = _pool(threads, os.getpid())
-    parts = itertools.pairwise(edges)
-    jobs = [pool.submit(execute, *arguments, *scratch(*size), *p) for p in parts]
+    jobs = [
+        pool.submit(execute, *arguments, *scratch(*size), *part) for part in parts[1:]
+    ]
+    # The caller works too, instead of waiting.
+    execute(*arguments, *scratch(*size), *parts[0])
     for job in jobs:
         job.result()
 
