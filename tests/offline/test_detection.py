@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from uda.augment.boxes import BoxRules
+from uda.augment.policy import OpSpec, Policy
+from uda.data.boxes import coco
+from uda.data.boxes.model import BoxedImage, BoxSet, Category, ReadRules
+from uda.data.boxfiles import FORMATS, read_boxes
+from uda.errors import DataError, UsageError
+from uda.offline import detection
+from uda.offline.boxrequest import BoxRequest
+from uda.offline.detection import augment_boxes
+
+MOVES = Policy(
+    "moves", ops=(OpSpec("Rotate", 5, 40), OpSpec("TranslateX", 0.1, 0.6)), count=2,
+    hflip=0.5, vflip=0.5, crop_pad=0.1,
+)  # fmt: skip
+SIZES = {"a b.png": (50, 40), "deep/ü.jpg": (33, 61), "deep/ü.png": (24, 24)}
+
+
+def make_set(folder, sizes=SIZES):
+    """Images with bright rectangles where their boxes are, as COCO."""
+    images = []
+    for number, (name, (width, height)) in enumerate(sizes.items()):
+        pixels = np.full((height, width, 3), 40, dtype=np.uint8)
+        boxes = [[3, 4, 15, 20], [10, 12, 24, 24]][: 2 - number % 3]
+        for i, (x0, y0, x1, y1) in enumerate(boxes):
+            pixels[y0:y1, x0:x1] = 150 + 50 * i
+        path = folder / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+        extras = tuple(
+            {"id": 10 * number + i, "iscrowd": i, "segmentation": [[1, 2]], "who": "me"}
+            for i in range(len(boxes))
+        )
+        images.append(
+            BoxedImage(
+                name, width, height, np.array(boxes, dtype=float).reshape(-1, 4),
+                tuple(range(len(boxes))), extras, {"id": number + 1, "license": 1},
+            )
+        )  # fmt: skip
+    content = BoxSet(tuple(images), (Category("pit"), Category("rust")))
+    for name, raw in coco.encode(content).items():
+        (folder / name).write_bytes(raw)
+    return folder
+
+
+def request(folder, out, **changes):
+    values = {
+        "annotations": folder / "annotations.json", "images": folder / "images",
+        "out": out, "policy": MOVES, "copies": 3,
+    }  # fmt: skip
+    return BoxRequest(**(values | changes))
+
+
+def files_of(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def read(out):
+    return read_boxes(out, ReadRules(images=out / "images"))[0]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_set(tmp_path_factory.mktemp("data"))
+
+
+@pytest.mark.parametrize("kind", [k for k in FORMATS if k != "yolo"])
+def test_the_set_can_be_read_again_and_boxes_fit_its_pixels(data, tmp_path, kind):
+    # Without the crop: its mirrored border shows copies that have no box.
+    policy = dataclasses.replace(MOVES, crop_pad=0.0)
+    report = augment_boxes(request(data, tmp_path / "o", kind=kind, policy=policy))
+    found = read(tmp_path / "o")
+    assert report.num_images == len(found.images) == 3 + 9
+    assert report.num_boxes == found.num_boxes
+    copies = [i for i in found.images if "augmented_from" in i.extra]
+    assert len(copies) == 9
+    checked = 0
+    for image in copies:
+        pixels = np.asarray(Image.open(tmp_path / "o/images" / image.path))[..., 0]
+        assert pixels.shape == (image.height, image.width)
+        for box, label in zip(image.boxes, image.labels, strict=True):
+            if label == 1:  # 200, and whatever of it JPEG left
+                rows, columns = np.nonzero(pixels > 180)
+                assert box[0] - 1 <= columns.min() <= box[0] + 3
+                assert box[3] - 3 <= rows.max() + 1 <= box[3] + 1
+                checked += 1
+    assert checked >= 2
+
+
+def test_yolo_names_two_images_that_share_a_label_file(data, tmp_path):
+    with pytest.raises(DataError, match=r"shares its label file labels/deep/ü\.txt"):
+        augment_boxes(request(data, tmp_path / "o", kind="yolo"))
+    assert not (tmp_path / "o").exists()
+
+
+def test_extras_follow_and_outlines_do_not(data, tmp_path):
+    report = augment_boxes(request(data, tmp_path / "o", copies=2))
+    content = json.loads((tmp_path / "o/annotations.json").read_text())
+    ids = [entry["id"] for entry in content["annotations"]]
+    assert len(set(ids)) == len(ids)
+    images = {entry["id"]: entry for entry in content["images"]}
+    assert len(images) == len(content["images"])
+    for entry in content["annotations"]:
+        copied = "augmented_from" in images[entry["image_id"]]
+        assert entry["who"] == "me"
+        assert ("segmentation" in entry) is not copied
+        if copied:
+            assert entry["source_id"] % 10 == entry["source_box"]
+            assert entry["iscrowd"] == entry["source_box"]
+            assert entry["area"] == pytest.approx(
+                entry["bbox"][2] * entry["bbox"][3], abs=1e-4
+            )
+    assert any("outlines" in note for note in report.notes)
+
+
+def test_report_counts_every_box_once(data, tmp_path):
+    rules = BoxRules(min_visibility=0.9, min_side=12)
+    report = augment_boxes(request(data, tmp_path / "o", copies=20, rules=rules))
+    content = json.loads((tmp_path / "o/report.json").read_text())
+    for entry in content["classes"].values():
+        assert entry["boxes"] == entry["kept"] + sum(entry["dropped"].values())
+        assert entry["clipped"] <= entry["kept"]
+    # 2 boxes in the first image, 1 in the second, none in the third
+    assert content["classes"]["pit"]["boxes"] == 40
+    assert content["classes"]["rust"]["boxes"] == 20
+    dropped = content["classes"]["pit"]["dropped"]
+    assert dropped["visibility"] > 0
+    assert dropped["side"] + dropped["outside"] > 0
+    kept = sum(entry["kept"] for entry in content["classes"].values())
+    assert report.num_boxes == kept + 3
+    assert content["copies_that_lost_all_boxes"] == report.tally.emptied > 0
+
+
+def test_provenance_names_source_and_draw(data, tmp_path):
+    augment_boxes(request(data, tmp_path / "o", copies=2, seed=7))
+    with (tmp_path / "o/provenance.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["counter"]) for row in rows] == list(range(6))
+    assert {row["policy_fingerprint"] for row in rows} == {MOVES.fingerprint()}
+    assert {row["seed"] for row in rows} == {"7"}
+    assert len({row["path"] for row in rows}) == 6
+    for row in rows:
+        assert (tmp_path / "o" / row["path"]).is_file()
+        assert (data / "images" / row["source"]).is_file()
+
+
+def test_same_seed_same_files_and_each_copy_alone(data, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        augment_boxes(request(data, tmp_path / name, seed=seed))
+    a, b, c = (files_of(tmp_path / name) for name in "abc")
+    assert a == b
+    name = "images/a b_aug0.png"
+    assert a[name] != c[name]
+    assert len({a[f"images/a b_aug{k}.png"] for k in range(3)}) == 3
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 4, 9])
+def test_interrupted_and_repeated_gives_the_same_files(data, tmp_path, after):
+    augment_boxes(request(data, tmp_path / "whole"))
+
+    def stop(stage, done, total):
+        if stage == "Copies" and done == after:
+            raise Stop
+
+    with pytest.raises(Stop):
+        augment_boxes(request(data, tmp_path / "cut"), stop)
+    assert not (tmp_path / "cut/report.json").exists()
+    with pytest.raises(UsageError, match=r"other options or data: --seed differs"):
+        augment_boxes(request(data, tmp_path / "cut", seed=5))
+    drawn = (tmp_path / "cut/images/a b_aug0.png").stat().st_mtime_ns
+    augment_boxes(request(data, tmp_path / "cut"))
+    assert (tmp_path / "cut/images/a b_aug0.png").stat().st_mtime_ns == drawn
+    assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
+
+
+def test_an_image_that_changed_in_between_is_noticed(tmp_path):
+    folder = make_set(tmp_path / "d")
+
+    def stop(stage, done, total):
+        if stage == "Copies":
+            raise Stop
+
+    with pytest.raises(Stop):
+        augment_boxes(request(folder, tmp_path / "o"), stop)
+    Image.new("RGB", (50, 40), (9, 9, 9)).save(folder / "images/a b.png")
+    with pytest.raises(UsageError, match=r"the images or their boxes"):
+        augment_boxes(request(folder, tmp_path / "o"))
+
+
+def test_foreign_and_finished_folders_are_refused(data, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("x")
+    with pytest.raises(UsageError, match="not the unfinished work"):
+        augment_boxes(request(data, tmp_path / "mine"))
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+    augment_boxes(request(data, tmp_path / "o", copies=1))
+    before = files_of(tmp_path / "o")
+    with pytest.raises(UsageError, match="finished already"):
+        augment_boxes(request(data, tmp_path / "o", copies=1))
+    assert files_of(tmp_path / "o") == before
+    with pytest.raises(UsageError, match="lies in --images"):
+        augment_boxes(request(data, data / "images/new"))
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is a file"):
+        augment_boxes(request(data, tmp_path / "file"))
+
+
+def test_conversion_alone(data, tmp_path):
+    report = augment_boxes(
+        request(data, tmp_path / "o", copies=0, policy=None, kind="corners")
+    )
+    assert sorted(p.name for p in (tmp_path / "o").iterdir() if p.name[0] != ".") == [
+        "augment.json", "boxes.csv", "boxes_extra.json", "preview.png", "report.json",
+    ]  # fmt: skip
+    assert any("images were not copied" in note for note in report.notes)
+    rules = ReadRules(images=data / "images")
+    found, _ = read_boxes(tmp_path / "o", rules)
+    before, _ = read_boxes(data / "annotations.json", rules)
+    assert [i.extras for i in found.images] == [i.extras for i in before.images]
+    with_images = request(data, tmp_path / "p", copies=0, policy=None, originals=True)
+    augment_boxes(with_images)
+    source = (data / "images/deep/ü.jpg").read_bytes()
+    assert (tmp_path / "p/images/deep/ü.jpg").read_bytes() == source
+
+
+def test_copies_alone(data, tmp_path):
+    report = augment_boxes(request(data, tmp_path / "o", copies=1, originals=False))
+    assert report.num_images == 3
+    assert not (tmp_path / "o/images/a b.png").exists()
+
+
+def test_a_leading_folder_images_is_not_doubled(tmp_path):
+    folder = make_set(tmp_path / "d", {"images/a.png": (50, 40)})
+    augment_boxes(request(folder, tmp_path / "o", kind="yolo", copies=1))
+    assert (tmp_path / "o/images/a.png").is_file()
+    assert (tmp_path / "o/labels/a_aug0.txt").is_file()
+    assert read(tmp_path / "o").num_boxes >= 2
+
+
+def test_a_name_of_an_original_is_never_taken(tmp_path):
+    sizes = {"a.png": (50, 40), "a_aug0.png": (30, 30)}
+    folder = make_set(tmp_path / "d", sizes)
+    augment_boxes(request(folder, tmp_path / "o", copies=1))
+    original = (folder / "images/a_aug0.png").read_bytes()
+    assert (tmp_path / "o/images/a_aug0.png").read_bytes() == original
+    assert (tmp_path / "o/images/a_aug0_.png").is_file()
+
+
+def test_nothing_is_written_for_bad_annotations(data, tmp_path):
+    content = json.loads((data / "annotations.json").read_text())
+    content["annotations"][0]["bbox"] = [1, 2, -3, 4]
+    bad = tmp_path / "bad.json"
+    bad.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"bad\.json, annotation id 0 .*negative"):
+        augment_boxes(request(data, tmp_path / "o", annotations=bad))
+    assert not (tmp_path / "o").exists()
+    with pytest.raises(UsageError, match="copies need a --policy"):
+        augment_boxes(request(data, tmp_path / "o", policy=None))
+
+
+def test_deep_and_grey_images(tmp_path):
+    folder = make_set(tmp_path / "d")
+    deep = np.full((40, 50), 30_000, dtype=np.uint16)
+    Image.fromarray(deep).save(folder / "images/a b.png")
+    augment_boxes(request(folder, tmp_path / "o", copies=1))
+    with Image.open(tmp_path / "o/images/a b_aug0.png") as view:
+        assert view.mode == "L"
+        assert abs(np.asarray(view)[20, 25] - 30_000 // 257) <= 1
+
+
+def test_preview_shows_a_row_per_image(data, tmp_path):
+    augment_boxes(request(data, tmp_path / "o"))
+    with Image.open(tmp_path / "o" / detection.PREVIEW) as sheet:
+        colours = {colour for _, colour in sheet.getcolors(1 << 20)}
+        assert (213, 94, 0) in colours
+        assert (0, 158, 115) in colours
+        assert sheet.width > 4 * 200
