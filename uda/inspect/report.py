@@ -19,6 +19,7 @@ from uda.files import write_csv, write_json
 from uda.inspect import leaks, numbers, pixels
 from uda.inspect.advice import Advice, Facts, advise
 from uda.inspect.agreement import Agreement, compare_groups
+from uda.inspect.colours import name_of
 from uda.inspect.leaks import Leak
 from uda.inspect.sheet import write_sheet
 
@@ -99,7 +100,7 @@ class Inspection:
             "leak": asdict(self.leak) if self.leak else None,
             "agreement_with_column": asdict(self.agreement) if self.agreement else None,
             "dominant_colors": {
-                name: [asdict(c) | {"code": c.code} for c in colors]
+                name: [asdict(c) | {"code": c.code, "name": name_of(c)} for c in colors]
                 for name, colors in self.colors.items()
             },
             "unlabeled_against_labeled": [asdict(shift) for shift in self.shifts],

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from uda.inspect import numbers, pixels
+from uda.inspect.colours import name_of, told_by_hue
 from uda.inspect.report import (
     Inspection,
     claims,
@@ -192,8 +193,15 @@ def _colors(inspection: Inspection) -> Iterator[Text]:
         text = Text(f"Colours of {name}: ")
         for color in colors:
             text.append("  ", f"on {color.code}")
-            text.append(f" {color.code} {color.share:.0%}  ")
+            text.append(f" {color.code} {name_of(color)} {color.share:.0%}  ")
         yield text
+    labelled = {s.name: inspection.colors.get(s.name, []) for s in inspection.support}
+    for name, hue, without in told_by_hue(labelled):
+        yield Text(
+            f"Colour may tell {name} ({hue}) from {', '.join(without)}: ops that "
+            "change hue (Color, Hue, Saturation) may change the class.",
+            "yellow",
+        )
 
 
 def _advice(inspection: Inspection) -> Iterator[Text]:
