@@ -42,7 +42,7 @@ def sample() -> BoxSet:
                 [[0, 0, 64, 48], [1.25, 1 / 3, 20.7, 11.1], [5, 5, 6, 6]],
                 [2, 0, 0],
                 [
-                    {"id": 40, "iscrowd": 1, "segmentation": {"counts": "x", "size": [1]}},
+                    {"id": 40, "iscrowd": 1, "segmentation": {"counts": "x"}},
                     {"id": 7, "attributes": {"who": "ü", "sure": 0.5}},
                     {"id": 9, "difficult": 1, "pose": "Left", "truncated": 0},
                 ],

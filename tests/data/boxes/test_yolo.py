@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from tests.data.boxes.helpers import plain, rules, sample, write_files, write_images
+from uda.data.boxes import yolo
+from uda.errors import DataError
+
+
+def read(folder, text, *, names="pit\nrust\n", sizes=None):
+    write_files(folder, {"l/one.txt": text.encode(), "l/classes.txt": names.encode()})
+    images = write_images(folder / "i", sizes or {"one.png": (64, 48)})
+    return yolo.read(folder / "l", rules(images))
+
+
+def test_reads_centres(tmp_path):
+    found = read(tmp_path, "1 0.5 0.5 0.25 0.5\n\n0 0.25 0.25 0.5 0.5\n")
+    assert found.images[0].boxes.tolist() == [[24, 12, 40, 36], [0, 0, 32, 24]]
+    assert found.images[0].labels == (1, 0)
+
+
+def test_every_image_of_the_folder_belongs_to_the_set(tmp_path):
+    sizes = {"one.png": (64, 48), "none.png": (5, 5), "s/x y.jpg": (9, 9)}
+    found = read(tmp_path, "", sizes=sizes)
+    assert [image.path for image in found.images] == [
+        "none.png",
+        "one.png",
+        "s/x y.jpg",
+    ]
+    assert found.num_boxes == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [("[pit, rust]", {0: "pit"}), ("{1: rust, 0: pit}", {0: "pit"}),
+     ("{3: pit, 7: rust}", {3: "pit"})],
+)  # fmt: skip
+def test_names_of_a_data_file(tmp_path, names, expected):
+    key = next(iter(expected))
+    text = f"{key} .5 .5 .5 .5\n"
+    write_files(
+        tmp_path,
+        {"labels/one.txt": text.encode(), "data.yaml": f"names: {names}".encode()},
+    )
+    images = write_images(tmp_path / "i", {"one.png": (64, 48)})
+    for place in (tmp_path, tmp_path / "data.yaml"):
+        found = yolo.read(place, rules(images))
+        assert found.categories[found.images[0].labels[0]].name == "pit"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0 .5 .5 .5\n", r"one\.txt:1: has 3 numbers"),
+        ("0 .1 .1 .2 .2 .3 .3 .4 .4\n", "polygons, turned boxes and scores"),
+        ("pit .5 .5 .5 .5\n", r"one\.txt:1: is not 'class x y width height'"),
+        ("0 .5 .5 .5 .5\n7 .5 .5 .5 .5\n", r"one\.txt:2: class 7 has no name"),
+        ("0 .5 .5 nan .5\n", r"one\.txt:1: .*not a finite"),
+        ("0 .5 .5 1.5 .5\n", "reaches out of the image"),
+        ("0 .5 .5 -.5 .5\n", "negative width"),
+        ("0 .5 .5 0 .5\n", "has no area"),
+    ],
+)
+def test_faults_name_file_and_line(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, text)
+
+
+def test_labels_without_image_images_that_share_labels_and_no_names(tmp_path):
+    write_files(tmp_path / "a", {"l/gone.txt": b""})
+    with pytest.raises(DataError, match=r"gone\.txt: there is no such image"):
+        read(tmp_path / "a", "")
+    sizes = {"one.png": (5, 5), "one.jpg": (5, 5)}
+    with pytest.raises(DataError, match=r"belongs to both one\.jpg and one\.png"):
+        read(tmp_path / "b", "", sizes=sizes)
+    images = write_images(tmp_path / "i")
+    write_files(tmp_path / "c/d", {"one.txt": b""})
+    with pytest.raises(DataError, match="need the class names"):
+        yolo.read(tmp_path / "c/d", rules(images))
+    write_files(tmp_path / "c/d", {"data.yaml": b"names: 3"})
+    with pytest.raises(DataError, match="needs 'names'"):
+        yolo.read(tmp_path / "c/d", rules(images))
+    write_files(tmp_path / "c/d", {"data.yaml": b"names: ["})
+    with pytest.raises(DataError, match=r"data\.yaml: cannot be read"):
+        yolo.read(tmp_path / "c/d", rules(images))
+
+
+def test_writes_all_digits_and_the_names(tmp_path):
+    files = yolo.encode(sample())
+    names = yaml.safe_load(files["data.yaml"])["names"]
+    assert names == dict(enumerate(c.name for c in sample().categories))
+    line = files["labels/sub folder/zwei ä.txt"].decode().split()
+    assert len(line[1].partition(".")[2]) >= 9
+    assert files["labels/sub folder/empty.txt"] == b""
+    assert len(yolo.encode(plain())) == 4
