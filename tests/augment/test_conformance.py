@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from tests.augment.helpers import everything
 from tests.augment.test_plugins import plug_in
 from uda.augment.conformance import check_policy, probe_policy
 from uda.augment.policy import (
-    OpSpec,
     Policy,
     PythonPolicy,
     load_policy,
@@ -85,15 +82,13 @@ def test_nothing_more_is_tried_on_a_plug_in_that_never_works(tmp_path):
     assert not any(verdict.passed for verdict in found.values())
 
 
-def test_declared_channels_are_respected():
-    @dataclasses.dataclass(frozen=True)
-    class ColorOnly(Policy):
-        channels = (3,)
-
-    found = verdicts(ColorOnly("color", ops=(OpSpec("Invert"),), count=1))
-    assert found["shape and dtype of grey images"].note.startswith("not tried")
-    del found["same views in a new process"]  # which cannot import this class
-    assert all(verdict.passed for verdict in found.values())
+def test_a_library_that_takes_colour_alone_is_told_of():
+    pytest.importorskip("torchvision")
+    grey = verdicts(load_policy("example_torchvision"))[
+        "shape and dtype of grey images"
+    ]
+    assert grey.passed
+    assert grey.note in ("", "as three equal channels, and back by their luminance")
 
 
 def test_a_new_process_sees_what_this_one_cannot(tmp_path):

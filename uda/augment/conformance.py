@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,7 @@ class Verdict:
     Attributes:
         name: of the probe, in words.
         fault: what is wrong and the way out; empty when the probe was passed.
-        note: a number, a warning or why the probe was left out; no fault.
+        note: a number, a warning or how it was passed; no fault.
     """
 
     name: str
@@ -109,8 +109,7 @@ def probe_policy(policy: AnyPolicy, *, slow_ms: float = SLOW_MS) -> Iterator[Ver
     in colour, without a division by zero or a NaN on the way.
 
     Args:
-        policy: native or Python; one that declares the channels it accepts is
-            probed with these alone.
+        policy: native or Python.
         slow_ms: milliseconds per image of 64 x 64 px above which a note warns.
 
     Yields:
@@ -131,12 +130,11 @@ def _probes_here(
     usable = [] if usable is None else usable
     for channels, kind in _KINDS.items():
         name = f"shape and dtype of {kind} images"
-        if channels in accepted_channels(policy):
-            verdict = _verdict(name, _renders, [_noise(policy, _SQUARE, channels)])
-            usable += [channels] if verdict.passed else []
-            yield verdict
-        else:
-            yield Verdict(name, note="not tried: the policy declares to take none")
+        verdict = _verdict(name, _renders, [_noise(policy, _SQUARE, channels)])
+        if verdict.passed:
+            usable.append(channels)
+            verdict = replace(verdict, note=_taken_as(policy, channels))
+        yield verdict
     # A policy that fails on grey alone is told so once, not by every probe.
     odd = _odd_cases(policy, usable)
     for name, cases in odd.items():
@@ -148,10 +146,12 @@ def _probes_here(
             yield _verdict(name, probe, every)
 
 
-def accepted_channels(policy: AnyPolicy) -> tuple[int, ...]:
-    """Return the channel counts that a policy takes: 1, 3 or both."""
-    declared = getattr(policy, "channels", None)
-    return tuple(declared) if declared else (1, 3)
+def _taken_as(policy: AnyPolicy, channels: int) -> str:
+    """Say how a library that takes colour alone gets grey images."""
+    adapter = policy.adapter if isinstance(policy, PythonPolicy) else None
+    if adapter is None or channels in adapter.channels:
+        return ""
+    return "as three equal channels, and back by their luminance"
 
 
 def _odd_cases(policy: AnyPolicy, usable: Sequence[int]) -> dict[str, list[_Case]]:
