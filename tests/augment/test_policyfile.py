@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
-from uda.augment.policy import OpSpec, Policy
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from uda.augment.policy import OpSpec, Policy, packaged_policies
 from uda.augment.policyfile import read_policy
 from uda.errors import DataError
 
@@ -214,3 +218,30 @@ def test_a_tag_cannot_run_code(tmp_path):
     path = write(tmp_path, "name: !!python/object/apply:os.getcwd []")
     with pytest.raises(DataError, match="name must be text"):
         read_policy(path)
+
+
+ODD = [
+    ".nan", "-.inf", "1e999", "-1", "0", "999999999999999999999", "null", "~", "yes",
+    "[]", "{}", "[[]]", "{op: Invert}", "'", '"x"', "&a", "*a", "!!set", "!!int x",
+    "2001-01-01", "0x1F", "1_0", "<<: {}", "? x", "\t", "\ufeff", "é", "%", "@", "#",
+]  # fmt: skip
+
+
+@settings(
+    max_examples=60, deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+@given(data=st.data())
+def test_any_slip_in_a_preset_is_a_policy_or_a_named_fault(tmp_path, data):
+    files = sorted(f for f in packaged_policies().values() if f.suffix == ".yaml")
+    text = data.draw(st.sampled_from(files)).read_text(encoding="utf-8")
+    words = re.split(r"(\s+|[{}\[\],:])", text)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(words) - 1))
+        words[place] = data.draw(st.sampled_from(ODD) | st.text(max_size=4))
+    path = write(tmp_path, "".join(words))
+    try:
+        outcome = read_policy(path)
+    except DataError as error:
+        outcome = str(error)
+    assert isinstance(outcome, Policy) or outcome.startswith(f"{path}:")
