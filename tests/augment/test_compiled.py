@@ -13,7 +13,7 @@ from tests.augment.helpers import KINDS, everything, make_images, widest
 from tests.augment.test_fallback import MODES, SHAPES, compare, compare_each
 from tests.reference import pillow_ops
 from uda import rng
-from uda.augment import fallback, kernels
+from uda.augment import fallback, kernels, loading
 from uda.augment.ops import OPS
 from uda.augment.plan import draw
 from uda.augment.policy import Policy, load_policy
@@ -29,7 +29,7 @@ def run(plan, images, fill):
 
 @pytest.fixture(autouse=True, scope="module")
 def _compiled():
-    assert kernels._compiled() is not None
+    assert loading.compiled() is not None
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -139,23 +139,6 @@ def test_without_a_cache_it_compiles_in_memory(monkeypatch):
 
     monkeypatch.setattr(compiled, "jit", refuse_cache)
     assert compiled._compile() == ("in memory", compiled._execute, True)
-
-
-def test_all_its_parts_are_in_the_name_of_the_cache(tmp_path, monkeypatch):
-    """numba does not see that a file changed whose functions another one calls."""
-    from uda.augment import compiled_filters, compiled_geometry, compiled_levels
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(kernels, "__file__", str(tmp_path / "kernels.py"))
-    for part in (compiled_filters, compiled_geometry, compiled_levels):
-        text = kernels.Path(part.__file__).read_text()
-        (tmp_path / kernels.Path(part.__file__).name).write_text(text)
-    names = {kernels._cache_folder()}
-    for part in (compiled_filters, compiled_geometry, compiled_levels):
-        with (tmp_path / kernels.Path(part.__file__).name).open("a") as file:
-            file.write("#\n")
-        names.add(kernels._cache_folder())
-    assert len(names) == 4
 
 
 def test_parts_on_several_threads_are_whole():

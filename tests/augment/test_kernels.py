@@ -208,32 +208,6 @@ def test_every_view_may_be_reflected_or_interpolated():
         np.testing.assert_array_equal(np.concatenate(halves), made[fill, how])
 
 
-def test_asking_whether_it_is_compiled_imports_nothing():
-    code = (
-        "import sys; from uda.augment import kernels; kernels.is_compiled();"
-        "print('numba' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "False"
-
-
-def test_once_compiled_it_is_found_in_the_cache():
-    pytest.importorskip("numba")
-    kernels.warm_up()
-    assert kernels.is_compiled()
-
-
-def test_an_empty_cache_means_that_it_must_be_compiled(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    monkeypatch.delitem(sys.modules, "uda.augment.compiled", raising=False)
-    assert not kernels.is_compiled()
-    monkeypatch.setenv("UDA_EXECUTOR", "pillow")
-    assert kernels.is_compiled()
-
-
 def test_no_images_give_no_views():
     assert views(everything(2), np.empty((0, 8, 8, 1), np.uint8)).shape == (0, 8, 8, 1)
 
@@ -272,15 +246,6 @@ def test_pillow_can_be_asked_for(monkeypatch):
         kernels.warm_up()
 
 
-def test_without_numba_pillow_takes_over(monkeypatch):
-    monkeypatch.setattr(kernels, "_compiled", lambda: None)
-    assert kernels.warm_up() == "pillow"
-    assert views(everything(1), make_images("noise", 2, 8, 8, 1)).any()
-    monkeypatch.setenv("UDA_EXECUTOR", "numba")
-    with pytest.raises(UsageError, match="numba cannot be imported"):
-        kernels.warm_up()
-
-
 def test_importing_views_imports_neither_numba_nor_torch():
     code = (
         "import sys, uda.augment.kernels, uda.augment.policyfile;"
@@ -290,15 +255,6 @@ def test_importing_views_imports_neither_numba_nor_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
-
-
-def test_the_cache_folder_is_the_users_own(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    folder = kernels._cache_folder()
-    assert folder.startswith(str(tmp_path / "uda" / "kernels"))
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert kernels._cache_folder() == ""
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -6,117 +6,34 @@ the other one. They agree bit for bit, so a run may move between them.
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import itertools
 import os
-import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from uda import rng
-from uda.augment import fallback, ops, plugins
+from uda.augment import fallback, loading, plugins
+from uda.augment.loading import is_compiled, warm_up
 from uda.augment.ops import OPS
 from uda.augment.parameters import parameters
 from uda.augment.plan import Plan, draw
 from uda.augment.policy import Policy, PythonPolicy
-from uda.errors import DataError, UsageError
+from uda.errors import DataError
+
+__all__ = ["apply", "apply_normalized", "is_compiled", "render", "warm_up"]
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
-Execute = Callable[..., None]
 
-_VARIABLE = "UDA_EXECUTOR"
 _JPEG = OPS["Jpeg"].id
 _LEVELS = np.arange(256)
 _EMPTY = np.zeros((1, 4), dtype=np.int32)
 _FILLS = {"black": 0, "gray": 128}
 # Fewer views than this per thread cost more to hand out than to make.
 _MIN_PER_THREAD = 8
-
-
-def warm_up() -> Literal["numba", "pillow"]:
-    """Make the executor ready and return which one it is.
-
-    The first call on a machine compiles for some seconds, later ones load the
-    result in less than one. Without this call, the first ``apply`` does it.
-
-    Raises:
-        UsageError: the variable UDA_EXECUTOR holds something unknown, or numba
-            where numba cannot be used.
-    """
-    wanted = os.environ.get(_VARIABLE, "")
-    if wanted not in ("", "numba", "pillow"):
-        raise UsageError(f"{_VARIABLE} is {wanted!r}; set it to numba or pillow")
-    if wanted == "pillow":
-        return "pillow"
-    if _compiled() is not None:
-        return "numba"
-    if wanted:
-        raise UsageError(
-            f"{_VARIABLE} is numba, but numba cannot be imported here; set it to "
-            "pillow, or install a numba that fits this Python and numpy"
-        )
-    return "pillow"
-
-
-def is_compiled() -> bool:
-    """Whether ``warm_up`` would not have to compile: in memory, cached, or not used.
-
-    For a progress line before some seconds of silence; imports nothing.
-    """
-    if os.environ.get(_VARIABLE) == "pillow" or "uda.augment.compiled" in sys.modules:
-        return True
-    folder = os.environ.get("NUMBA_CACHE_DIR") or _cache_folder()
-    return bool(folder) and any(Path(folder).rglob("compiled._execute*.nbi"))
-
-
-@cache
-def _compiled() -> tuple[Execute, Callable[..., tuple[npt.NDArray[Any], ...]]] | None:
-    """Import, and so compile or load, the compiled executor; None without numba.
-
-    Returns:
-        The executor, and what makes the scratch arrays of one call of it.
-    """
-    try:
-        numba = importlib.import_module("numba")
-    except (ImportError, AttributeError):  # missing, or too old for this numpy
-        return None
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = before or _cache_folder()
-    try:
-        module = importlib.import_module("uda.augment.compiled")
-        random = importlib.import_module("uda.augment.compiled_random")
-    except numba.core.errors.NumbaError:  # a numba that cannot compile this
-        return None
-    finally:
-        numba.config.CACHE_DIR = before
-    rng.accelerate(random.words)
-    return module.execute, module.scratch
-
-
-def _cache_folder() -> str:
-    """Return a folder of the user's own for compiled code, or "" for none.
-
-    Never a shared temporary folder: what lies there is run when it is loaded. The
-    name follows the source: numba itself looks only at its size and date.
-    """
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    parts = sorted(Path(__file__).parent.glob("compiled*.py"))
-    text = b"".join(part.read_bytes() for part in [*parts, Path(ops.__file__)])
-    digest = hashlib.sha256(text).hexdigest()[:16]
-    try:
-        folder = Path(base).expanduser() / "uda" / "kernels" / digest
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # read-only, or a user without a home
-        return ""
-    return str(folder) if os.access(folder, os.W_OK) else ""
 
 
 def apply(
@@ -147,7 +64,7 @@ def apply(
     filling = _checked(images, fill)
     out = _target(out, images.shape, np.dtype(np.uint8))
     _check_plan(plan, images)
-    if warm_up() == "pillow":
+    if loading.warm_up() == "pillow":
         fallback.apply(plan, images, fill=filling, out=out)
         return out
     _apply_compiled(plan, images, filling, out=out, threads=threads)
@@ -187,7 +104,7 @@ def apply_normalized(
     out = _target(out, (num, channels, height, width), np.dtype(np.float32))
     _check_plan(plan, images)
     norms = _norms(mean, std, channels)
-    if warm_up() == "numba":
+    if loading.warm_up() == "numba":
         _apply_compiled(plan, images, filling, out=out, norms=norms, threads=threads)
         return out
     levels = np.empty_like(images)
@@ -259,7 +176,7 @@ def _in_parts(
     threads: int,
     size: tuple[int, ...],
 ) -> None:
-    execute, scratch = _compiled() or (None, None)
+    execute, scratch = loading.compiled() or (None, None)
     assert execute is not None
     assert scratch is not None
     if len(edges) == 2:

@@ -9,7 +9,7 @@ import time
 
 import torch
 
-from uda.augment.kernels import warm_up
+from uda.augment.kernels import is_compiled, warm_up
 from uda.data.streams import Batch, prefetch
 from uda.errors import TrainingError
 from uda.models.finetune import set_trunk_frozen
@@ -118,6 +118,15 @@ def _writer(
     return writer
 
 
+def _compile(trainer: Trainer) -> None:
+    """Compile before the clock starts: done once, it is not waiting for data."""
+    if not is_compiled():
+        trainer.writer.console.note(
+            "compiling what makes the views (some 15 s, once on this machine)"
+        )
+    warm_up()
+
+
 def _run(trainer: Trainer, stop: StopRequest) -> Summary:
     config, state = trainer.config, trainer.state
     total, per_step = config.loop.steps, config.optimizer.accumulation
@@ -125,8 +134,8 @@ def _run(trainer: Trainer, stop: StopRequest) -> Summary:
     metrics: dict[str, float] = {}
     if state.step >= total:  # resumed after the last step: only the ending is missing
         return _finish(trainer, evaluate_state(trainer))
+    _compile(trainer)
     pace.try_out(trainer.stream)
-    warm_up()  # compiling the kernels once is not waiting for data
     batches = prefetch(
         trainer.stream,
         state.step * per_step,

@@ -1,0 +1,75 @@
+"""The compiled executor is found, made once, or done without."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.augment.helpers import everything, make_images
+from tests.augment.test_kernels import views
+from uda.augment import loading
+from uda.errors import UsageError
+
+
+def test_asking_whether_it_is_compiled_imports_nothing():
+    code = (
+        "import sys; from uda.augment import loading; loading.is_compiled();"
+        "print('numba' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_once_compiled_it_is_found_in_the_cache():
+    pytest.importorskip("numba")
+    loading.warm_up()
+    assert loading.is_compiled()
+
+
+def test_an_empty_cache_means_that_it_must_be_compiled(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.delitem(sys.modules, "uda.augment.compiled", raising=False)
+    assert not loading.is_compiled()
+    monkeypatch.setenv("UDA_EXECUTOR", "pillow")
+    assert loading.is_compiled()
+
+
+def test_without_numba_pillow_takes_over(monkeypatch):
+    monkeypatch.setattr(loading, "compiled", lambda: None)
+    assert loading.warm_up() == "pillow"
+    assert views(everything(1), make_images("noise", 2, 8, 8, 1)).any()
+    monkeypatch.setenv("UDA_EXECUTOR", "numba")
+    with pytest.raises(UsageError, match="numba cannot be imported"):
+        loading.warm_up()
+
+
+def test_the_cache_folder_is_the_users_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = loading.cache_folder()
+    assert folder.startswith(str(tmp_path / "uda" / "kernels"))
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert loading.cache_folder() == ""
+
+
+def test_all_its_parts_are_in_the_name_of_the_cache(tmp_path, monkeypatch):
+    """numba does not see that a file changed whose functions another one calls."""
+    from uda.augment import compiled_filters, compiled_geometry, compiled_levels
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(loading, "__file__", str(tmp_path / "loading.py"))
+    for part in (compiled_filters, compiled_geometry, compiled_levels):
+        text = Path(part.__file__).read_text()
+        (tmp_path / Path(part.__file__).name).write_text(text)
+    names = {loading.cache_folder()}
+    for part in (compiled_filters, compiled_geometry, compiled_levels):
+        with (tmp_path / Path(part.__file__).name).open("a") as file:
+            file.write("#\n")
+        names.add(loading.cache_folder())
+    assert len(names) == 4

@@ -1,0 +1,105 @@
+"""Make the compiled executor ready: compile it once, find it again, or do without.
+
+The compiled executor is used where numba works; ``UDA_EXECUTOR=pillow`` asks for
+the other one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy.typing as npt
+
+from uda import rng
+from uda.augment import ops
+from uda.errors import UsageError
+
+Execute = Callable[..., None]
+Scratch = Callable[..., tuple[npt.NDArray[Any], ...]]
+
+_VARIABLE = "UDA_EXECUTOR"
+
+
+def warm_up() -> Literal["numba", "pillow"]:
+    """Make the executor ready and return which one it is.
+
+    The first call on a machine compiles for some seconds, later ones load the
+    result in less than one. Without this call, the first ``apply`` does it.
+
+    Raises:
+        UsageError: the variable UDA_EXECUTOR holds something unknown, or numba
+            where numba cannot be used.
+    """
+    wanted = os.environ.get(_VARIABLE, "")
+    if wanted not in ("", "numba", "pillow"):
+        raise UsageError(f"{_VARIABLE} is {wanted!r}; set it to numba or pillow")
+    if wanted == "pillow":
+        return "pillow"
+    if compiled() is not None:
+        return "numba"
+    if wanted:
+        raise UsageError(
+            f"{_VARIABLE} is numba, but numba cannot be imported here; set it to "
+            "pillow, or install a numba that fits this Python and numpy"
+        )
+    return "pillow"
+
+
+def is_compiled() -> bool:
+    """Whether ``warm_up`` would not have to compile: in memory, cached, or not used.
+
+    For a progress line before some seconds of silence; imports nothing.
+    """
+    if os.environ.get(_VARIABLE) == "pillow" or "uda.augment.compiled" in sys.modules:
+        return True
+    folder = os.environ.get("NUMBA_CACHE_DIR") or cache_folder()
+    return bool(folder) and any(Path(folder).rglob("compiled._execute*.nbi"))
+
+
+@cache
+def compiled() -> tuple[Execute, Scratch] | None:
+    """Import, and so compile or load, the compiled executor; None without numba.
+
+    Returns:
+        The executor, and what makes the scratch arrays of one call of it.
+    """
+    try:
+        numba = importlib.import_module("numba")
+    except (ImportError, AttributeError):  # missing, or too old for this numpy
+        return None
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = before or cache_folder()
+    try:
+        module = importlib.import_module("uda.augment.compiled")
+        random = importlib.import_module("uda.augment.compiled_random")
+    except numba.core.errors.NumbaError:  # a numba that cannot compile this
+        return None
+    finally:
+        numba.config.CACHE_DIR = before
+    rng.accelerate(random.words)
+    return module.execute, module.scratch
+
+
+def cache_folder() -> str:
+    """Return a folder of the user's own for compiled code, or "" for none.
+
+    Never a shared temporary folder: what lies there is run when it is loaded. The
+    name follows the source: numba itself looks only at its size and date.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    parts = sorted(Path(__file__).parent.glob("compiled*.py"))
+    text = b"".join(part.read_bytes() for part in [*parts, Path(ops.__file__)])
+    digest = hashlib.sha256(text).hexdigest()[:16]
+    try:
+        folder = Path(base).expanduser() / "uda" / "kernels" / digest
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # read-only, or a user without a home
+        return ""
+    return str(folder) if os.access(folder, os.W_OK) else ""
