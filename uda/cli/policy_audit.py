@@ -148,14 +148,14 @@ def _strong(run: RunFolder) -> Path:
 
 def _print(audit: Audit) -> None:
     """Print falls by op and class, then the harm in words."""
-    from uda.offline.audit_files import mark
+    from uda.offline.audit_files import words
     from uda.reporting.text import short, table
 
     click.echo("\nFall of the true class's probability, each op alone:")
     rows = [["", *(short(label, 14) for label in audit.classes)]]
     for part in audit.elements:
         cells = audit.row(part.name)
-        rows.append([part.name, *(f"{c.fall:.2f}{mark(c):2}" for c in cells)])
+        rows.append([part.name, *(words(c).ljust(len("0.00 !")) for c in cells)])
     for line in table(rows):
         click.echo(f"  {line}")
     click.echo(f"  ! = surely above {audit.threshold:g} (95 %)  ? = too few images")

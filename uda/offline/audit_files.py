@@ -241,7 +241,7 @@ def draw_audit(audit: Audit, name: str) -> Figure:
     for (y, x), value in np.ndenumerate(values):
         cell = audit.row(rows[y])[x]
         axes.text(
-            x, y, f"{value:.2f}{mark(cell)}", ha="center", va="center", fontsize=8,
+            x, y, words(cell), ha="center", va="center", fontsize=8,
             color="white" if value > 0.6 else "black",
         )  # fmt: skip
     figure.suptitle(
@@ -252,11 +252,10 @@ def draw_audit(audit: Audit, name: str) -> Figure:
     return figure
 
 
-def mark(cell: Cell) -> str:
-    """Return what stands behind a fall: harm, or too few images to tell."""
-    if cell.interval is None:
-        return " ?"
-    return " !" if cell.harmful else ""
+def words(cell: Cell) -> str:
+    """Return a fall with "!" for harm or "?" for too few images to tell."""
+    mark = " ?" if cell.interval is None else " !" if cell.harmful else ""
+    return f"{round(cell.fall, 2) + 0.0:.2f}{mark}"  # no -0.00
 
 
 def _short(name: str, longest: int = 24) -> str:
