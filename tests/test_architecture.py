@@ -63,6 +63,10 @@ TESTED_BY = {
     "training/launch.py": "training/test_loop.py",
     "training/step.py": "training/test_loop.py",
     "training/stop.py": "training/test_loop.py",
+    "offline/boxcopies.py": "offline/test_detection.py",
+    "offline/boxreport.py": "offline/test_detection.py",
+    "offline/boxrequest.py": "offline/test_detection.py",
+    "offline/boxsheet.py": "offline/test_detection.py",
     # Reached through training.launch by the runs of that test.
     "training/build.py": "training/test_loop.py",
     "training/evaluate.py": "training/test_loop.py",
