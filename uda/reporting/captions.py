@@ -25,7 +25,7 @@ _COMMON: dict[str, _Format] = {
     "Hue": lambda v: f"{v:.3g}°",
     "SolarizeAdd": lambda v: f"+{v:.0f}",
     "Gamma": lambda v: f"^ {v:.2f}",
-    "LogitBrightness": lambda v: f"to {v:.2f}",
+    "LogitBrightness": lambda v: f"{v:.2f}",
     "LogitContrast": lambda v: f"× {v:.2f}",
     "Blur": lambda v: f"{v:.2g} px",
     "Noise": lambda v: f"std {v:.2g}",
