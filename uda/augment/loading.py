@@ -79,7 +79,10 @@ def compiled() -> tuple[Execute, Scratch] | None:
     try:
         module = importlib.import_module("uda.augment.compiled")
         random = importlib.import_module("uda.augment.compiled_random")
-    except numba.core.errors.NumbaError:  # a numba that cannot compile this
+    except (
+        numba.core.errors.NumbaError,
+        KeyError,
+    ):  # cannot compile, or no such option
         return None
     finally:
         numba.config.CACHE_DIR = before
