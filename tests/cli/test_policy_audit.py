@@ -52,7 +52,7 @@ def test_the_runs_own_policy_by_default(fake):
     assert "  Invert: Rust 0." in text or "  Invert: Dark 0." in text
     assert "Turns bright spots into dark ones" in text
     assert "  Brightness: " not in text
-    assert "Note: Rust: 20 images of 10 groups: a fall under 0.26" in result.stderr
+    assert "Rust: 20 images of 10 groups: a fall under 0.26" in result.stderr
     folder = fake.folder / "audit" / "mine"
     assert f"--strong {folder / 'mine-audited.yaml'}" in text
     names = {spec.name for spec in load_policy(str(folder / "mine-audited.yaml")).ops}

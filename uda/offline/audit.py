@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from uda.augment.kernels import render
 from uda.augment.policy import Policy, PythonPolicy
+from uda.data.manifest import listing
 from uda.evaluation.predict import predict_pool
 from uda.intervals import Interval, bootstrap_by_group
 from uda.offline.narrowing import Element, elements
@@ -257,26 +258,32 @@ def unseen(groups: int) -> float:
 def _notes(
     cells: Sequence[Cell], classes: Sequence[str], threshold: float
 ) -> list[str]:
-    notes = []
+    """Say how little is known of which classes; alike ones share a sentence."""
     first = {cell.label: cell for cell in reversed(cells)}
+    said: dict[str, list[str]] = {}
     for label in classes:
-        cell = first.get(label)
-        if cell is None:
-            notes.append(f"{label}: no labelled image here, so nothing is known of it")
-            continue
-        count = f"{cell.images} images"
-        if cell.groups != cell.images:
-            count += f" of {cell.groups} groups"
-        if cell.groups < MIN_GROUPS:
-            notes.append(f"{label}: {count}: too few for an interval or a verdict")
-        elif unseen(cell.groups) > threshold:
-            notes.append(
-                f"{label}: {count}: a fall under {unseen(cell.groups):.2f} cannot be "
-                "ruled out by seeing none"
-            )
-        if cell.before < _KNOWN:
-            notes.append(
-                f"{label}: the model gives it {cell.before:.2f} on untouched images, "
-                "so a fall can hardly show"
-            )
-    return notes
+        for words in _limits(first.get(label), threshold):
+            said.setdefault(words, []).append(label)
+    return [f"{listing(labels)}: {words}" for words, labels in said.items()]
+
+
+def _limits(cell: Cell | None, threshold: float) -> list[str]:
+    if cell is None:
+        return ["no labelled image here, so nothing is known of it"]
+    found = []
+    count = f"{cell.images} images"
+    if cell.groups != cell.images:
+        count += f" of {cell.groups} groups"
+    if cell.groups < MIN_GROUPS:
+        found.append(f"{count}: too few for an interval or a verdict")
+    elif unseen(cell.groups) > threshold:
+        found.append(
+            f"{count}: a fall under {unseen(cell.groups):.2f} cannot be ruled out by "
+            "seeing none"
+        )
+    if cell.before < _KNOWN:
+        found.append(
+            f"the model gives it {cell.before:.2f} on untouched images, so a fall can "
+            "hardly show"
+        )
+    return found
