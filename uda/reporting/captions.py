@@ -19,7 +19,7 @@ def _percent(value: float) -> str:
 
 
 _COMMON: dict[str, _Format] = {
-    "Posterize": lambda v: f"{v:.0f} bits",
+    "Posterize": lambda v: f"{v:.0f} bit" + "s" * (round(v) != 1),
     "Solarize": lambda v: f"from {v:.0f}",
     "Rotate": lambda v: f"{v:.3g}°",
     "Hue": lambda v: f"{v:.3g}°",
