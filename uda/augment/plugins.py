@@ -134,7 +134,7 @@ def render_python(
             of the image's shape and dtype.
     """
     global_seeds = rng.integers32(seed, f"{stream}/globals", counters, 1)[:, 0]
-    with importable(), no_output(), _seedable_globals() as seed_globals:
+    with importable(mend=False), no_output(), _seedable_globals() as seed_globals:
         for row, counter in enumerate(counters.tolist()):
 
             def seeded(row: int = row, counter: int = counter) -> np.random.Generator:
@@ -251,11 +251,10 @@ def images_per_second(
     """
     begin, done = time.perf_counter(), 0
     while done == 0 or time.perf_counter() - begin < seconds:
-        row = done % len(images)
-        one = np.ascontiguousarray(images[row : row + 1])
-        count = np.array([done], dtype=np.int64)
+        batch = np.ascontiguousarray(images[: done or 1])
+        counts = np.arange(done, done + len(batch), dtype=np.int64)
         render_python(
-            policy, one, np.empty_like(one), seed=0, stream="rate", counters=count
+            policy, batch, np.empty_like(batch), seed=0, stream="rate", counters=counts
         )
-        done += 1
+        done += len(batch)
     return done / (time.perf_counter() - begin)

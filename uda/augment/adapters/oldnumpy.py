@@ -25,13 +25,18 @@ _QUIET = "NO_ALBUMENTATIONS_UPDATE"
 
 
 @contextmanager
-def importable() -> Iterator[None]:
-    """Make old libraries importable, and keep albumentations from calling home."""
+def importable(*, mend: bool = True) -> Iterator[None]:
+    """Make old libraries importable, and keep albumentations from calling home.
+
+    Args:
+        mend: look for modules as well that somebody else has imported before.
+    """
     finder = _Finder()
     sys.meta_path.insert(0, finder)
     before = os.environ.get(_QUIET)
     os.environ[_QUIET] = before or "1"
-    _mend_loaded()
+    if mend:
+        _mend_loaded()
     try:
         yield
     finally:
