@@ -141,6 +141,20 @@ def test_python_policies(data, tmp_path, text, moves):
     assert (view == (original[:, ::-1] if moves else original)).all()
 
 
+def test_options_without_effect_on_a_policy_are_refused(data, tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text("import albumentations as A\naugment = A.HorizontalFlip(p=1)\n")
+    args = (*source(data), "--out", tmp_path / "o", "--policy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = run(*args, mine, "--ellipse")
+    assert result.exit_code == 2
+    assert "--ellipse has no effect on a Python policy" in result.stderr
+    result = run(*args, "weak", "--pixels-only")
+    assert result.exit_code == 2
+    assert "--pixels-only has no effect on a native policy" in result.stderr
+
+
 def test_invalid_boxes_are_refused_or_repaired(data, tmp_path):
     text = "path,label,x0,y0,x1,y1\na b.png,pit,0.5,0.5,1.4,0.9\n"
     (tmp_path / "b.csv").write_text(text)

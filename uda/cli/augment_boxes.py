@@ -6,6 +6,7 @@ of the boxes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ _FOR_COPIES = (
     "policy", "seed", "clip", "ellipse", "min_visibility", "min_side", "ignore_cover",
     "pixels_only",
 )  # fmt: skip
+
+# What albumentations and imgaug decide by themselves.
+_OURS = ("clip", "ellipse", "ignore_cover")
 
 
 @click.command(
@@ -118,16 +122,21 @@ def command(
     Look at OUT/preview.png before training on OUT.
     """
     from uda.augment.boxes import BoxRules
-    from uda.augment.policy import load_policy
+    from uda.augment.policy import Policy, load_policy
     from uda.offline.boxrequest import BoxRequest
     from uda.offline.detection import augment_boxes
 
     if options["copies"] == 0:
-        _refuse_without_effect(ctx)
+        _refuse(ctx, _FOR_COPIES, "with --copies 0, which only converts")
     elif policy is None:
         raise UsageError(
             "copies need a --policy (see `uda policy list`); --copies 0 converts alone"
         )
+    chosen = load_policy(policy) if policy else None
+    if isinstance(chosen, Policy):
+        _refuse(ctx, ("pixels_only",), "on a native policy, whose moves are known")
+    elif chosen is not None:
+        _refuse(ctx, _OURS, "on a Python policy, which moves boxes by its own rules")
     rules = BoxRules(
         clip=options.pop("clip"),
         ellipse=options.pop("ellipse"),
@@ -138,7 +147,7 @@ def command(
     base = options.pop("voc_base")
     request = BoxRequest(
         annotations,
-        policy=load_policy(policy) if policy else None,
+        policy=chosen,
         rules=rules,
         voc_base=None if base is None else int(base),  # type: ignore[arg-type]
         **options,
@@ -155,15 +164,13 @@ def command(
     )
 
 
-def _refuse_without_effect(ctx: click.Context) -> None:
+def _refuse(ctx: click.Context, names: Sequence[str], where: str) -> None:
     """An option that changes nothing is an error, not a silent wish."""
     default = click.core.ParameterSource.DEFAULT
-    for name in _FOR_COPIES:
+    for name in names:
         if ctx.get_parameter_source(name) is not default:
-            raise UsageError(
-                f"--{name.replace('_', '-')} has no effect with --copies 0, which only "
-                "converts; leave it out"
-            )
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} has no effect {where}; leave it out")
 
 
 def _print_table(report: BoxReport) -> None:
