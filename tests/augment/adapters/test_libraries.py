@@ -6,6 +6,7 @@ import importlib.util
 import pickle
 import random
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -239,3 +240,41 @@ def test_another_size_is_refused_with_the_way_out(tmp_path, head, body):
 def test_what_normalises_is_refused_at_once(tmp_path, head, body):
     with pytest.raises(DataError, match=r"mine\.py:\d: .*take Normalize out"):
         load(tmp_path, head, body)
+
+
+def test_timms_transforms_sit_in_a_torchvision_compose(tmp_path):
+    make = "augment = rand_augment_transform('rand-m5-n2', {'img_mean': (9, 9, 9)})"
+    head = "from timm.data.auto_augment import rand_augment_transform\n"
+    images = make_images("noise", 6, 16, 16, 3)
+    for body in (make, f"{make}\nfrom torchvision.transforms import Compose\n"
+                 "augment = Compose([augment])"):  # fmt: skip
+        policy = load(tmp_path, head, body)
+        made = views(policy, images, np.arange(6))
+        np.testing.assert_array_equal(views(policy, images[3:], [3, 4, 5]), made[3:])
+
+
+def test_versions_of_albumentations_without_shared_state_are_seeded_too(tmp_path):
+    policy = load(tmp_path, A, "augment = A.Compose([A.RandomGamma(p=1.0)])")
+
+    class Old:
+        """What the adapter may rely on in any version."""
+
+        def __init__(self, compose):
+            self.set_random_seed, self.compose = compose.set_random_seed, compose
+
+        def __call__(self, **data):
+            return self.compose(**data)
+
+    policy.adapter.transform = Old(policy.adapter.transform)
+    images = make_images("noise", 6, 8, 8, 1)
+    made = views(policy, images, np.arange(6))
+    np.testing.assert_array_equal(views(policy, images[3:], [3, 4, 5]), made[3:])
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_page_shows_the_examples_as_they_are(library):
+    project = Path(__file__).resolve().parents[3]
+    page = (project / "docs" / "plugins.md").read_text(encoding="utf-8")
+    example = project / "policies" / f"example_{library}.py"
+    code = example.read_text(encoding="utf-8").rpartition('"""\n\n')[2]
+    assert f"```python\n{code}```" in page
