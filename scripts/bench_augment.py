@@ -173,7 +173,7 @@ def peers(task: Task) -> list[Contender]:
             except ImportError:
                 row.note = f"missing: pip install 'uda[{EXTRAS.get(name, name)}]'"
             except Exception as error:
-                row.note = f"fails: {type(error).__name__}: {str(error)[:80]}"
+                row.note = failed(error)
             found.append(row)
     return found
 
@@ -197,22 +197,25 @@ def seconds(run: Callable[[], object], calls: int) -> float:
 
 def race(rows: list[Contender], rounds: int, least: float) -> None:
     """Measure all in shuffled order, each for ``least`` seconds a round."""
-    able = [row for row in rows if row.run is not None]
-    for row in able:
-        assert row.run is not None
-        row.calls = max(1, math.ceil(least / max(seconds(row.run, 1), 1e-6)))
+    for row in rows:
+        if row.run is not None:
+            row.calls = max(1, math.ceil(least / max(seconds(row.run, 1), 1e-6)))
     for number in range(rounds):
-        for index in np.random.default_rng(number).permutation(len(able)):
-            row = able[index]
-            assert row.run is not None
+        for index in np.random.default_rng(number).permutation(len(rows)):
+            row = rows[index]
+            if row.run is None:
+                continue
             try:
                 spent = seconds(row.run, row.calls)
             except Exception as error:  # an op that was not drawn before
-                row.run, row.rates = None, []
-                row.note = f"fails: {type(error).__name__}: {str(error)[:80]}"
-                able = [other for other in able if other.run is not None] + [row]
-                continue
-            row.rates.append(row.calls * row.images / max(spent, 1e-9))
+                row.run, row.rates, row.note = None, [], failed(error)
+            else:
+                row.rates.append(row.calls * row.images / max(spent, 1e-9))
+
+
+def failed(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    return f"fails: {type(error).__name__}: {words[:80]}"
 
 
 def two_threads(ours: Ours, rounds: int, least: float) -> list[float]:
