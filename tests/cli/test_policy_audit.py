@@ -13,6 +13,7 @@ from tests.evaluation.fakes import make_run
 from uda.augment.policy import load_policy
 from uda.cli import main
 from uda.evaluation import evaluate
+from uda.files import write_json
 from uda.run import bundle as bundles
 
 MINE = """\
@@ -30,6 +31,9 @@ def fake(tmp_path, monkeypatch):
     run = make_run(tmp_path, per_part=20)  # 10 groups of each class
     (run.folder / "policies").mkdir()
     (run.folder / "policies" / "strong.yaml").write_text(MINE)
+    policy = load_policy(str(run.folder / "policies" / "strong.yaml"))
+    prints = {"strong": {"name": "mine", "fingerprint": policy.fingerprint()}}
+    write_json(run.folder / "policies" / "fingerprints.json", prints)
     # Imported before, since it takes the real function for good when it is.
     assert evaluate.load_bundle is bundles.load_bundle
     monkeypatch.setattr(bundles, "load_bundle", run.load_bundle)

@@ -11,9 +11,11 @@ from tests.evaluation.fakes import CLASSES, make_run
 from uda.augment.policy import OpSpec, Policy, load_policy
 from uda.data.splits import Split
 from uda.errors import CheckpointError, DataError
+from uda.files import write_json
 from uda.offline.audit import Images, audit_policy
 from uda.offline.audit_files import (
     choose_images,
+    file_name,
     not_trained_with,
     read_images,
     write_audit,
@@ -69,7 +71,8 @@ def test_a_policy_that_the_run_was_not_trained_with_is_told(fake):
     policy = load_policy("defect-safe")
     assert "never learned" in not_trained_with(run, policy)[0]
     run.policies.mkdir()
-    (run.policies / "strong.yaml").write_bytes(policy.path.read_bytes())
+    prints = {"strong": {"name": "x", "fingerprint": policy.fingerprint()}}
+    write_json(run.policies / "fingerprints.json", prints)
     assert not_trained_with(run, policy) == []
     assert not_trained_with(run, load_policy("weak")) != []
     run.config.write_text("method: supervised\n")  # it never made a strong view
@@ -156,3 +159,11 @@ def test_a_folder_that_cannot_be_written(fake, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written"):
         write_audit(tmp_path / "file", measured(fake), POLICY)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("uda", "uda"), ("../../etc/x", "etc_x"), ("a b: Öl", "a_b_Öl"), ("/", "policy")],
+)
+def test_a_policys_name_stays_in_its_folder(name, expected):
+    assert file_name(Policy(name)) == expected

@@ -96,6 +96,7 @@ def command(
     from uda.offline.audit import audit_policy
     from uda.offline.audit_files import (
         choose_images,
+        file_name,
         not_trained_with,
         read_images,
         write_audit,
@@ -123,7 +124,7 @@ def command(
         device=where,
         progress=counter("ops"),
     )
-    target = out or folder.path / "audit" / audited.name
+    target = out or folder.path / "audit" / file_name(audited)
     written = write_audit(target, audit, audited)
     _print(audit)
     for note in [*notes, *not_trained_with(folder, audited), *more, *audit.notes]:

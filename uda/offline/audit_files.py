@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import textwrap
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from uda.data.preprocessing import Preprocessing, evenly
 from uda.data.splits import Split
 from uda.errors import CheckpointError, DataError
 from uda.evaluation.parts import EvaluationSet, split_part
-from uda.files import atomic_write, write_csv
+from uda.files import atomic_write, read_json, write_csv
 from uda.offline.audit import Audit, Cell, Images
 from uda.offline.narrowing import policy_text, without
 from uda.run.layout import RunFolder
@@ -68,10 +69,10 @@ def choose_images(
 
 def not_trained_with(run: RunFolder, policy: Policy | PythonPolicy) -> list[str]:
     """Return a note where the run's strong views were not made by this policy."""
-    copies = sorted(run.policies.glob("strong.*"))
-    same = any(
-        load_policy(str(path)).fingerprint() == policy.fingerprint() for path in copies
-    )
+    # By what the run wrote down: a program in its folder is not to be run for this.
+    prints = run.policies / "fingerprints.json"
+    known = read_json(prints) if prints.is_file() else {}
+    same = known.get("strong", {}).get("fingerprint") == policy.fingerprint()
     config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
     if same and config.get("method", "uda") == "uda":
         return []
@@ -170,6 +171,11 @@ def _row(cell: Cell) -> tuple[object, ...]:
     )
 
 
+def file_name(policy: Policy | PythonPolicy) -> str:
+    """Return a policy's name as the name of a file: a policy may be called ``../x``."""
+    return re.sub(r"[^\w.-]+", "_", policy.name).lstrip("._")[:80] or "policy"
+
+
 def removable(audit: Audit) -> list[str]:
     """Return the harmful elements that can be taken out of a policy, in its order."""
     harmful = {cell.element for cell in audit.cells if cell.harmful}
@@ -184,7 +190,7 @@ def _write_policy(folder: Path, audit: Audit, policy: Any) -> Path | None:
     narrowed = without(policy, names)
     values = {"name": name, "source": f"`{policy.name}` without what an audit named."}
     narrowed = type(narrowed)(**{**_fields(narrowed), **values})
-    path = folder / f"{name}.yaml"
+    path = folder / f"{file_name(policy)}-audited.yaml"
     atomic_write(path, policy_text(narrowed, _reasons(audit, policy.name, names)))
     read_back = load_policy(str(path))
     if read_back.fingerprint() != narrowed.fingerprint():  # a fault of this package
