@@ -76,6 +76,7 @@ def train(
             StepStatistics(writer.tags, device, torch.from_numpy(parts.hidden)),
             loss_weights(config, parts, device),
         )
+        pace.try_out(trainer.stream)
         guard.ask_texture(trainer)
         return _run(trainer, stop)
 
