@@ -76,6 +76,12 @@ def test_a_plain_set_needs_no_side_file(tmp_path, kind):
     assert_same(found, plain(), extras=False)
 
 
+def test_images_that_were_not_in_a_set_do_not_join_it_as_empty_ones(tmp_path):
+    images = write_images(tmp_path / "images", SIZES | {"other.png": (9, 9)})
+    found = there_and_back(sample(), "yolo", tmp_path / "a", images)
+    assert [image.path for image in found.images] == list(SIZES)
+
+
 def test_voc_counted_from_one_comes_back(tmp_path):
     images = write_images(tmp_path / "images")
     found = there_and_back(sample(), "voc", tmp_path / "a", images, voc_base=1)

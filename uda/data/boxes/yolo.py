@@ -37,7 +37,8 @@ def read(path: Path, rules: ReadRules, side: Side | None = None) -> BoxSet:
     """Read a folder of label files with its names.
 
     Every image below the images' folder belongs to the set; one without a label
-    file, or with an empty one, has no box.
+    file, or with an empty one, has no box. Where a side file lists the images, one
+    that is not listed and has no label file is left out.
 
     Args:
         path: data.yaml, a folder with labels/ in it, or the labels' folder.
@@ -52,6 +53,12 @@ def read(path: Path, rules: ReadRules, side: Side | None = None) -> BoxSet:
     names = _names(root, labels)
     problems = Problems()
     found = list(_images(rules.images))
+    if side is not None:  # it knows which images were in the set
+        found = [
+            name
+            for name in found
+            if name in side.images or (labels / name).with_suffix(".txt").is_file()
+        ]
     used: dict[PurePosixPath, str] = {}
     raw = []
     for name in found:
