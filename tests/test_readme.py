@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -104,6 +105,31 @@ def elsewhere(words: list[str]) -> int:
     return 0
 
 
+def with_boxes(words: list[str]) -> int:
+    """On two drawn photos with one box each."""
+    Path("photos").mkdir()
+    for number in range(2):
+        Image.fromarray(surface("Good", np.random.default_rng(number))).save(
+            f"photos/{number}.png"
+        )
+    height, width = np.asarray(Image.open("photos/0.png")).shape[:2]
+    images = [
+        {"id": n, "file_name": f"{n}.png", "width": width, "height": height}
+        for n in range(2)
+    ]
+    boxes = [
+        {"id": n, "image_id": n, "category_id": 1, "bbox": [4, 4, 9, 7], "area": 63}
+        for n in range(2)
+    ]
+    content = {
+        "images": images,
+        "annotations": [{**box, "iscrowd": 0} for box in boxes],
+        "categories": [{"id": 1, "name": "Scratch"}],
+    }
+    Path("boxes.json").write_text(json.dumps(content))
+    return call(words)
+
+
 Runner = Callable[[list[str]], int]
 # Command -> (runner, expected exit code).
 RUNNERS: dict[str, tuple[Runner, int]] = {
@@ -121,6 +147,17 @@ RUNNERS: dict[str, tuple[Runner, int]] = {
     "uda train $UDA_DATA --split split.csv --strong policies/example_gamma.py": (
         short, 0,
     ),
+    "uda policy list": (plain, 0),
+    "uda policy preview $UDA_DATA --strong defect-safe --out preview.png": (plain, 0),
+    "uda policy show uda": (plain, 0),
+    "uda policy check policies/example_gamma.py": (plain, 0),
+    "uda policy bench defect-safe policies/example_gamma.py": (plain, 0),
+    "uda policy audit runs/train --policy uda": (plain, 0),
+    "uda augment images $UDA_DATA --to-count 20 --policy defect-safe --out more": (
+        plain, 0,
+    ),
+    "uda augment boxes boxes.json --images photos --policy defect-safe --copies 5 "
+    "--out set --format yolo": (with_boxes, 0),
     'uda evaluate runs/train --require "recall:Rust>=0.8"': (gate, 4),
     "uda env": (plain, 0),
 }  # fmt: skip
@@ -142,8 +179,13 @@ def call(words: list[str]) -> int:
 
 def parse(words: list[str]) -> None:
     """Check a command's words without running it."""
-    command = main.get_command(click.Context(main), words[0])
-    assert command is not None, words
+    command: click.Command = main
+    for word in words:
+        if not isinstance(command, click.Group):
+            break
+        found = command.get_command(click.Context(command), word)
+        assert found is not None, words
+        command = found
     known = {name for p in command.params for name in (*p.opts, *p.secondary_opts)}
     known |= {"-h", "--help"}
     options = {word.split("=")[0] for word in words[1:] if re.match(r"--?[a-z]", word)}
