@@ -136,7 +136,6 @@ def _run(trainer: Trainer, stop: StopRequest) -> Summary:
     if state.step >= total:  # resumed after the last step: only the ending is missing
         return _finish(trainer, evaluate_state(trainer))
     _compile(trainer)
-    pace.try_out(trainer.stream)
     batches = prefetch(
         trainer.stream,
         state.step * per_step,
