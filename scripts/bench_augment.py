@@ -222,7 +222,7 @@ def two_threads(ours: Ours, rounds: int, least: float) -> list[float]:
     """Wall time of one thread over that of two, executing alike plans, by round."""
     if len(CPUS) < 2:
         return []
-    pin(CPUS[:2])
+    pin(CPUS[-2:])
     plan = ours.plan()
     times: dict[int, list[float]] = {1: [], 2: []}
 
@@ -237,7 +237,7 @@ def two_threads(ours: Ours, rounds: int, least: float) -> list[float]:
     for number in range(2 * rounds):
         for threads in (1, 2) if number % 2 else (2, 1):
             times[threads].append(wall(threads, calls))
-    pin(CPUS[:1])
+    pin(CPUS[-1:])
     return [one / two for one, two in zip(times[1], times[2], strict=True)]
 
 
@@ -383,10 +383,10 @@ def read_words() -> argparse.Namespace:
 def main() -> None:
     words = read_words()
     warnings.filterwarnings("ignore")
-    pin(CPUS[:1])
+    load = machine()
+    pin(CPUS[-1:])
     torch.set_num_threads(1)
     kernels.warm_up()
-    load = machine()
     results = {
         (side, channels): measure(side, channels, words)
         for channels in words.channels
