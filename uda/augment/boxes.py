@@ -102,6 +102,10 @@ def transform_boxes(
     The mirrored border of a reflect-padded crop shows copies, not the object: the
     box is shifted and cut, and the copies get none. Cutout never changes a box.
 
+    Every drawn pixel of the object lies inside its box or within one pixel of it:
+    where several ops follow each other and each is sampled in whole pixels, their
+    roundings add up, and the box is widened by what exceeds one pixel.
+
     Args:
         plan: as drawn for the image's shape.
         row: of the plan.
@@ -119,8 +123,33 @@ def transform_boxes(
     height, width = plan.shape
     frame = (0.0, 0.0, float(width), float(height))
     steps = list(_steps(plan, row))
-    followed = [_follow(box, steps, frame=frame, rules=rules) for box in original]
+    wider = np.maximum(0.0, drawn_off(plan, row) - 1)
+    followed = [
+        _follow(box, steps, frame=frame, wider=wider, rules=rules) for box in original
+    ]
     return collect(followed, rules)
+
+
+def drawn_off(plan: Plan, row: int) -> Float64:
+    """Return (x, y): how far from its place an object's edge may be drawn, pixels.
+
+    Half a pixel for the last op, since it is drawn in whole pixels, and half a pixel
+    for each op before it, turned and enlarged as the later ones do. Interpolated
+    edges are meant where they are half as bright as the object.
+    """
+    total, later = np.full(2, 0.5), np.eye(2)
+    maps = matrices(plan[row : row + 1])[0]
+    moving = [slot for slot, op in enumerate(plan.op[row].tolist()) if _moves(op)]
+    for slot in reversed(moving):
+        if slot != moving[-1]:  # its result was in whole pixels, too
+            total = total + 0.5 * np.abs(later).sum(axis=1)
+        later = later @ np.linalg.inv(maps[slot][[0, 1, 3, 4]].reshape(2, 2))
+    swapped = plan.geometry_last and int(plan.turns[row]) % 2
+    return total[::-1] if swapped else total
+
+
+def _moves(op_id: int) -> bool:
+    return op_id != NOT_APPLIED and OPS[NAMES[op_id]].kind == "geometry"
 
 
 def checked_boxes(boxes: npt.ArrayLike) -> Float64:
@@ -183,7 +212,7 @@ def _steps(plan: Plan, row: int) -> Iterator[_Step]:
     for slot, op_id in enumerate(plan.op[row].tolist()):
         if op_id == _CUTOUT:
             yield from _cover(plan.box[row, slot])
-        elif op_id != NOT_APPLIED and OPS[NAMES[op_id]].kind == "geometry":
+        elif _moves(op_id):
             yield _Step(_inverse(maps[slot]))
     yield from _cover(plan.cut[row])
     if plan.geometry_last:
@@ -228,7 +257,12 @@ def _inverse(matrix: Float64) -> Float64:
 
 
 def _follow(
-    box: Float64, steps: list[_Step], *, frame: Rectangle, rules: BoxRules
+    box: Float64,
+    steps: list[_Step],
+    *,
+    frame: Rectangle,
+    wider: Float64,
+    rules: BoxRules,
 ) -> Followed:
     """Move one box through all steps, keeping track of what remains visible."""
     whole = polygons.corners(box)  # the box, cut by nothing
@@ -252,6 +286,7 @@ def _follow(
         return Followed(None, 0.0, clipped=True)
     share = min(1.0, sum(polygons.area(piece) for piece in seen) / size)
     found = _enclosed(box, total, whole=whole, inside=inside, rules=rules)
+    found = found + np.concatenate([-wider, wider])
     if rules.clip != "none":
         found = _intersection(found, np.array(frame))
     return Followed(found, share, clipped=left < (1 - _SLACK) * size)
