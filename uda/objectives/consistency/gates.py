@@ -25,3 +25,8 @@ def confidence_mask(logits: Tensor, threshold: float | None) -> Tensor:
     if threshold is None:
         return confidence.new_ones(confidence.shape)
     return (confidence > threshold).to(probs.dtype)
+
+
+def confidence_of(logits: Tensor) -> Tensor:
+    """Return (U,) max softmax(logits), without gradient."""
+    return full_precision(logits.detach()).softmax(1).amax(1)

@@ -6,27 +6,14 @@ NeurIPS 2020 (arXiv 1904.12848); google-research/uda, image/main.py.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from uda.objectives.consistency.divergences import kl
 from uda.objectives.consistency.gates import confidence_mask
+from uda.objectives.consistency.method import ConsistencyTerms, Memory, Shape
 from uda.objectives.consistency.targets import sharpen
-
-
-class ConsistencyTerms(NamedTuple):
-    """What a consistency objective returns.
-
-    Attributes:
-        loss: (U,) gated loss per example; its mean over ALL examples is the term.
-        mask: (U,) 1 = kept; its mean is the mask rate.
-        targets: (U, C) probabilities without gradient.
-    """
-
-    loss: Tensor
-    mask: Tensor
-    targets: Tensor
 
 
 def uda_loss(
@@ -52,3 +39,24 @@ def uda_loss(
     targets = sharpen(logits_weak, temperature)
     mask = confidence_mask(logits_weak, threshold)
     return ConsistencyTerms(mask * kl(targets, logits_strong), mask, targets)
+
+
+@dataclass(frozen=True)
+class Uda:
+    """UDA as a method of the family; see `uda_loss`. It remembers nothing."""
+
+    temperature: float | None = 0.4
+    threshold: float | None = 0.8
+
+    def memory(self, shape: Shape) -> Memory:
+        """Return what there is to remember before the first step: nothing."""
+        return {}
+
+    def __call__(
+        self, weak: Tensor, strong: Tensor, index: Tensor, memory: Memory
+    ) -> tuple[ConsistencyTerms, Memory]:
+        """Return the terms of one step."""
+        terms = uda_loss(
+            weak, strong, temperature=self.temperature, threshold=self.threshold
+        )
+        return terms, memory

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import torch
+
+from tests.objectives.consistency.family import shape, steps, total
+from tests.reference import family as literal
+from uda.objectives.consistency.alignment import Aligned, aligned
+from uda.objectives.consistency.uda import Uda
+
+
+def test_rows_sum_to_one_and_equal_the_literal_form():
+    generator = torch.Generator().manual_seed(0)
+    probs = torch.rand(9, 5, generator=generator, dtype=torch.float64)
+    probs = probs / probs.sum(1, keepdim=True)
+    mean, prior = probs.mean(0), torch.tensor([0.6, 0.1, 0.1, 0.1, 0.1]).double()
+    found = aligned(probs, mean, prior)
+    torch.testing.assert_close(found.sum(1), torch.ones(9, dtype=torch.float64))
+    for row, p in zip(found.tolist(), probs.tolist(), strict=True):
+        wanted = literal.align(p, mean.tolist(), prior.tolist())
+        assert max(abs(a - b) for a, b in zip(row, wanted, strict=True)) < 1e-12
+
+
+def test_nothing_happens_where_the_mean_is_the_prior():
+    probs = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3]], dtype=torch.float64)
+    mean = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    torch.testing.assert_close(aligned(probs, mean, mean), probs, atol=1e-6, rtol=0)
+
+
+def test_wraps_any_method_and_remembers_beside_it():
+    prior = (0.4, 0.3, 0.2, 0.1)
+    method = Aligned(Uda(0.4, 0.5), prior, momentum=0.5)
+    memory = method.memory(shape(4))
+    mean = None
+    for weak, strong, index in steps(8, scale=2.0):
+        terms, memory = method(weak, strong, index, memory)
+        probs = [literal.softmax(row) for row in weak.tolist()]
+        new = [sum(column) / len(probs) for column in zip(*probs, strict=True)]
+        mean = (
+            new
+            if mean is None
+            else [0.5 * a + 0.5 * b for a, b in zip(mean, new, strict=True)]
+        )
+        rows = [literal.align(p, mean, prior) for p in probs]
+        plain, _ = Uda(0.4, 0.5)(
+            torch.tensor(rows, dtype=torch.float64).log(), strong, index, {}
+        )
+        torch.testing.assert_close(total(terms), total(plain), atol=1e-9, rtol=0)
+        assert terms.mask.tolist() == plain.mask.tolist()
+    torch.testing.assert_close(
+        memory["alignment"], torch.tensor(mean, dtype=torch.float64)
+    )

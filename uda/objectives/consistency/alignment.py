@@ -1,0 +1,77 @@
+"""Distribution alignment: predictions nudged towards a prior that somebody stated.
+
+The prior is that of the unlabelled images: known from the plant's reject rate, or
+estimated (``objectives.priors``). The labelled counts are no substitute where rare
+defects were collected on purpose, and uniform is what no line makes.
+Source: Berthelot et al., "ReMixMatch", ICLR 2020; smoothing as in USB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from uda.objectives.consistency.method import (
+    ConsistencyTerms,
+    Memory,
+    Method,
+    Shape,
+    moving,
+)
+from uda.objectives.precision import full_precision
+
+_SMOOTHING = 1e-6
+
+
+def aligned(probs: Tensor, mean: Tensor, prior: Tensor) -> Tensor:
+    """Return p_c (π_c + ε) / (p̃_c + ε), each row normalised to one.
+
+    Args:
+        probs: (U, C) probabilities.
+        mean: (C,) mean prediction p̃.
+        prior: (C,) wanted shares π.
+
+    Returns:
+        (U, C) probabilities.
+    """
+    mass = probs * ((prior + _SMOOTHING) / (mean + _SMOOTHING)).to(probs)
+    return mass / mass.sum(1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Any method, on weak predictions aligned to a prior.
+
+    p̃ is a moving average of the weak predictions, this batch included; the first
+    batch counts in full.
+
+    Attributes:
+        method: the method that gets aligned logits.
+        prior: (C,) shares of the classes among the unlabelled images.
+        momentum: of the moving average.
+    """
+
+    method: Method
+    prior: tuple[float, ...]
+    momentum: float = 0.999
+
+    def memory(self, shape: Shape) -> Memory:
+        """Return the method's memory and a mean prediction not known yet."""
+        mean = torch.zeros(shape.num_classes, dtype=torch.float64, device=shape.device)
+        return {"alignment": mean, **self.method.memory(shape)}
+
+    def __call__(
+        self, weak: Tensor, strong: Tensor, index: Tensor, memory: Memory
+    ) -> tuple[ConsistencyTerms, Memory]:
+        """Return the terms of the method on aligned logits."""
+        probs = full_precision(weak.detach()).softmax(1)
+        old, new = memory["alignment"], probs.mean(0).to(memory["alignment"])
+        mean = torch.where(old.sum() > 0, moving(old, new, self.momentum), new)
+        prior = torch.tensor(self.prior, dtype=torch.float64)
+        shifted = aligned(probs, mean.to(probs), prior.to(probs))
+        tiny = torch.finfo(shifted.dtype).tiny
+        inner = {name: value for name, value in memory.items() if name != "alignment"}
+        terms, after = self.method(shifted.clamp(min=tiny).log(), strong, index, inner)
+        return terms, {"alignment": mean, **after}

@@ -1,0 +1,73 @@
+"""What every consistency method looks like to the training step.
+
+A method is target x gate x divergence. What it remembers between steps is a flat
+dictionary of tensors that goes in and comes out, so that methods stay pure and a
+resumed run continues to the bit.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+Memory = dict[str, Tensor]
+
+
+class ConsistencyTerms(NamedTuple):
+    """What a consistency objective returns.
+
+    Attributes:
+        loss: (U,) gated loss per example; its mean over ALL examples is the term.
+        mask: (U,) in 0..1, the weight of each example; its mean is the mask rate.
+        targets: (U, C) probabilities without gradient.
+        penalty: scalar added to the mean, already weighted, or None.
+    """
+
+    loss: Tensor
+    mask: Tensor
+    targets: Tensor
+    penalty: Tensor | None = None
+
+
+class Shape(NamedTuple):
+    """What a memory has to fit.
+
+    Attributes:
+        num_classes: C.
+        num_rows: N, the rows of the pool.
+        rows: (m,) int64 rows of the unlabelled images.
+        device: where the steps are computed.
+    """
+
+    num_classes: int
+    num_rows: int
+    rows: Tensor
+    device: torch.device
+
+
+class Method(Protocol):
+    """One published method; see the files beside this one."""
+
+    def memory(self, shape: Shape) -> Memory:
+        """Return what is remembered before the first step."""
+        ...
+
+    def __call__(
+        self, weak: Tensor, strong: Tensor, index: Tensor, memory: Memory
+    ) -> tuple[ConsistencyTerms, Memory]:
+        """Return the terms of one step and what is remembered after it.
+
+        Args:
+            weak: (U, C) logits of the weak view; no gradient flows into them.
+            strong: (U, C) logits of the strong view.
+            index: (U,) int64 pool rows of the images.
+            memory: from the step before; not changed.
+        """
+        ...
+
+
+def moving(old: Tensor, new: Tensor, momentum: float) -> Tensor:
+    """Return momentum · old + (1 - momentum) · new, without gradient."""
+    return momentum * old + (1 - momentum) * new.detach().to(old)
