@@ -22,7 +22,7 @@ def images():
 
 
 def test_pixels_are_scaled_and_normalised_per_channel(images):
-    model = Classifier(nn.Identity(), nn.Identity(), SPEC.mean, SPEC.std)
+    model = Classifier(nn.Identity(), nn.Identity(), SPEC.mean, SPEC.std, 2)
     found = model.normalize(images)
     for k in range(3):
         wanted = (images[:, k].float() / 255 - SPEC.mean[k]) / SPEC.std[k]
@@ -90,7 +90,7 @@ def test_double_precision_is_carried_through(images):
 
 
 def test_copies_are_independent(images):
-    model = Classifier(nn.Flatten(), FlatHead(3 * 256, 2), SPEC.mean, SPEC.std)
+    model = Classifier(nn.Flatten(), FlatHead(3 * 256, 2), SPEC.mean, SPEC.std, 2)
     other = copy.deepcopy(model)
     other.head.linear.weight.data.zero_()
     assert model(images).leaf.abs().sum() > 0

@@ -75,6 +75,7 @@ def test_the_weights_of_a_run_are_read_without_its_head(tmp_path):
         "head.linear.bias",
         "mean",
         "std",
+        "logit_offset",
     }
     assert not report.unexpected
 

@@ -23,7 +23,7 @@ def test_equals_the_formula_and_its_gradient_is_finite(gamma):
     ):
         p = math.exp(row[label]) / sum(math.exp(z) for z in row)
         assert value == pytest.approx(-((1 - p) ** gamma) * math.log(p), abs=1e-9)
-    assert float(found[0]) == 0.0
+    assert found[0].item() == 0.0
     found.sum().backward()
     assert torch.isfinite(logits.grad).all()
 

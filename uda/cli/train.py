@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from uda.cli.options import DurationType, given_keys, parse_assignments, train_flags
+from uda.cli.options import DurationType, parse_assignments
+from uda.cli.train_flags import given_keys, train_flags
 
 
 @click.command(name="train")

@@ -165,7 +165,7 @@ def predict_pool(
                 # Fancy indexing copies, so the map itself is never handed out.
                 block = np.ascontiguousarray(images[chosen[start:stop]])
                 pixels = torch.from_numpy(block).permute(0, 3, 1, 2).to(device)
-                leaf = model(pixels).leaf.float()
+                leaf = model(pixels).served.float()
                 log_probs[start:stop] = torch.log_softmax(leaf, dim=1).cpu().numpy()
                 if progress is not None:
                     progress("predict", stop, chosen.size)

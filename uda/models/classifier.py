@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from uda.errors import CheckpointError
 from uda.models.backbones import build_backbone
-from uda.models.heads import FlatHead, Outputs
+from uda.models.heads import BalancedHead, CosineHead, FlatHead, Outputs
 from uda.models.seeding import seeded
 
 # A channel that is constant in the data set would divide by zero: one grey level.
@@ -33,6 +33,8 @@ class ModelSpec:
         channels: K, 1 or 3.
         mean: (K,) mean of the data set, in 0..1.
         std: (K,) standard deviation of the data set, in 0..1.
+        head: "flat"; "cosine" for margins; "balanced" with an auxiliary head that
+            decides.
     """
 
     backbone: str
@@ -40,6 +42,7 @@ class ModelSpec:
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    head: Literal["flat", "cosine", "balanced"] = "flat"
 
     def __post_init__(self) -> None:
         for field in ("classes", "mean", "std"):
@@ -73,10 +76,16 @@ class Classifier(nn.Module):
         head: (B, D) -> Outputs.
         mean: (K,) in 0..1.
         std: (K,) in 0..1.
+        num_classes: C.
+
+    Attributes:
+        logit_offset: (C,) taken off the leaf logits in evaluation mode: a prior, or
+            what the network says to a blank image. Zeros unless somebody set it.
     """
 
     mean: Tensor
     std: Tensor
+    logit_offset: Tensor
 
     def __init__(
         self,
@@ -84,6 +93,7 @@ class Classifier(nn.Module):
         head: nn.Module,
         mean: Sequence[float],
         std: Sequence[float],
+        num_classes: int,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -93,10 +103,14 @@ class Classifier(nn.Module):
         self.register_buffer(
             "std", torch.tensor(tuple(std), dtype=torch.float32).clamp(_SMALLEST_STD)
         )
+        self.register_buffer("logit_offset", torch.zeros(num_classes))
 
     def forward(self, images: Tensor) -> Outputs:
         """Classify images (B, K, H, W), uint8 or float in 0..255, any memory order."""
-        return self.head(self.backbone(self.normalize(images)))  # type: ignore[no-any-return]
+        outputs: Outputs = self.head(self.backbone(self.normalize(images)))
+        if self.training:
+            return outputs
+        return outputs._replace(leaf=outputs.leaf - self.logit_offset)
 
     def normalize(self, images: Tensor) -> Tensor:
         """Bring images (B, K, H, W) in 0..255 to zero mean and unit variance."""
@@ -139,12 +153,18 @@ def build_classifier(
             pretrained=pretrained,
         )
         num_features = int(backbone.num_features)  # type: ignore[arg-type]
-        head = FlatHead(
-            num_features,
-            len(spec.classes),
-            bound=_head_bound(spec.backbone, num_features),
-        )
-    return Classifier(backbone, head, spec.mean, spec.std)
+        head = _build_head(spec, num_features)
+    return Classifier(backbone, head, spec.mean, spec.std, len(spec.classes))
+
+
+def _build_head(spec: ModelSpec, num_features: int) -> nn.Module:
+    if spec.head == "cosine":
+        return CosineHead(num_features, len(spec.classes))
+    kind = {"flat": FlatHead, "balanced": BalancedHead}.get(spec.head)
+    if kind is None:
+        raise CheckpointError(f"model description: unknown head {spec.head!r}")
+    bound = _head_bound(spec.backbone, num_features)
+    return kind(num_features, len(spec.classes), bound=bound)
 
 
 def _head_bound(backbone: str, num_features: int) -> float | None:

@@ -27,6 +27,11 @@ class Outputs(NamedTuple):
     nodes: Tensor | None = None
     auxiliary: Tensor | None = None
 
+    @property
+    def served(self) -> Tensor:
+        """The (B, C) logits that decide: the auxiliary head's where there is one."""
+        return self.leaf if self.auxiliary is None else self.auxiliary
+
     def split(self, sizes: Sequence[int]) -> list[Outputs]:
         """Cut a batch of outputs into consecutive parts of the given sizes."""
         columns = [
@@ -62,12 +67,69 @@ class FlatHead(nn.Module):
         return Outputs(leaf=self.linear(features))
 
 
+class CosineHead(nn.Module):
+    """Scaled cosines between features and one direction per class, without bias.
+
+    Margins (LDAM) are meant for it: no class can win by longer weights.
+
+    Args:
+        num_features: D.
+        num_classes: C.
+        scale: logit of a perfect match; 30 in kaidic/LDAM-DRW.
+    """
+
+    def __init__(
+        self, num_features: int, num_classes: int, *, scale: float = 30.0
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.weight = nn.Parameter(torch.randn(num_classes, num_features))
+
+    def forward(self, features: Tensor) -> Outputs:
+        """Map features (B, D) to Outputs with leaf (B, C) in ±scale."""
+        directions = nn.functional.normalize(self.weight, dim=1)
+        cosines = nn.functional.normalize(features, dim=1) @ directions.T
+        return Outputs(leaf=self.scale * cosines)
+
+
+class BalancedHead(nn.Module):
+    """Two linear layers on the same features: one to learn from, one that decides.
+
+    Args:
+        num_features: D.
+        num_classes: C.
+        bound: largest initial weight; None for 1/sqrt(C).
+    """
+
+    def __init__(
+        self, num_features: int, num_classes: int, *, bound: float | None = None
+    ) -> None:
+        super().__init__()
+        self.leaf = FlatHead(num_features, num_classes, bound=bound)
+        self.auxiliary = FlatHead(num_features, num_classes, bound=bound)
+
+    def forward(self, features: Tensor) -> Outputs:
+        """Map features (B, D) to Outputs with leaf and auxiliary (B, C)."""
+        return Outputs(
+            leaf=self.leaf(features).leaf, auxiliary=self.auxiliary(features).leaf
+        )
+
+
 def log_mean_probs(views: Sequence[Outputs]) -> Outputs:
     """Average the class probabilities of several views of the same images.
 
     leaf = log(mean over views of softmax(leaf_v)), (B, C): valid logits whose
-    softmax is the averaged probability. Other fields are dropped.
+    softmax is the averaged probability; likewise for the auxiliary head. The nodes
+    of a tree are dropped.
     """
-    dtype = torch.promote_types(views[0].leaf.dtype, torch.float32)
-    logs = torch.stack([view.leaf.to(dtype).log_softmax(1) for view in views])
-    return Outputs(leaf=torch.logsumexp(logs, 0) - math.log(len(views)))
+    auxiliary = [view.auxiliary for view in views if view.auxiliary is not None]
+    return Outputs(
+        leaf=_log_mean([view.leaf for view in views]),
+        auxiliary=_log_mean(auxiliary) if auxiliary else None,
+    )
+
+
+def _log_mean(logits: Sequence[Tensor]) -> Tensor:
+    dtype = torch.promote_types(logits[0].dtype, torch.float32)
+    logs = torch.stack([one.to(dtype).log_softmax(1) for one in logits])
+    return torch.logsumexp(logs, 0) - math.log(len(logits))

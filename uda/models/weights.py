@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from uda.errors import CheckpointError
 
 _WRAPPERS = ("model", "state_dict", "model_state_dict", "model_ema", "ema")
-_HEADS = ("head", "heads", "fc", "classifier", "mean", "std")
+_HEADS = ("head", "heads", "fc", "classifier", "mean", "std", "logit_offset")
 _SHOWN = 3
 _LEVELS = 4
 

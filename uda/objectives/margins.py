@@ -39,19 +39,19 @@ def ldam_margins(counts: Sequence[int] | Tensor, *, largest: float = 0.5) -> Ten
 
 
 def ldam_logits(
-    cosines: Tensor, labels: Tensor, margins: Tensor, *, scale: float = 30.0
+    logits: Tensor, labels: Tensor, margins: Tensor, *, scale: float = 30.0
 ) -> Tensor:
     """Return s (cos θ_c - m_y [c = y]): what cross entropy then sees.
 
     Args:
-        cosines: (B, C) of a cosine head, unscaled.
+        logits: (B, C) of a cosine head, s cos θ.
         labels: (B,) int64.
         margins: (C,) from `ldam_margins`.
-        scale: s.
+        scale: s, as in the head.
 
     Returns:
         (B, C) logits.
     """
-    cosines = full_precision(cosines)
-    margin = margins.to(cosines)[labels][:, None]
-    return scale * cosines.scatter_add(1, labels[:, None], -margin)
+    logits = full_precision(logits)
+    margin = scale * margins.to(logits)[labels][:, None]
+    return logits.scatter_add(1, labels[:, None], -margin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -10,7 +11,6 @@ from uda.errors import UsageError
 from uda.models.classifier import Classifier, ModelSpec, build_classifier
 from uda.models.ema import Ema
 from uda.models.finetune import parameter_groups
-from uda.objectives.supervised import class_weights
 from uda.training.config import RunConfig
 from uda.training.prepare import Parts
 from uda.training.state import TrainState
@@ -44,7 +44,14 @@ def model_spec(config: RunConfig, parts: Parts) -> ModelSpec:
         channels=int(pool.images.shape[-1]),
         mean=tuple(float(value) for value in pool.mean),
         std=tuple(float(value) for value in pool.std),
+        head=_head(config),
     )
+
+
+def _head(config: RunConfig) -> Literal["flat", "cosine", "balanced"]:
+    if config.semi_supervised and config.consistency.balanced_head != "none":
+        return "balanced"
+    return "cosine" if config.supervised.loss == "ldam" else "flat"
 
 
 def build_state(config: RunConfig, spec: ModelSpec, device: torch.device) -> TrainState:
@@ -84,16 +91,3 @@ def _optimizer(config: RunConfig, model: Classifier) -> torch.optim.Optimizer:
             nesterov=settings.momentum > 0,
         )
     return torch.optim.AdamW(groups, lr=settings.lr)
-
-
-def loss_weights(
-    config: RunConfig, parts: Parts, device: torch.device
-) -> torch.Tensor | None:
-    """Return the (C,) class weights of the supervised loss, or None."""
-    kind = config.supervised.class_weights
-    if kind == "none":
-        return None
-    counts = torch.bincount(
-        torch.from_numpy(parts.targets), minlength=len(parts.classes)
-    )
-    return class_weights(counts, kind).to(device=device, dtype=torch.float32)

@@ -1,7 +1,7 @@
 """RunConfig: the complete, frozen, strict description of one training run.
 
-Precedence: defaults < recipe < file < flags. An unknown key is an error with the
-nearest known one; a key that has no effect for the chosen method is an error too.
+Precedence: defaults < recipe < method < file < flags. An unknown key is an error with
+the nearest known one; a key that has no effect for the chosen method is one too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,20 @@ from uda.errors import UsageError
 from uda.training.effects import refuse_double_correction, refuse_without_effect
 
 MAX_CONFIG_BYTES = 1_000_000
+
+
+Method = Literal[
+    "uda",
+    "fixmatch",
+    "flexmatch",
+    "freematch",
+    "softmatch",
+    "pseudo-label",
+    "pi-model",
+    "mean-teacher",
+    "supervised",
+    "texture",
+]
 
 
 class Section(BaseModel):
@@ -66,8 +80,17 @@ class SupervisedConfig(Section):
     sampling_power: float = Field(0.0, ge=0, le=1)
     max_repeat: float | None = Field(None, ge=1)
     class_weights: Literal["none", "inverse", "sqrt", "effective"] = "none"
+    reweight_from: float = Field(0.0, ge=0, lt=1)
+    loss: Literal["cross-entropy", "focal", "ldam"] = "cross-entropy"
+    focal_gamma: float = Field(1.0, gt=0, le=5)
+    logit_adjustment: Literal["none", "loss", "post-hoc"] = "none"
+    adjustment_tau: float = Field(1.0, gt=0, le=5)
+    allow_double_correction: bool = False
     tsa: Literal["none", "log", "linear", "exp"] = "log"
     tsa_share: float = Field(0.15, gt=0, le=1)
+    tsa_form: Literal["common", "prior", "quota"] = "common"
+    tsa_exempt_below: int = Field(0, ge=0)
+    min_share: float = Field(0.0, ge=0, le=1)
 
 
 class ConsistencyConfig(Section):
@@ -85,6 +108,11 @@ class ConsistencyConfig(Section):
     ramp_share: float = Field(0.1, ge=0, le=1)
     unlabeled_ratio: int = Field(2, ge=1)
     include_labeled: bool = True
+    balanced_head: Literal["none", "abc", "acr"] = "none"
+    class_floor: float | None = Field(None, ge=0, lt=1)
+    prior: dict[str, float] | None = None
+    refinery: Literal["align", "darp"] = "align"
+    debias: bool = False
 
 
 class OptimizerConfig(Section):
@@ -123,7 +151,7 @@ class LoopConfig(Section):
 class RunConfig(Section):
     """One run. ``method`` decides which of the other keys have an effect."""
 
-    method: Literal["uda", "supervised", "texture"] = "uda"
+    method: Method = "uda"
     recipe: Literal["small", "paper"] = "small"
     seed: int = Field(0, ge=0)
     data: DataConfig = DataConfig()
@@ -133,6 +161,11 @@ class RunConfig(Section):
     consistency: ConsistencyConfig = ConsistencyConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     loop: LoopConfig = LoopConfig()
+
+    @property
+    def semi_supervised(self) -> bool:
+        """Whether the method has an unlabelled branch."""
+        return self.method not in ("supervised", "texture")
 
     def to_yaml(self) -> str:
         """Return the complete configuration as YAML that ``--config`` reads."""
@@ -168,6 +201,28 @@ RECIPES: dict[str, dict[str, Any]] = {
         "loop.ema_decay": 0.9999,
         "loop.ema_warmup": False,
         "loop.steps": 500_000,
+    },
+}
+
+
+# What a published method sets differently from UDA; everything else (teacher, views,
+# ramp) is the recipe's, so that a comparison changes the method alone.
+METHODS: dict[str, dict[str, Any]] = {
+    "fixmatch": {"consistency.threshold": 0.95},
+    "flexmatch": {"consistency.threshold": 0.95},
+    "freematch": {},
+    "softmatch": {},
+    "pseudo-label": {"consistency.threshold": 0.95, "views.strong": "weak"},
+    "pi-model": {
+        "consistency.weak_pass": "no-grad",
+        "consistency.weight": 10.0,
+        "consistency.ramp_share": 0.4,
+        "views.strong": "weak",
+    },
+    "mean-teacher": {
+        "consistency.weak_pass": "ema",
+        "consistency.weight": 50.0,
+        "consistency.ramp_share": 0.4,
     },
 }
 
@@ -257,7 +312,8 @@ def build_config(
         raise UsageError(
             f"--recipe {recipe!r}: choose one of {', '.join(sorted(RECIPES))}"
         )
-    config = _validate({**RECIPES[recipe], **given})
+    method = METHODS.get(str(given.get("method", "uda")), {})
+    config = _validate({**RECIPES[recipe], **method, **given})
     refuse_double_correction(config)
     # A file is a complete record (config.yaml of a run), so only what the user
     # typed is held to have an effect.

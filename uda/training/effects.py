@@ -41,14 +41,42 @@ def refuse_without_effect(config: RunConfig, given: set[str]) -> None:
 
 
 def refuse_double_correction(config: RunConfig) -> None:
-    """Raise a UsageError where the class prior would be corrected twice."""
-    supervised = config.supervised
-    if supervised.class_weights != "none" and supervised.sampling_power < 1:
+    """Raise a UsageError where the class prior would be corrected twice.
+
+    A sampler that balances partly and logit adjustment by what it leaves are one
+    correction: the adjustment's prior is the sampler's.
+    """
+    settings = config.supervised
+    if settings.allow_double_correction:
+        return
+    found = [text for applies, text in _corrections(config) if applies]
+    if len(found) > 1:
         raise UsageError(
-            f"--class-weights {supervised.class_weights} and --sampling-power "
-            f"{supervised.sampling_power:g} both correct the class prior, and together "
-            "overdo it; with class weights give --sampling-power 1"
+            f"{' and '.join(found)} both correct the class prior, and together overdo "
+            "it; keep one (with weights, margins or an auxiliary head give "
+            "--sampling-power 1), or say --allow-double-correction"
         )
+
+
+def _corrections(config: RunConfig) -> list[Rule]:
+    settings = config.supervised
+    weights, adjusted = settings.class_weights, settings.logit_adjustment
+    head = config.consistency.balanced_head if config.semi_supervised else "none"
+    # Adjusting by the sampler's own prior completes what the sampler began.
+    sampler = settings.sampling_power < 1 and adjusted == "none"
+    return [
+        (weights != "none" and not _deferred(config), f"--class-weights {weights}"),
+        (sampler, f"--sampling-power {settings.sampling_power:g}"),
+        (adjusted != "none", f"--logit-adjustment {adjusted}"),
+        (settings.loss == "ldam", "--loss ldam"),
+        (head != "none", f"--balanced-head {head}"),
+    ]
+
+
+def _deferred(config: RunConfig) -> bool:
+    """Late weights are part of LDAM as it was published (DRW)."""
+    settings = config.supervised
+    return bool(settings.loss == "ldam" and settings.reweight_from > 0)
 
 
 Rule = tuple[bool, str]
@@ -109,12 +137,79 @@ def _unlabeled_rules(config: RunConfig, key: str) -> list[Rule]:
     ]
 
 
-def _other_rules(config: RunConfig, key: str) -> list[Rule]:
+_UNGATED = ("freematch", "softmatch", "pi-model", "mean-teacher")
+
+
+def _family_rules(config: RunConfig, key: str) -> list[Rule]:
+    method, settings = config.method, config.consistency
+    own_gate = method in (*_UNGATED, "flexmatch")
     return [
         (
-            config.supervised.tsa == "none" and key == "supervised.tsa_share",
+            method in _UNGATED and key == "consistency.threshold",
+            f"--method {method} has no fixed threshold",
+        ),
+        (
+            method != "uda" and key == "consistency.temperature",
+            f"--method {method} does not sharpen",
+        ),
+        (
+            own_gate and key == "consistency.class_floor",
+            f"--method {method} decides in its own way what counts",
+        ),
+        (
+            settings.weak_pass != "table"
+            and (key == "consistency.class_floor" or settings.refinery == "darp")
+            and key in {"consistency.class_floor", "consistency.refinery"},
+            "it needs the table of targets (--weak-pass table)",
+        ),
+        (
+            settings.prior is None and key == "consistency.refinery",
+            "there is no prior to bend targets to (--prior)",
+        ),
+        (
+            settings.weak_pass not in ("table", "ema") and key == "consistency.debias",
+            "the bias is taken out of the averaged network (--weak-pass table or ema)",
+        ),
+        (
+            settings.balanced_head == "acr"
+            and key in {"consistency.prior", "consistency.class_floor"},
+            "ACR adjusts its own targets",
+        ),
+    ]
+
+
+def _other_rules(config: RunConfig, key: str) -> list[Rule]:
+    settings, tsa = config.supervised, {"tsa_share", "tsa_form", "tsa_exempt_below"}
+    return [
+        (
+            settings.tsa == "none" and key in {f"supervised.{name}" for name in tsa},
             "--tsa is none",
         ),
+        (
+            settings.tsa == "none" and key == "supervised.min_share",
+            "nothing is left out of the supervised loss (--tsa none)",
+        ),
+        (
+            settings.loss != "focal" and key == "supervised.focal_gamma",
+            f"--loss is {settings.loss}",
+        ),
+        (
+            settings.class_weights == "none" and key == "supervised.reweight_from",
+            "there are no class weights to start late (--class-weights)",
+        ),
+        (
+            settings.logit_adjustment == "none" and key == "supervised.adjustment_tau",
+            "there is no logit adjustment (--logit-adjustment)",
+        ),
+        (
+            settings.sampling_power == 0
+            and settings.max_repeat is None
+            and key == "supervised.logit_adjustment"
+            and settings.logit_adjustment != "none",
+            "--sampling-power 0 draws every class alike, so there is no prior to "
+            "adjust by (give --sampling-power 1)",
+        ),
+        *_family_rules(config, key),
         (
             config.optimizer.name != "sgd" and key in _SGD_ONLY,
             f"the optimiser is {config.optimizer.name}",

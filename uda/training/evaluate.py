@@ -13,15 +13,7 @@ from uda.data.streams import Batch
 from uda.evaluation.predict import Predictions, predict_pool
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.training.monitor.grids import error_grid, view_grid
-from uda.training.schedules import consistency_start
-from uda.training.step import FLIPS
-from uda.training.teacher import (
-    agreed,
-    known_targets,
-    prediction_table,
-    statistics_rows,
-    with_clean_statistics,
-)
+from uda.training.served import clean
 
 if TYPE_CHECKING:
     from uda.training.trainer import Trainer
@@ -59,44 +51,6 @@ def evaluate_state(trainer: Trainer) -> dict[str, float]:
     return found
 
 
-def clean(trainer: Trainer, model: nn.Module) -> nn.Module:
-    """Return the model as it is evaluated and handed over."""
-    loop = trainer.config.loop
-    # Frozen statistics are those that the weights came with, and stay so.
-    if not loop.clean_statistics or loop.batch_norm == "frozen":
-        return model
-    rows = trainer.parts.training_rows
-    chosen = statistics_rows(rows, trainer.config.seed)
-    return with_clean_statistics(model, trainer.parts.pool.images, chosen)
-
-
-def renew_teacher(trainer: Trainer) -> None:
-    """Renew the table of targets, where the method uses one and it is due."""
-    config, state = trainer.config, trainer.state
-    since = state.step - consistency_start(config)
-    uses = config.method == "uda" and config.consistency.weak_pass == "table"
-    if (
-        not uses
-        or trainer.trust == 0
-        or since < 0
-        or since % config.consistency.refresh_steps
-    ):
-        return
-    table = prediction_table(
-        clean(trainer, state.ema.model),
-        trainer.parts.pool.images,
-        trainer.parts.unlabeled,
-        num_classes=len(trainer.parts.classes),
-        flips=FLIPS[config.consistency.teacher_flips],
-    )
-    if trainer.opinion is not None:
-        table = agreed(table, trainer.opinion, config.consistency.texture_weight)
-    table[torch.from_numpy(trainer.parts.labeled)] = known_targets(
-        trainer.parts.targets, len(trainer.parts.classes)
-    ).to(table.device)
-    state.objective_state["teacher"] = table
-
-
 def validation_predictions(trainer: Trainer, model: nn.Module) -> Predictions:
     """Classify the validation part."""
     parts = trainer.parts
@@ -118,7 +72,7 @@ def write_view_grid(trainer: Trainer, batch: Batch) -> None:
         return
     weak, strong = batch.weak[:SHOWN], batch.strong[:SHOWN]
     with torch.no_grad():
-        leaf = clean(trainer, trainer.state.ema.model)(batch.weak).leaf.float()
+        leaf = clean(trainer, trainer.state.ema.model)(batch.weak).served.float()
     confidence, predicted = torch.softmax(leaf, 1).max(1)
     threshold = trainer.config.consistency.threshold
     captions = [

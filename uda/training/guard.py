@@ -18,7 +18,8 @@ import numpy as np
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.files import atomic_write
 from uda.run.bundle import save_weights
-from uda.training.evaluate import clean, validation_predictions
+from uda.training.evaluate import validation_predictions
+from uda.training.served import clean
 from uda.training.texture import texture_teacher
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def say(trainer: Trainer, text: str) -> None:
 
 def keep_warm_start(trainer: Trainer) -> None:
     """Keep the averaged weights as they are before unlabelled images come in."""
-    if trainer.config.method != "uda" or len(trainer.parts.validation) == 0:
+    if not trainer.config.semi_supervised or len(trainer.parts.validation) == 0:
         return
     model = clean(trainer, trainer.state.ema.model)
     accuracy, error = balanced_accuracy(trainer, model)

@@ -181,7 +181,7 @@ def _plan(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
             f"model {config.model.name}, {config.loop.steps} steps of "
             f"{config.loop.batch} labelled images"
         )
-    if config.method == "uda":
+    if config.semi_supervised:
         lines.append(
             f"unlabelled branch from step {consistency_start(config)}, "
             f"{config.consistency.unlabeled_ratio} unlabelled per labelled image, "

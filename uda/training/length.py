@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from uda.errors import UsageError
-from uda.training.build import build_state, choose_device, loss_weights, model_spec
+from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
+from uda.training.objective import build_objective, start_memory
 from uda.training.prepare import Parts, Policies, build_stream
 from uda.training.schedules import consistency_start
 from uda.training.state import TrainState, to_device
@@ -83,13 +84,14 @@ def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
     torch.set_num_threads(config.loop.threads or os.cpu_count() or 1)
     device = choose_device(config.loop.device)
     state = build_state(config, model_spec(config, parts), device)
-    weights = loss_weights(config, parts, device)
+    objective = build_objective(config, parts, device)
+    state.objective_state = start_memory(objective, parts, device)
     stream = build_stream(config, parts, Policies.load(config))
     uniform = torch.zeros(len(parts.pool.images), len(parts.classes), device=device)
-    state.objective_state["teacher"] = uniform
+    state.objective_state |= {"teacher": uniform, "teacher_auxiliary": uniform}
     start = consistency_start(config)
     per_update = config.optimizer.accumulation
-    share = start / config.loop.steps if config.method == "uda" else 1.0
+    share = start / config.loop.steps if config.semi_supervised else 1.0
 
     def cost(first: int) -> float:
         moment = Moment.at(first, config)
@@ -98,14 +100,14 @@ def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
             begin = time.perf_counter()
             micro = range(step * per_update, (step + 1) * per_update)
             batches = [to_device(stream(number), device) for number in micro]
-            _, norm = training_step(state, batches, config, moment, weights)
+            _, norm = training_step(state, batches, config, moment, objective)
             float(norm)  # waits for an accelerator
             times.append(time.perf_counter() - begin)
         # Not the median: a busy moment must not make a run uselessly short.
         return min(times[1:])
 
     per_step = share * cost(0) if share else 0.0
-    if config.method == "uda":
+    if config.semi_supervised:
         per_step += (1 - share) * (cost(start) + _table_cost(config, parts, state))
     # A twelfth is left for evaluations and checkpoints.
     return max(1, int(seconds * 11 / 12 / per_step))

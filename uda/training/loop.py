@@ -16,11 +16,10 @@ from uda.models.finetune import set_trunk_frozen
 from uda.models.seeding import draws_at_random, seeded
 from uda.run.layout import RunFolder
 from uda.training import guard, pace, save
-from uda.training.build import build_state, choose_device, loss_weights, model_spec
+from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
 from uda.training.evaluate import (
     evaluate_state,
-    renew_teacher,
     write_view_grid,
     write_worst_errors,
 )
@@ -28,13 +27,16 @@ from uda.training.monitor import tags
 from uda.training.monitor.alarms import AlarmBook, Facts
 from uda.training.monitor.progress import Progress
 from uda.training.monitor.writer import RunWriter
+from uda.training.objective import build_objective, start_memory
 from uda.training.prepare import Parts, Policies, build_stream, grouped
+from uda.training.prior import sampling_prior
 from uda.training.schedules import consistency_start
 from uda.training.state import TrainState, checkpoint_paths, load_newest, to_device
 from uda.training.statistics import StepStatistics
-from uda.training.step import Moment, Terms, training_step, tsa_level
+from uda.training.step import Moment, Terms, training_step
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
+from uda.training.targets import renew_teacher
 from uda.training.trainer import Trainer
 
 
@@ -58,6 +60,8 @@ def train(
     device = choose_device(config.loop.device)
     spec = model_spec(config, parts)
     state = build_state(config, spec, device)
+    objective = build_objective(config, parts, device)
+    state.objective_state = start_memory(objective, parts, device)
     if resume:
         _load(state, run, console)
     report = getattr(state.model.backbone, "weight_report", None)
@@ -74,7 +78,7 @@ def train(
             device,
             writer,
             StepStatistics(writer.tags, device, torch.from_numpy(parts.hidden)),
-            loss_weights(config, parts, device),
+            objective,
         )
         pace.try_out(trainer.stream)
         guard.ask_texture(trainer)
@@ -100,7 +104,7 @@ def _writer(
     )
     facts = Facts(
         classes=parts.classes,
-        prior=save.sampling_prior(config, parts),
+        prior=sampling_prior(config, parts.class_counts),
         validation_counts=tuple(counts.tolist()),
         total_steps=config.loop.steps,
     )
@@ -182,10 +186,10 @@ def _one_step(
         if draws_at_random(state.model):
             with seeded(config.seed, "dropout", state.step):
                 parts, norm = training_step(
-                    state, moved, config, moment, trainer.weights
+                    state, moved, config, moment, trainer.objective
                 )
         else:
-            parts, norm = training_step(state, moved, config, moment, trainer.weights)
+            parts, norm = training_step(state, moved, config, moment, trainer.objective)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise _out_of_memory(config) from error
     except RuntimeError as error:
@@ -249,9 +253,9 @@ def _log(trainer: Trainer) -> None:
         tags.WAITING_SHARE: trainer.waited / seconds,
         "unlabeled/weight": moment.consistency_weight,
     }
-    threshold = tsa_level(config, len(trainer.parts.classes), moment)
-    if threshold is not None:
-        values[tags.TSA_THRESHOLD] = threshold
+    annealing = trainer.objective.labeled.annealing
+    if annealing is not None and moment.tsa_progress is not None:
+        values[tags.TSA_THRESHOLD] = annealing.level(moment.tsa_progress)
     trainer.writer.scalars(state.step, values)
     pace.tell_slow(trainer, values[tags.WAITING_SHARE])
     trainer.statistics.reset()

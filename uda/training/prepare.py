@@ -57,6 +57,11 @@ class Parts:
         """(t,) sorted rows that training may look at: labelled and unlabelled."""
         return np.union1d(self.labeled, self.unlabeled)
 
+    @property
+    def class_counts(self) -> Rows:
+        """(C,) labelled training images per class."""
+        return np.bincount(self.targets, minlength=len(self.classes))
+
     def ids(self, rows: Sequence[int] | Rows) -> list[str]:
         """Return the paths of pool rows."""
         return [self.pool.records[int(row)].path for row in rows]
@@ -228,7 +233,7 @@ def build_stream(config: RunConfig, parts: Parts, policies: Policies) -> TrainSt
         seed=config.seed,
         fill=parts.pool.fill,
     )
-    if config.method != "uda" or config.consistency.weight == 0:
+    if not config.semi_supervised or config.consistency.weight == 0:
         return stream
     if np.setdiff1d(parts.unlabeled, parts.labeled).size == 0:
         raise DataError(

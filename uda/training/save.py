@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from uda.augment.installed import source_of
 from uda.data.pool import write_skipped
-from uda.data.sampling import class_probabilities
 from uda.files import atomic_write, write_json
 from uda.models.classifier import ModelSpec
 from uda.run.bundle import save_description, save_weights
 from uda.run.layout import RunFolder
 from uda.training.config import RunConfig, flatten
-from uda.training.evaluate import clean
 from uda.training.prepare import Parts, Policies
+from uda.training.served import clean
 from uda.training.state import checkpoint_paths, is_valid, save_checkpoint
 
 if TYPE_CHECKING:
@@ -70,19 +69,6 @@ def last_good(run: RunFolder) -> str:
     return f"{run.checkpoints / name}" if name else "none yet"
 
 
-def sampling_prior(config: RunConfig, parts: Parts) -> tuple[float, ...]:
-    """Return the (C,) class shares of labelled batches."""
-    import numpy as np
-
-    counts = np.bincount(parts.targets, minlength=len(parts.classes))
-    shares = class_probabilities(
-        counts,
-        power=config.supervised.sampling_power,
-        max_repeat=config.supervised.max_repeat,
-    )
-    return tuple(float(share) for share in shares)
-
-
 TABLE_KEYS = (
     "method",
     "recipe",
@@ -93,6 +79,9 @@ TABLE_KEYS = (
     "optimizer.lr",
     "views.strong",
     "supervised.tsa",
+    "supervised.loss",
+    "supervised.class_weights",
+    "supervised.logit_adjustment",
     "supervised.sampling_power",
     "consistency.weight",
     "consistency.threshold",

@@ -5,6 +5,7 @@
 L_sup: cross entropy of labelled images, those already learnt left out by training
 signal annealing. L_con: KL from the sharpened, detached prediction on the weak
 view to the prediction on the strong view, masked by confidence, mean over all.
+Other forms of either come in as values (``objective``); the step is the same.
 Source: Xie et al., "Unsupervised Data Augmentation for Consistency Training",
 NeurIPS 2020; released image code of google-research/uda.
 """
@@ -18,13 +19,18 @@ import torch
 from torch import Tensor
 
 from uda.data.streams import Batch
-from uda.models.forward import ALL_FLIPS, HORIZONTAL_FLIPS, NO_FLIPS, forward_views
+from uda.models.forward import (
+    ALL_FLIPS,
+    HORIZONTAL_FLIPS,
+    NO_FLIPS,
+    Views,
+    forward_views,
+)
 from uda.models.heads import Outputs
-from uda.objectives.annealing import mean_over_kept, tsa_mask, tsa_threshold
-from uda.objectives.consistency.uda import ConsistencyTerms, uda_loss
+from uda.objectives.consistency.method import ConsistencyTerms
 from uda.objectives.entropy import entropy
-from uda.objectives.supervised import cross_entropy, weighted_mean
 from uda.training.config import RunConfig
+from uda.training.objective import Clock, Objective
 from uda.training.schedules import (
     annealing_progress,
     consistency_start,
@@ -43,6 +49,7 @@ class Moment:
     lr_factor: float
     consistency_weight: float
     tsa_progress: float | None
+    progress: float = 0.0
 
     @classmethod
     def at(cls, step: int, config: RunConfig, trust: float = 1.0) -> Moment:
@@ -67,6 +74,7 @@ class Moment:
             else annealing_progress(
                 step, length=round(config.supervised.tsa_share * total)
             ),
+            progress=step / total,
         )
 
 
@@ -87,7 +95,7 @@ def training_step(
     batches: list[Batch],
     config: RunConfig,
     moment: Moment,
-    class_weights: Tensor | None = None,
+    objective: Objective,
 ) -> tuple[list[Terms], Tensor]:
     """Do one update from one batch, or from several whose gradients accumulate.
 
@@ -96,8 +104,11 @@ def training_step(
     """
     state.optimizer.zero_grad(set_to_none=True)
     parts = []
-    for batch in batches:
-        terms = losses(state, batch, config, moment, class_weights)
+    for number, batch in enumerate(batches):
+        clock = Clock(
+            state.step * len(batches) + number, moment.progress, moment.tsa_progress
+        )
+        terms = losses(state, batch, config, objective, clock, moment)
         (terms.total / len(batches)).backward()  # type: ignore[no-untyped-call]
         parts.append(terms)
     for group in state.optimizer.param_groups:
@@ -114,20 +125,52 @@ def losses(
     state: TrainState,
     batch: Batch,
     config: RunConfig,
+    objective: Objective,
+    clock: Clock,
     moment: Moment,
-    class_weights: Tensor | None = None,
 ) -> Terms:
     """Forward the views of a batch and compose the loss."""
+    views = _forward(state, batch, config)
+    labeled, memory = objective.on_labeled(
+        views.labeled, batch.targets, clock, state.objective_state
+    )
+    logits_labeled = views.labeled.served.detach()
+    correct = (logits_labeled.argmax(1) == batch.targets).float().mean()
+    terms = Terms(labeled.loss, labeled.loss.detach(), labeled.kept, correct)
+    if views.weak is None or views.strong is None or batch.unlabeled_index is None:
+        state.objective_state = memory
+        return terms
+
+    unlabeled, state.objective_state = objective.on_unlabeled(
+        views.weak, views.strong, batch.unlabeled_index, clock, memory
+    )
+    consistency = unlabeled.loss.mean()
+    if unlabeled.penalty is not None:
+        consistency = consistency + unlabeled.penalty
+    total = labeled.loss + moment.consistency_weight * consistency
+    uncertainty = None
+    if config.consistency.entropy_weight:
+        uncertainty = entropy(views.weak.leaf.float()).mean()
+        total = total + config.consistency.entropy_weight * uncertainty
+    return terms._replace(
+        total=total,
+        consistency=consistency.detach(),
+        entropy=None if uncertainty is None else uncertainty.detach(),
+        unlabeled=unlabeled,
+    )
+
+
+def _forward(state: TrainState, batch: Batch, config: RunConfig) -> Views:
     method = config.consistency
     known = None
     if method.weak_pass == "table" and batch.unlabeled_index is not None:
-        known = Outputs(state.objective_state["teacher"][batch.unlabeled_index])
+        known = table_outputs(state.objective_state, batch.unlabeled_index)
     with torch.autocast(
         batch.labeled.device.type,
         dtype=torch.bfloat16,
         enabled=config.loop.precision == "bf16",
     ):
-        views = forward_views(
+        return forward_views(
             state.model,
             batch.labeled,
             batch.weak,
@@ -138,52 +181,12 @@ def losses(
             flips=FLIPS[method.teacher_flips],
             known=known,
         )
-    logits_labeled = views.labeled.leaf.float()
-    per_example = cross_entropy(logits_labeled, batch.targets)
-    kept = _kept(logits_labeled, batch.targets, config, moment)
-    if class_weights is None:
-        supervised = mean_over_kept(per_example, kept)
-    else:
-        supervised = weighted_mean(per_example, kept * class_weights[batch.targets])
-    correct = (logits_labeled.detach().argmax(1) == batch.targets).float().mean()
-    if views.weak is None or views.strong is None:
-        return Terms(supervised, supervised.detach(), kept, correct)
 
-    logits_weak = views.weak.leaf.float()
-    unlabeled = uda_loss(
-        logits_weak,
-        views.strong.leaf.float(),
-        temperature=method.temperature,
-        threshold=method.threshold,
+
+def table_outputs(memory: dict[str, Tensor], rows: Tensor) -> Outputs:
+    """Return what the table of targets says about some pool rows."""
+    auxiliary = memory.get("teacher_auxiliary")
+    return Outputs(
+        leaf=memory["teacher"][rows],
+        auxiliary=None if auxiliary is None else auxiliary[rows],
     )
-    consistency = unlabeled.loss.mean()
-    total = supervised + moment.consistency_weight * consistency
-    uncertainty = None
-    if method.entropy_weight:
-        uncertainty = entropy(logits_weak).mean()
-        total = total + method.entropy_weight * uncertainty
-    return Terms(
-        total,
-        supervised.detach(),
-        kept,
-        correct,
-        consistency.detach(),
-        None if uncertainty is None else uncertainty.detach(),
-        unlabeled,
-    )
-
-
-def _kept(logits: Tensor, labels: Tensor, config: RunConfig, moment: Moment) -> Tensor:
-    """Return the (B,) mask of labelled images that give signal at this step."""
-    threshold = tsa_level(config, logits.shape[1], moment)
-    if threshold is None:
-        return torch.ones(len(labels), device=labels.device)
-    return tsa_mask(logits, labels, threshold)
-
-
-def tsa_level(config: RunConfig, num_classes: int, moment: Moment) -> float | None:
-    """Return TSA's threshold at this moment, or None when it is not active."""
-    schedule = config.supervised.tsa
-    if schedule == "none" or moment.tsa_progress is None:
-        return None
-    return tsa_threshold(moment.tsa_progress, num_classes, schedule)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from uda.data.streams import to_tensor
 from uda.models.forward import Flips
-from uda.models.heads import log_mean_probs
+from uda.models.heads import Outputs, log_mean_probs
 from uda.rng import permutation
 
 STATISTICS_IMAGES = 768
@@ -74,22 +74,30 @@ def with_clean_statistics(model: nn.Module, images: Images, rows: Rows) -> nn.Mo
 @torch.no_grad()
 def prediction_table(
     model: nn.Module, images: Images, rows: Rows, *, num_classes: int, flips: Flips
-) -> Tensor:
+) -> Outputs:
     """Predict clean images, averaged over flips.
 
     Returns:
-        (N, C) log-probabilities on the model's device by pool row; rows that were
-        not asked for hold the uniform distribution.
+        (N, C) log-probabilities on the model's device by pool row, of the auxiliary
+        head too where there is one; rows that were not asked for hold the uniform
+        distribution.
     """
     device = next(model.parameters()).device
     uniform = -float(np.log(num_classes))
     table = torch.full((len(images), num_classes), uniform, device=device)
+    auxiliary = None
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
         pixels = to_tensor(np.ascontiguousarray(images[part])).to(device)
         views = [model(pixels.flip(dims) if dims else pixels) for dims in flips]
-        table[torch.from_numpy(part).to(device)] = log_mean_probs(views).leaf
-    return table
+        found, places = log_mean_probs(views), torch.from_numpy(part).to(device)
+        table[places] = found.leaf
+        if found.auxiliary is not None:
+            auxiliary = (
+                torch.full_like(table, uniform) if auxiliary is None else auxiliary
+            )
+            auxiliary[places] = found.auxiliary
+    return Outputs(table, auxiliary=auxiliary)
 
 
 def agreed(table: Tensor, opinion: Tensor, weight: float) -> Tensor:

@@ -117,7 +117,7 @@ def texture_teacher(
     config: RunConfig, parts: Parts, device: torch.device
 ) -> TextureTeacher | None:
     """Return the second opinion where the recipe asks for one."""
-    if config.method != "uda" or config.consistency.weak_pass != "table":
+    if not config.semi_supervised or config.consistency.weak_pass != "table":
         return None
     if config.consistency.texture_weight == 0:
         return None

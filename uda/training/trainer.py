@@ -10,6 +10,7 @@ from uda.data.streams import TrainStream
 from uda.run.layout import RunFolder
 from uda.training.config import RunConfig
 from uda.training.monitor.writer import RunWriter
+from uda.training.objective import Objective
 from uda.training.prepare import Parts
 from uda.training.state import TrainState
 from uda.training.statistics import StepStatistics
@@ -27,7 +28,7 @@ class Trainer:
     device: torch.device
     writer: RunWriter
     statistics: StepStatistics
-    weights: torch.Tensor | None
+    objective: Objective
     opinion: torch.Tensor | None = None
     trust: float = 1.0
     waited: float = 0.0

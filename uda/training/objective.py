@@ -1,0 +1,250 @@
+"""Every loss of one run, built once from its configuration.
+
+The step calls ``on_labeled`` and ``on_unlabeled`` and knows no method by name. What
+a method remembers lies in TrainState as a flat dictionary of tensors; the prefix of
+a name says whose it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uda.models.heads import Outputs
+from uda.objectives.abc import abc_labeled, abc_unlabeled
+from uda.objectives.acr import Acr, BothHeads
+from uda.objectives.consistency.alignment import Aligned
+from uda.objectives.consistency.by_class import ByClass
+from uda.objectives.consistency.fixmatch import FixMatch
+from uda.objectives.consistency.flexmatch import FlexMatch
+from uda.objectives.consistency.freematch import FreeMatch
+from uda.objectives.consistency.method import (
+    ConsistencyTerms,
+    Memory,
+    Method,
+    Shape,
+)
+from uda.objectives.consistency.pi_model import MeanSquare
+from uda.objectives.consistency.pseudo_label import PseudoLabel
+from uda.objectives.consistency.softmatch import SoftMatch
+from uda.objectives.consistency.uda import Uda
+from uda.objectives.focal import focal
+from uda.objectives.labeled import Annealing, Labeled, LabeledTerms
+from uda.objectives.margins import ldam_logits, ldam_margins
+from uda.objectives.priors import adjust_logits
+from uda.objectives.supervised import class_weights, cross_entropy
+from uda.rng import uniforms
+from uda.training.config import RunConfig
+from uda.training.prior import sampling_prior, stated_prior
+
+if TYPE_CHECKING:
+    from uda.training.prepare import Parts
+
+_LABELED, _METHOD, _HEAD = "labeled/", "method/", "head/"
+
+
+class Clock(NamedTuple):
+    """Where in the run a step is.
+
+    Attributes:
+        step: 0-based micro step, the counter of random draws.
+        progress: of the run, in [0, 1].
+        annealed: progress of the annealing, or None once it has ended.
+    """
+
+    step: int
+    progress: float
+    annealed: float | None
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The losses of one run.
+
+    Attributes:
+        seed: of the run.
+        labeled: the supervised branch.
+        method: the consistency method.
+        head: the method of the auxiliary head, if there is one: "abc" or ACR.
+        counts: (C,) labelled images per class as they are drawn, in any unit.
+        threshold: confidence of the auxiliary head's own targets.
+    """
+
+    seed: int
+    labeled: Labeled
+    method: Method
+    head: Acr | str | None = None
+    counts: Tensor = field(default_factory=lambda: torch.ones(1))
+    train_counts: Tensor = field(default_factory=lambda: torch.ones(1))
+    threshold: float = 0.95
+
+    def memory(self, shape: Shape) -> Memory:
+        """Return all that is remembered before the first step."""
+        start = _named(_LABELED, self.labeled.memory())
+        start |= _named(_METHOD, self.method.memory(shape))
+        if isinstance(self.head, Acr):
+            start |= _named(_HEAD, self.head.memory(shape))
+        return {name: value.to(shape.device) for name, value in start.items()}
+
+    def on_labeled(
+        self, outputs: Outputs, labels: Tensor, clock: Clock, memory: Memory
+    ) -> tuple[LabeledTerms, Memory]:
+        """Return the supervised loss, the auxiliary head's included."""
+        terms, after = self.labeled(
+            outputs.leaf.float(),
+            labels,
+            _own(_LABELED, memory),
+            progress=clock.progress,
+            annealed=clock.annealed,
+        )
+        memory = memory | _named(_LABELED, after)
+        if outputs.auxiliary is None:
+            return terms, memory
+        logits = outputs.auxiliary.float()
+        if isinstance(self.head, Acr):
+            prior = torch.tensor(self.head.prior)
+            seen = adjust_logits(logits, prior, tau=self.head.tau)
+            extra = cross_entropy(seen, labels).mean()
+        else:
+            draws = self._draws("labeled", len(labels), clock.step)
+            extra = abc_labeled(logits, labels, self.counts.to(labels.device), draws)
+        return terms._replace(loss=terms.loss + extra), memory
+
+    def on_unlabeled(
+        self,
+        weak: Outputs,
+        strong: Outputs,
+        index: Tensor,
+        clock: Clock,
+        memory: Memory,
+    ) -> tuple[ConsistencyTerms, Memory]:
+        """Return the consistency terms; the auxiliary head's are their penalty."""
+        if isinstance(self.head, Acr):
+            return self._acr(weak, strong, self.head, memory)
+        terms, after = self.method(
+            weak.leaf.float(), strong.leaf.float(), index, _own(_METHOD, memory)
+        )
+        memory = memory | _named(_METHOD, after)
+        if weak.auxiliary is None or strong.auxiliary is None:
+            return terms, memory
+        extra = abc_unlabeled(
+            weak.auxiliary.float(),
+            strong.auxiliary.float(),
+            self.train_counts.to(weak.leaf.device),
+            self._draws("unlabeled", len(weak.leaf), clock.step),
+            progress=clock.progress,
+            threshold=self.threshold,
+        ).loss.mean()
+        penalty = extra if terms.penalty is None else terms.penalty + extra
+        return terms._replace(penalty=penalty), memory
+
+    def _acr(
+        self, weak: Outputs, strong: Outputs, method: Acr, memory: Memory
+    ) -> tuple[ConsistencyTerms, Memory]:
+        leaf, auxiliary, after = method(_both(weak), _both(strong), _own(_HEAD, memory))
+        terms = leaf._replace(penalty=auxiliary.loss.mean())
+        return terms, memory | _named(_HEAD, after)
+
+    def _draws(self, stream: str, num: int, step: int) -> Tensor:
+        """Return (num,) uniform numbers of one step."""
+        counters = step * num + np.arange(num)
+        found = uniforms(self.seed, f"abc/{stream}", counters, 1)[:, 0]
+        return torch.from_numpy(found)
+
+
+def _both(outputs: Outputs) -> BothHeads:
+    assert outputs.auxiliary is not None  # the head was built for this method
+    return BothHeads(outputs.leaf.float(), outputs.auxiliary.float())
+
+
+def _named(prefix: str, memory: Memory) -> Memory:
+    return {prefix + name: value for name, value in memory.items()}
+
+
+def _own(prefix: str, memory: Memory) -> Memory:
+    cut = len(prefix)
+    return {n[cut:]: value for n, value in memory.items() if n.startswith(prefix)}
+
+
+def build_objective(config: RunConfig, parts: Parts, device: torch.device) -> Objective:
+    """Build the losses that a configuration names."""
+    counts = torch.from_numpy(parts.class_counts)
+    prior = torch.tensor(sampling_prior(config, parts.class_counts))
+    balanced = config.consistency.balanced_head
+    acr = Acr(tuple(prior.tolist()), config.consistency.threshold)
+    return Objective(
+        seed=config.seed,
+        labeled=_labeled(config, counts, prior, device),
+        method=_method(config, parts),
+        head={"none": None, "abc": "abc", "acr": acr}[balanced],
+        counts=prior,
+        train_counts=counts,
+    )
+
+
+def _labeled(
+    config: RunConfig, counts: Tensor, prior: Tensor, device: torch.device
+) -> Labeled:
+    settings = config.supervised
+    branch = Labeled(weights_from=settings.reweight_from, min_share=settings.min_share)
+    if settings.loss == "focal":
+        branch = replace(branch, loss=partial(focal, gamma=settings.focal_gamma))
+    if settings.loss == "ldam":
+        margins = ldam_margins(counts).to(device)
+        branch = replace(branch, seen=partial(ldam_logits, margins=margins))
+    if settings.logit_adjustment == "loss":
+        branch = replace(branch, seen=_Adjust(prior, settings.adjustment_tau))
+    if settings.tsa != "none":
+        annealing = Annealing(
+            settings.tsa, settings.tsa_form, prior, counts, settings.tsa_exempt_below
+        )
+        branch = replace(branch, annealing=annealing)
+    if settings.class_weights != "none":
+        weights = class_weights(counts, settings.class_weights)
+        branch = replace(branch, weights=weights.to(device, torch.float32))
+    return branch
+
+
+@dataclass(frozen=True)
+class _Adjust:
+    """Logits as the loss sees them under logit adjustment."""
+
+    prior: Tensor
+    tau: float
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return adjust_logits(logits, self.prior, tau=self.tau)
+
+
+def _method(config: RunConfig, parts: Parts) -> Method:
+    settings, threshold = config.consistency, config.consistency.threshold
+    prior = stated_prior(config, parts.classes)
+    gate = None if settings.class_floor is not None else threshold
+    methods: dict[str, Method] = {
+        "uda": Uda(settings.temperature, gate),
+        "fixmatch": FixMatch(0.0 if gate is None else gate),
+        "flexmatch": FlexMatch(threshold),
+        "freematch": FreeMatch(),
+        "softmatch": SoftMatch(prior=prior),
+        "pseudo-label": PseudoLabel(threshold),
+        "pi-model": MeanSquare(),
+        "mean-teacher": MeanSquare(),
+    }
+    method = methods.get(config.method, methods["uda"])
+    if settings.class_floor is not None:
+        method = ByClass(method, threshold)
+    if prior is not None and settings.refinery == "align":
+        method = Aligned(method, prior)
+    return method
+
+
+def start_memory(objective: Objective, parts: Parts, device: torch.device) -> Memory:
+    """Return what a run remembers before its first step."""
+    rows = torch.from_numpy(parts.unlabeled)
+    shape = Shape(len(parts.classes), len(parts.pool.images), rows, device)
+    return objective.memory(shape)

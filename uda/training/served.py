@@ -1,0 +1,63 @@
+"""The model as it is evaluated, asked for targets, and handed over."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from uda.training.prior import sampling_prior
+from uda.training.teacher import statistics_rows, with_clean_statistics
+
+if TYPE_CHECKING:
+    from uda.training.trainer import Trainer
+
+_WHITE = 255
+
+
+def clean(trainer: Trainer, model: nn.Module) -> nn.Module:
+    """Return the model with the statistics of clean images and its prior taken out."""
+    found = _with_statistics(trainer, model)
+    offset = _offset(trainer, found)
+    if offset is None:
+        return found
+    found = copy.deepcopy(found) if found is model else found
+    found.logit_offset.copy_(offset)  # type: ignore[operator]
+    return found
+
+
+def _with_statistics(trainer: Trainer, model: nn.Module) -> nn.Module:
+    loop = trainer.config.loop
+    # Frozen statistics are those that the weights came with, and stay so.
+    if not loop.clean_statistics or loop.batch_norm == "frozen":
+        return model
+    rows = trainer.parts.training_rows
+    chosen = statistics_rows(rows, trainer.config.seed)
+    return with_clean_statistics(model, trainer.parts.pool.images, chosen)
+
+
+def _offset(trainer: Trainer, model: nn.Module) -> Tensor | None:
+    """Return what the leaf logits lose in evaluation, or None for nothing."""
+    config, parts = trainer.config, trainer.parts
+    if config.supervised.logit_adjustment == "post-hoc":
+        prior = torch.tensor(sampling_prior(config, parts.class_counts))
+        return config.supervised.adjustment_tau * prior.log()
+    if config.semi_supervised and config.consistency.debias:
+        return blank_logits(model, parts.pool.images.shape[1:])
+    return None
+
+
+@torch.no_grad()
+def blank_logits(model: nn.Module, shape: tuple[int, ...]) -> Tensor:
+    """Return the (C,) logits of a white image; (H, W, K) is its shape (CDMAD)."""
+    height, width, channels = shape
+    device = next(model.parameters()).device
+    white = torch.full(
+        (1, channels, height, width), _WHITE, dtype=torch.uint8, device=device
+    )
+    mode = model.training
+    logits: Tensor = model.eval()(white).leaf[0]
+    model.train(mode)
+    return logits

@@ -1,0 +1,73 @@
+"""Renews the table of targets: predicted, agreed upon, refined, known.
+
+The order matters: a second opinion is asked about what the network says, a stated
+prior bends what is left, thresholds are read off the result, and labels overrule.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from uda.objectives.consistency.by_class import LIMITS
+from uda.objectives.consistency.class_thresholds import class_thresholds
+from uda.objectives.darp import refine
+from uda.training.prior import stated_prior
+from uda.training.schedules import consistency_start
+from uda.training.served import clean
+from uda.training.step import FLIPS
+from uda.training.teacher import agreed, known_targets, prediction_table
+
+if TYPE_CHECKING:
+    from uda.training.trainer import Trainer
+
+
+def renew_teacher(trainer: Trainer) -> None:
+    """Renew the table of targets, where the method uses one and it is due."""
+    if not _is_due(trainer):
+        return
+    config, state = trainer.config.consistency, trainer.state
+    found = prediction_table(
+        clean(trainer, state.ema.model),
+        trainer.parts.pool.images,
+        trainer.parts.unlabeled,
+        num_classes=len(trainer.parts.classes),
+        flips=FLIPS[config.teacher_flips],
+    )
+    table = found.leaf
+    if trainer.opinion is not None:
+        table = agreed(table, trainer.opinion, config.texture_weight)
+    rows = torch.from_numpy(trainer.parts.unlabeled).to(table.device)
+    prior = stated_prior(trainer.config, trainer.parts.classes)
+    if prior is not None and config.refinery == "darp":
+        table[rows] = _refined(table[rows], prior)
+    if config.class_floor is not None:
+        state.objective_state[f"method/{LIMITS}"] = class_thresholds(
+            table[rows], threshold=config.threshold, floor=config.class_floor
+        )
+    state.objective_state["teacher"] = _with_labels(trainer, table)
+    if found.auxiliary is not None:
+        auxiliary = _with_labels(trainer, found.auxiliary)
+        state.objective_state["teacher_auxiliary"] = auxiliary
+
+
+def _is_due(trainer: Trainer) -> bool:
+    config = trainer.config
+    since = trainer.state.step - consistency_start(config)
+    uses = config.semi_supervised and config.consistency.weak_pass == "table"
+    due = since >= 0 and since % config.consistency.refresh_steps == 0
+    return uses and trainer.trust > 0 and due
+
+
+def _refined(table: Tensor, prior: tuple[float, ...]) -> Tensor:
+    found = refine(table.exp().cpu(), torch.tensor(prior))
+    return found.clamp(min=1e-12).log().to(table)
+
+
+def _with_labels(trainer: Trainer, table: Tensor) -> Tensor:
+    rows = torch.from_numpy(trainer.parts.labeled).to(table.device)
+    known = known_targets(trainer.parts.targets, len(trainer.parts.classes))
+    table[rows] = known.to(table)
+    return table
