@@ -240,13 +240,15 @@ def known_keys() -> list[str]:
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested sections into dotted keys."""
+    """Turn nested sections into dotted keys; a key whose value is a mapping stays."""
     flat: dict[str, Any] = {}
+    known = known_keys()
     for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and name not in known:
+            flat |= flatten(value, f"{name}.")
         else:
-            flat[f"{prefix}{key}"] = value
+            flat[name] = value
     return flat
 
 

@@ -1,0 +1,152 @@
+"""Every method of the family in whole runs: trained, stopped, resumed, refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.training.test_loop import StopAt, same, weights
+from uda.errors import UsageError
+from uda.models.heads import Outputs
+from uda.run.bundle import load_bundle
+from uda.training.config import METHODS, build_config
+from uda.training.launch import resume
+from uda.training.monitor.progress import Progress
+from uda.training.prior import sampling_prior, stated_prior
+from uda.training.served import blank_logits
+from uda.training.state import load_newest
+from uda.training.stop import StopRequest
+
+PRIOR = {"Good": 0.8, "Rust": 0.1, "Scratch": 0.1}
+PLAIN = {"supervised.sampling_power": 1.0}
+# What remembers something between steps, or makes its targets in its own way.
+VARIANTS = {
+    **{name: {"method": name} for name in METHODS},
+    "aligned": {"consistency.prior": PRIOR},
+    "darp": {"consistency.prior": PRIOR, "consistency.refinery": "darp"},
+    "by class": {"consistency.class_floor": 0.4},
+    "abc": {**PLAIN, "consistency.balanced_head": "abc"},
+    "acr": {**PLAIN, "consistency.balanced_head": "acr"},
+    "debias": {"consistency.debias": True},
+    "quota": {"supervised.tsa_form": "quota", "supervised.tsa_share": 1.0},
+    "ldam-drw": {
+        **PLAIN,
+        "supervised.loss": "ldam",
+        "supervised.class_weights": "effective",
+        "supervised.reweight_from": 0.5,
+    },
+    "adjusted": {**PLAIN, "supervised.logit_adjustment": "loss"},
+    "post-hoc": {**PLAIN, "supervised.logit_adjustment": "post-hoc"},
+    "focal": {"supervised.loss": "focal"},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_stopped_and_resumed_equals_uninterrupted(quick, name):
+    changes = {**VARIANTS[name], "loop.eval_every": 6}
+    if METHODS.get(name, {}).get("consistency.weak_pass"):
+        changes["consistency.weak_pass"] = METHODS[name]["consistency.weak_pass"]
+    whole, _ = quick(changes)
+    folder, summary = quick(changes, stop=StopAt(4))
+    assert summary.state == "interrupted"
+    resume(folder, workers=2, console=Progress(), stop=StopRequest())
+    assert same(weights(whole, "raw"), weights(folder, "raw"))
+    assert same(weights(whole, "ema"), weights(folder, "ema"))
+    one, _ = load_newest(whole / "checkpoints")
+    two, _ = load_newest(folder / "checkpoints")
+    assert same(one["objective_state"], two["objective_state"])
+    found = load_bundle(folder).model(torch.zeros(2, 1, 16, 16, dtype=torch.uint8))
+    assert found.served.shape == (2, 3)
+    assert torch.isfinite(found.served).all()
+
+
+def test_methods_differ_from_each_other(quick):
+    plain, _ = quick()
+    for name in ("fixmatch", "softmatch", "mean-teacher"):
+        changes = {"method": name, "consistency.weight": 1.0}
+        if name == "mean-teacher":
+            changes["consistency.weak_pass"] = "ema"
+        other, _ = quick(changes)
+        assert not same(weights(plain, "raw"), weights(other, "raw")), name
+
+
+def test_the_auxiliary_head_decides_and_leaves_the_backbone_loss_alone(quick):
+    folder, _ = quick({**PLAIN, "consistency.balanced_head": "abc"})
+    bundle = load_bundle(folder)
+    images = torch.randint(0, 256, (4, 1, 16, 16), dtype=torch.uint8)
+    found = bundle.model(images)
+    assert torch.equal(found.served, found.auxiliary)
+    assert not torch.allclose(found.leaf, found.auxiliary)
+    assert torch.equal(Outputs(found.leaf).served, found.leaf)
+
+
+def test_post_hoc_adjustment_takes_the_prior_off_at_the_end_alone(quick):
+    plain, _ = quick({**PLAIN, "method": "supervised"})
+    after, _ = quick(
+        {**PLAIN, "method": "supervised", "supervised.logit_adjustment": "post-hoc"}
+    )
+    one, two = load_bundle(plain).model, load_bundle(after).model
+    images = torch.randint(0, 256, (4, 1, 16, 16), dtype=torch.uint8)
+    offset = one(images).leaf - two(images).leaf
+    torch.testing.assert_close(offset, offset[:1].expand(4, 3))
+    torch.testing.assert_close(offset[0].exp().sum(), torch.tensor(1.0))
+
+
+def test_without_bias_a_white_image_is_undecided(quick):
+    folder, _ = quick({"consistency.debias": True})
+    model = load_bundle(folder).model
+    torch.testing.assert_close(
+        blank_logits(model, (16, 16, 1)), torch.zeros(3), atol=1e-4, rtol=0
+    )
+
+
+def test_priors_are_of_the_sampler_and_of_the_user():
+    config = build_config({"supervised.sampling_power": 0.5})
+    found = sampling_prior(config, torch.tensor([100, 25, 1]).numpy())
+    assert found == pytest.approx((10 / 16, 5 / 16, 1 / 16))
+    assert stated_prior(config, ("a", "b")) is None
+    stated = build_config({"consistency.prior": {"a": 3.0, "b": 1.0}})
+    assert stated_prior(stated, ("a", "b")) == pytest.approx((0.75, 0.25))
+    with pytest.raises(UsageError, match="'a'"):
+        stated_prior(stated, ("c", "b"))
+    with pytest.raises(UsageError, match="no share to c"):
+        stated_prior(stated, ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"supervised.class_weights": "inverse"}, "both correct the class prior"),
+        ({"supervised.loss": "ldam"}, "both correct"),
+        ({"consistency.balanced_head": "abc"}, "both correct"),
+        (
+            {**PLAIN, "supervised.loss": "ldam", "supervised.logit_adjustment": "loss"},
+            "both correct",
+        ),
+        ({"supervised.logit_adjustment": "loss"}, "no prior to adjust"),
+        ({"supervised.focal_gamma": 2.0}, "no effect"),
+        ({"supervised.reweight_from": 0.5}, "no class weights"),
+        ({"method": "freematch", "consistency.threshold": 0.9}, "no fixed threshold"),
+        ({"method": "fixmatch", "consistency.temperature": 0.5}, "does not sharpen"),
+        ({"method": "flexmatch", "consistency.class_floor": 0.5}, "its own way"),
+        ({"consistency.refinery": "darp"}, "no prior to bend"),
+        ({"consistency.weak_pass": "joint", "consistency.debias": True}, "averaged"),
+        ({"method": "supervised", "consistency.debias": True}, "no unlabelled branch"),
+        ({"supervised.tsa": "none", "supervised.tsa_form": "quota"}, "--tsa is none"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_anything_starts(keys, message):
+    with pytest.raises(UsageError, match=message):
+        build_config(keys)
+
+
+def test_one_correction_in_two_parts_is_allowed_and_two_when_told():
+    build_config(
+        {"supervised.sampling_power": 0.5, "supervised.logit_adjustment": "loss"}
+    )
+    build_config(
+        {
+            "supervised.class_weights": "inverse",
+            "supervised.allow_double_correction": True,
+        }
+    )
