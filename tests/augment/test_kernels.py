@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.augment.helpers import KINDS, everything, make_images
 from uda.augment import kernels
 from uda.augment.plan import draw
-from uda.augment.policy import Policy, load_policy
+from uda.augment.policy import OpSpec, Policy, load_policy
 from uda.errors import DataError, UsageError
 
 PRESETS = ["weak", "uda", "fixmatch", "defect-safe"]
@@ -206,6 +206,19 @@ def test_every_view_may_be_reflected_or_interpolated():
             views(policy, images[i : i + 15], np.arange(i, i + 15)) for i in (0, 15)
         ]
         np.testing.assert_array_equal(np.concatenate(halves), made[fill, how])
+
+
+@pytest.mark.parametrize("share", [0.09, 0.25, 0.81])
+def test_a_resized_crop_shows_its_share_of_the_area(share, monkeypatch):
+    y, x = np.mgrid[:64, :64]
+    place = np.stack([4 * x, 4 * y, 0 * x], axis=-1).astype(np.uint8)
+    policy = Policy("crop", first=(OpSpec("ResizedCrop", share, share),))
+    for executor in ("", "pillow"):
+        monkeypatch.setenv("UDA_EXECUTOR", executor)
+        for view in views(policy, np.stack([place] * 8)).astype(int):
+            # Sixty-four samples, one at the centre of each part of the crop.
+            width, height, _ = np.ptp(view, axis=(0, 1)) / 4 * 64 / 63
+            assert width * height / 64**2 == pytest.approx(share, rel=0.05)
 
 
 def test_no_images_give_no_views():

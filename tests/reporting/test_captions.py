@@ -27,7 +27,7 @@ from uda.reporting.captions import describe, magnitude
         ("Posterize", 4, True, "4 bits"),
         ("Solarize", 231, False, "from 231"),
         ("ResizedCrop", 0.25, False, "25% seen"),
-        ("ResizedCrop", 0.5, True, "25% seen"),
+        ("ResizedCrop", 0.25, True, "25% seen"),
         ("ShearY", -0.05, True, "-0.05"),
         ("Equalize", 0, True, ""),
     ],

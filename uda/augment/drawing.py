@@ -24,11 +24,10 @@ CHOICE, APPLY, LEVEL, SIGN, PLACE_Y, PLACE_X, NUM_PER_SLOT = range(7)
 # A length meant to be whole must not lose a pixel to rounding (0.28125 * 32).
 NUDGE = 1e-6
 # How a magnitude comes into a plan's units.
-_SAME, _PIXELS, _WHOLE, _ROOT = range(4)
+_SAME, _PIXELS, _WHOLE = range(3)
 _UNITS = {
     "TranslateX": _PIXELS, "TranslateY": _PIXELS, "Cutout": _PIXELS,
     "Posterize": _WHOLE, "Solarize": _WHOLE, "SolarizeAdd": _WHOLE, "Jpeg": _WHOLE,
-    "ResizedCrop": _ROOT,
 }  # fmt: skip
 _ROW = np.dtype([
     ("op", np.int8), ("probability", np.float64), ("plain", np.bool_),
@@ -126,7 +125,6 @@ _CONVERT = {
     _SAME: lambda value, side: value,
     _PIXELS: lambda value, side: np.floor(value * side + NUDGE),
     _WHOLE: lambda value, side: np.rint(value),
-    _ROOT: lambda value, side: np.sqrt(value),
 }
 
 

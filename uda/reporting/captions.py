@@ -31,18 +31,17 @@ _COMMON: dict[str, _Format] = {
     "Noise": lambda v: f"std {v:.2g}",
     "Jpeg": lambda v: f"quality {v:.0f}",
     "Illumination": lambda v: f"± {v:.2f}",
+    "ResizedCrop": lambda v: f"{v:.0%} seen",
 }
 _IN_PLAN: dict[str, _Format] = {
     "TranslateX": lambda v: f"{v:.0f} px",
     "TranslateY": lambda v: f"{v:.0f} px",
     "Cutout": lambda v: f"{v:.0f} px",
-    "ResizedCrop": lambda v: f"{v * v:.0%} seen",
 }
 _IN_POLICY: dict[str, _Format] = {
     "TranslateX": _percent,
     "TranslateY": _percent,
     "Cutout": _percent,
-    "ResizedCrop": lambda v: f"{v:.0%} seen",
 }
 
 
@@ -52,7 +51,7 @@ def magnitude(name: str, value: float, *, in_plan: bool = False) -> str:
     Args:
         name: of an op.
         value: in the unit of policies; may be negative for signed ops.
-        in_plan: the value is one of a Plan (whole pixels, the side of a crop).
+        in_plan: the value is one of a Plan (whole pixels).
 
     Returns:
         The text; empty for an op without magnitude.
