@@ -194,7 +194,8 @@ def _scalar(node: yaml.Node) -> Any:
         return node
     try:
         return yaml.SafeLoader("").construct_object(node)
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError):
+        # Whatever an explicit tag ("!!int ''") makes YAML's own conversion raise.
         return str(node.value)
 
 
