@@ -49,7 +49,21 @@ def test_without_numba_pillow_takes_over(monkeypatch):
         loading.warm_up()
 
 
+def test_kernels_of_other_sources_do_not_count(tmp_path, monkeypatch):
+    """Where the user chose numba's folder, ours inside still follows the source."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.delitem(sys.modules, "uda.augment.compiled", raising=False)
+    (tmp_path / "augment_1").mkdir()
+    (tmp_path / "augment_1" / "compiled._execute-1.py311.nbi").touch()
+    assert not loading.is_compiled()
+    folder = Path(loading.cache_folder())
+    assert folder.is_relative_to(tmp_path)
+    (folder / "compiled._execute-1.py311.nbi").touch()
+    assert loading.is_compiled()
+
+
 def test_the_cache_folder_is_the_users_own(tmp_path, monkeypatch):
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = loading.cache_folder()
     assert folder.startswith(str(tmp_path / "uda" / "kernels"))
@@ -62,6 +76,7 @@ def test_all_its_parts_are_in_the_name_of_the_cache(tmp_path, monkeypatch):
     """numba does not see that a file changed whose functions another one calls."""
     from uda.augment import compiled_filters, compiled_geometry, compiled_levels
 
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(loading, "__file__", str(tmp_path / "loading.py"))
     for part in (compiled_filters, compiled_geometry, compiled_levels):

@@ -59,7 +59,7 @@ def is_compiled() -> bool:
     """
     if os.environ.get(_VARIABLE) == "pillow" or "uda.augment.compiled" in sys.modules:
         return True
-    folder = os.environ.get("NUMBA_CACHE_DIR") or cache_folder()
+    folder = cache_folder()
     return bool(folder) and any(Path(folder).rglob("compiled._execute*.nbi"))
 
 
@@ -75,7 +75,7 @@ def compiled() -> tuple[Execute, Scratch] | None:
     except (ImportError, AttributeError):  # missing, or too old for this numpy
         return None
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = before or cache_folder()
+    numba.config.CACHE_DIR = cache_folder() or before
     try:
         module = importlib.import_module("uda.augment.compiled")
         random = importlib.import_module("uda.augment.compiled_random")
@@ -94,9 +94,11 @@ def cache_folder() -> str:
     """Return a folder of the user's own for compiled code, or "" for none.
 
     Never a shared temporary folder: what lies there is run when it is loaded. The
-    name follows the source: numba itself looks only at its size and date.
+    name follows the source, inside NUMBA_CACHE_DIR too: numba itself looks only at
+    size and date of one file, and would run kernels of older parts.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    asked = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    base = asked or "~/.cache"
     parts = sorted(Path(__file__).parent.glob("compiled*.py"))
     text = b"".join(part.read_bytes() for part in [*parts, Path(ops.__file__)])
     digest = hashlib.sha256(text).hexdigest()[:16]
