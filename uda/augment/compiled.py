@@ -108,11 +108,12 @@ def _all_ops(n, ops, buffers, lut, work, size, fill, modes):
             look_up(src, dst, lut, channels)
             src, dst, spare = dst, spare, dst
             reset(lut)
-        waits = is_table
+            waits = False
+        fresh, waits = not waits, is_table
         if is_curve:
-            extend_curve(curves[U(params[n, slot, 0])], lut)
+            extend_curve(curves[U(params[n, slot, 0])], lut, fresh)
         elif is_table:
-            extend(code, value[n, slot], src, lut, size, work)
+            extend(code, value[n, slot], src, lut, fresh, size, work)
         else:
             _one_op((n, slot), ops, (src, dst, spare), size, fill, modes)
             src, dst, spare = dst, spare, dst

@@ -270,16 +270,30 @@ def source_lines(flips, turns, shift, size, lines):
 
 
 @helper
-def _run(columns, channels):
-    """Longest start of neighbouring source pixels: where it starts and stops."""
+def _run(columns, ahead, behind):
+    """First run of pixels ``ahead - behind`` apart: where it starts and stops."""
     count = U(columns.size)
     start = U0
-    while start + U1 < count and columns[start + U1] != columns[start] + channels:
+    while start + U1 < count and columns[start + U1] + behind != columns[start] + ahead:
         start += U1
     stop = start + U1
-    while stop < count and columns[stop] == columns[stop - U1] + channels:
+    while stop < count and columns[stop] + behind == columns[stop - U1] + ahead:
         stop += U1
     return start, stop
+
+
+@helper
+def _copy_back(src, first, dst, target, count, channels):
+    """Write ``count`` neighbouring pixels from ``first`` on in reverse order."""
+    if channels == U1:
+        for x in range(count):
+            dst[target + x] = src[first + (count - U1 - x)]
+        return
+    for x in range(count):
+        i, j = target + U3 * x, first + U3 * (count - U1 - x)
+        dst[i] = src[j]
+        dst[i + U1] = src[j + U1]
+        dst[i + U2] = src[j + U2]
 
 
 @helper
@@ -302,12 +316,20 @@ def _pick_grey(src, dst, offset, row, columns, span):
 def gather(src, dst, rows, columns, channels):
     """Write src[rows[y] + columns[x]] to dst[y, x]; runs of columns at once."""
     width = U(columns.size)
-    start, stop = _run(columns, channels)
-    length = (stop - start) * channels
+    middle = width >> U1
+    flipped = columns[middle] < columns[max(middle, U1) - U1]
+    start, stop = _run(
+        columns, U0 if flipped else channels, channels if flipped else U0
+    )
+    count = stop - start
     for y in range(U(rows.size)):
         row, offset = rows[y], y * width * channels
         target = offset + start * channels
-        _copy_run(src, row + columns[start], dst, target, length)
+        if flipped:
+            first = row + columns[stop - U1]
+            _copy_back(src, first, dst, target, count, channels)
+        else:
+            _copy_run(src, row + columns[start], dst, target, count * channels)
         if channels == U1:
             _pick_grey(src, dst, offset, row, columns, (U0, start))
             _pick_grey(src, dst, offset, row, columns, (stop, width))

@@ -192,17 +192,21 @@ def _flatten(histogram, table):
 
 
 @helper
-def _equalize(src, lut, channels, counts, tables):
+def _equalize(src, lut, fresh, channels, counts, tables):
     """Tables (K * 256,) that flatten each channel's histogram after ``lut``."""
     odd = channels * U256
     _count(src, channels, counts)
     histogram = counts[U2 * odd : U2 * odd + U256]
     for k in range(channels):
         base = k * U256
-        for i in range(U256):
-            histogram[i] = 0
-        for i in range(base, base + U256):
-            histogram[lut[i]] += I32(counts[i] + counts[odd + i])
+        if fresh:
+            for i in range(U256):
+                histogram[i] = I32(counts[base + i] + counts[odd + base + i])
+        else:
+            for i in range(U256):
+                histogram[i] = 0
+            for i in range(base, base + U256):
+                histogram[lut[i]] += I32(counts[i] + counts[odd + i])
         _flatten(histogram, tables[base : base + U256])
 
 
@@ -229,8 +233,8 @@ def _static_table(op, value, mean, table):
 
 
 @helper
-def extend(op, value, src, lut, size, work):
-    """Compose a table op onto ``lut``.
+def extend(op, value, src, lut, fresh, size, work):
+    """Compose a table op onto ``lut``, which changes nothing yet if ``fresh``.
 
     AutoContrast and Contrast read ``src`` itself: their ``lut`` must be spent.
     """
@@ -239,11 +243,14 @@ def extend(op, value, src, lut, size, work):
     if op == _AUTOCONTRAST:
         _autocontrast(src, size, lines, tables)
     elif op == _EQUALIZE:
-        _equalize(src, lut, channels, counts, tables)
+        _equalize(src, lut, fresh, channels, counts, tables)
     else:
         mean = _grey_mean(src, channels) if op == _CONTRAST else np.int64(0)
         _static_table(op, value, mean, tables)
-        extend_curve(tables, lut)
+        extend_curve(tables, lut, fresh)
+        return
+    if fresh:
+        copy(tables, lut)
         return
     for k in range(channels):
         for i in range(k * U256, (k + U1) * U256):
@@ -251,7 +258,11 @@ def extend(op, value, src, lut, size, work):
 
 
 @helper
-def extend_curve(curve, lut):
+def extend_curve(curve, lut, fresh):
     """Compose one table (256,) for all channels onto ``lut``."""
+    if fresh:
+        for start in range(U0, U(lut.size), U256):
+            copy(curve, lut[start : start + U256])
+        return
     for i in range(U(lut.size)):
         lut[i] = curve[lut[i]]
