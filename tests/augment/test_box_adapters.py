@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import warnings
 
 import numpy as np
@@ -73,6 +74,44 @@ def test_a_librarys_own_boxes_follow_its_pixels(tmp_path, text):
         gone = {1, 2} - {index + 1 for index in moved.index.tolist()}
         assert all(not (pixels == 100 * number).any() for number in gone)
     assert len(different) > 15
+
+
+GLOBALS = """
+import random
+import numpy as np
+import albumentations as A
+def shake(image, **_):
+    print("shaken")
+    return np.full_like(image, random.randrange(16) + 16 * np.random.randint(16))
+augment = A.Compose([A.Lambda(image=shake, p=1)])
+"""
+
+
+def test_global_generators_are_seeded_and_put_back(tmp_path, capsys):
+    """A copy of an image must be the same when the work is done again."""
+    renderer = BoxRenderer(policy(tmp_path, GLOBALS))
+    before = random.getstate(), str(np.random.get_state())  # noqa: NPY002
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        first, again = (
+            [view(renderer, counter=counter)[0].tobytes() for counter in range(8)]
+            for _ in range(2)
+        )
+    assert first == again
+    assert len(set(first)) > 4
+    assert (random.getstate(), str(np.random.get_state())) == before  # noqa: NPY002
+    assert capsys.readouterr().out == ""
+
+
+def test_a_policy_that_exits_is_a_fault_like_any_other(tmp_path):
+    text = GLOBALS.replace('print("shaken")', "raise SystemExit(3)")
+    renderer = BoxRenderer(policy(tmp_path, text))
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(DataError, match=r"mine\.py: failed .* SystemExit: 3"),
+    ):
+        warnings.simplefilter("ignore")
+        view(renderer)
 
 
 def test_albumentations_compares_the_original_area(tmp_path):

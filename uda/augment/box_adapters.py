@@ -26,6 +26,8 @@ from uda.augment.boxes import (
 )
 from uda.augment.kernels import render
 from uda.augment.plan import draw
+from uda.augment.pluginfile import FAULTS
+from uda.augment.plugins import contained
 from uda.augment.policy import Policy, PythonPolicy
 from uda.errors import DataError, UsageError
 
@@ -117,8 +119,12 @@ class BoxRenderer:
             DataError: a fault of a Python policy, or boxes that are none.
         """
         if self._handler is not None:
+            original = checked_boxes(boxes)
             generator = rng.generator(seed, stream, counter)
-            return self._foreign(image, checked_boxes(boxes), generator)
+            words = rng.integers32(seed, f"{stream}/globals", [counter], 1)
+            with contained() as seed_globals:
+                seed_globals(int(words[0, 0]))
+                return self._foreign(image, original, generator)
         view = render(
             self.policy, image[None], seed=seed, stream=stream, counters=[counter],
             fill=fill,
@@ -137,7 +143,7 @@ class BoxRenderer:
             view = to_uint8(result)
         except Misfit as error:
             raise DataError(f"{self.policy.path}: {error}") from error
-        except Exception as error:  # the user's own code, and a library under it
+        except FAULTS as error:  # the user's own code, and a library under it
             raise DataError(
                 f"{self.policy.path}: failed on an image of shape {image.shape} with "
                 f"{len(boxes)} boxes: {type(error).__name__}: {error}"

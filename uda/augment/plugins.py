@@ -134,7 +134,7 @@ def render_python(
             of the image's shape and dtype.
     """
     global_seeds = rng.integers32(seed, f"{stream}/globals", counters, 1)[:, 0]
-    with importable(mend=False), no_output(), _seedable_globals() as seed_globals:
+    with contained() as seed_globals:
         for row, counter in enumerate(counters.tolist()):
 
             def seeded(row: int = row, counter: int = counter) -> np.random.Generator:
@@ -206,6 +206,18 @@ def _way_out(result: npt.NDArray[Any], shape: tuple[int, ...]) -> str:
             f"policy, for example by a resize to {shape[0]}x{shape[1]} at its end"
         )
     return ""
+
+
+@contextmanager
+def contained() -> Iterator[Callable[[int], None]]:
+    """Let foreign code run: what it prints and draws stays without consequences.
+
+    Yields:
+        A function that seeds the generators of ``random``, ``numpy.random`` and
+        torch; they are put back at the end.
+    """
+    with importable(mend=False), no_output(), _seedable_globals() as seed_globals:
+        yield seed_globals
 
 
 @contextmanager
