@@ -126,12 +126,43 @@ def test_options_without_effect_are_refused(tmp_path):
     assert "--test has no effect with --extend" in result.stderr
 
 
+def test_a_share_has_no_place_in_an_older_split(tmp_path):
+    root = data(tmp_path / "d")
+    run(root, "--out", tmp_path / "old.csv")
+    args = ("--extend", tmp_path / "old.csv", "--out", tmp_path / "new.csv")
+    result = run(root, *args, "--labels-share", 0.5)
+    assert result.exit_code == 2
+    assert "--labels-share has no effect with --extend" in result.stderr
+
+
+def test_an_imbalanced_draw_and_one_that_keeps_the_ratio(tmp_path):
+    root = data(tmp_path / "d", manifest="group")
+    uneven, share = tmp_path / "uneven.csv", tmp_path / "share.csv"
+    counts = "Good=5, [bold]Rust=2"
+    assert run(root, "--labels-per-class", counts, "--out", uneven).exit_code == 0
+    drawn = [row.label for row in Split.load(uneven).part("labeled")]
+    assert (drawn.count("Good"), drawn.count("[bold]Rust")) == (5, 2)
+    assert run(root, "--labels-share", 0.5, "--out", share).exit_code == 0
+    rows = Split.load(share)
+    training = {r.group for r in rows.rows if r.part in ("labeled", "unlabeled")}
+    assert len({row.group for row in rows.part("labeled")}) == len(training) // 2
+    assert rows.part("test") == Split.load(uneven).part("test")
+
+
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
         (["none"], 3, "there is no such file or folder"),
         (["d", "--test", "1.5"], 2, "--test 1.5"),
         (["d", "--labels-per-class", "0"], 2, "labels-per-class"),
+        (["d", "--labels-per-class", "Good=2"], 2, "no number for [bold]Rust"),
+        (["d", "--labels-per-class", "Good=2,Rost=1"], 2, "the data lack: Rost"),
+        (["d", "--labels-per-class", "Good=2,Good=1"], 2, "'Good' is given twice"),
+        (["d", "--labels-per-class", "Good=2,x"], 2, "'x' names no class"),
+        (["d", "--labels-per-class", "Good=two"], 2, "not a number of labels"),
+        (["d", "--labels-per-class", "Good=99,[bold]Rust=1"], 2, "Good=99: outside"),
+        (["d", "--labels-share", "0"], 2, "labels-share"),
+        (["d", "--labels-share", ".5", "--labels-per-class", "1"], 2, "one of them"),
         (["d", "--unlabeled", "nowhere"], 3, "nowhere: no such folder"),
         (["d", "--extend", "nowhere.csv"], 3, "nowhere.csv: cannot be read"),
         (["d", "--lables-per-class", "2"], 2, "Did you mean"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uda.data.grouping import draw_labels, gather, row_of
+from uda.data.grouping import gather, row_of
 from uda.data.records import Catalog, scan
 from uda.data.splitfile import SplitRow
 
@@ -66,12 +66,7 @@ def test_contents_meet_those_of_the_older_split(tmp_path):
     assert together(gather(catalog, None, old=old), "A/0.png", "gone.png")
 
 
-def test_draw_tops_up_from_units_that_gave_nothing(tmp_path):
-    catalog = folder(tmp_path, **{f"A_{i}": f"{i}" for i in range(6)}, B_0="b")
-    groups = {f"A/{i}.png": f"g{i // 2}" for i in range(6)}
-    facts = gather(catalog, groups)
-    rest = [f"A/{i}.png" for i in range(1, 6)]
-    drawn = draw_labels(facts, rest, {"A/0.png": "A", "B/0.png": "B"}, k=3, seed=0)
-    assert {groups[path] for path in drawn} == {"g1", "g2"}
-    assert any("class B: 1 labels for training instead of 3" in n for n in facts.notes)
-    assert row_of(facts, "A/3.png", "labeled").group == "g1"
+def test_a_row_knows_its_group(tmp_path):
+    facts = gather(folder(tmp_path, A_3="a"), {"A/3.png": "g1"})
+    row = row_of(facts, "A/3.png", "labeled")
+    assert (row.group, row.part, row.label) == ("g1", "labeled", "A")

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     TupleParam = click.ParamType[tuple[int, int]]
     FloatParam = click.ParamType[float]
     PriorParam = click.ParamType[dict[str, float]]
+    LabelsParam = click.ParamType[int | dict[str, int]]
 else:  # generic for type checkers alone
-    TupleParam = FloatParam = PriorParam = click.ParamType
+    TupleParam = FloatParam = PriorParam = LabelsParam = click.ParamType
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -58,6 +59,39 @@ class PriorType(PriorParam):
             if not separator or not shares[name.strip()] >= 0:
                 self.fail(f"{part!r} is not a share: write Good=0.97", param, ctx)
         return shares
+
+
+class LabelsType(LabelsParam):
+    """``5``, or ``Good=40,Rust=12``: labels per class."""
+
+    name = "N|CLASS=N,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | dict[str, int]:
+        """Return one number, or class name -> number."""
+        if isinstance(value, (int, dict)):
+            return value
+        text = str(value).strip()
+        if "=" not in text:
+            return self._number(text, text, param, ctx)
+        counts: dict[str, int] = {}
+        for part in text.split(","):
+            name, separator, number = part.rpartition("=")
+            if not separator:
+                self.fail(f"{part!r} names no class: write Good=40", param, ctx)
+            if name.strip() in counts:
+                self.fail(f"{name.strip()!r} is given twice", param, ctx)
+            counts[name.strip()] = self._number(number.strip(), part, param, ctx)
+        return counts
+
+    def _number(
+        self, text: str, said: str, param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> int:  # fmt: skip
+        if not text.isdecimal() or int(text) < 1:
+            self.fail(f"{said!r} is not a number of labels, 1 or more", param, ctx)
+        return int(text)
 
 
 class DurationType(FloatParam):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uda.cli.options import LabelsType
 from uda.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,9 +32,16 @@ _FOLDER = click.Path(path_type=Path)
 )
 @click.option(
     "--labels-per-class",
-    type=click.IntRange(min=1),
-    help="Labelled training images per class, from as many groups; the rest of the "
-    "training images becomes unlabelled. Default: all.",
+    type=LabelsType(),
+    help="Labelled training images per class, from as many groups: 5, or "
+    "Good=40,Rust=12 for an imbalanced draw; the rest of the training images becomes "
+    "unlabelled. Default: all.",
+)
+@click.option(
+    "--labels-share",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Instead: this share of each class's training groups, at least one, so that "
+    "the class ratio stays.",
 )
 @click.option("--validation", default=0.15, show_default=True, help="Share of a class.")
 @click.option("--test", default=0.2, show_default=True, help="Share of a class.")
@@ -67,7 +75,8 @@ def command(
     ctx: click.Context,
     data: Path,
     group: str | None,
-    labels_per_class: int | None,
+    labels_per_class: int | dict[str, int] | None,
+    labels_share: float | None,
     validation: float,
     test: float,
     seed: int,
@@ -92,7 +101,7 @@ def command(
         click.echo("Looking for twins among the images ...", err=True)
     groups = resolve_groups(catalog, group)
     if extend is not None:
-        _refuse_without_effect(ctx, ("validation", "test"))
+        _refuse_without_effect(ctx, ("validation", "test", "labels_share"))
         split, notes = extend_split(
             Split.load(extend),
             catalog,
@@ -106,6 +115,7 @@ def command(
             catalog,
             groups,
             labels_per_class=labels_per_class,
+            labels_share=labels_share,
             validation=validation,
             test=test,
             seed=seed,
@@ -124,8 +134,9 @@ def _refuse_without_effect(ctx: click.Context, names: Sequence[str]) -> None:
     given = [name for name in names if ctx.get_parameter_source(name) is not default]
     if given:
         raise UsageError(
-            f"--{given[0]} has no effect with --extend, which keeps validation and "
-            "test as they are; leave it out, or write a new split without --extend"
+            f"--{given[0].replace('_', '-')} has no effect with --extend, which keeps "
+            "validation, test and labels as they are; leave it out, or write a new "
+            "split without --extend"
         )
 
 

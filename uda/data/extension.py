@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from uda.data.grouping import Facts, draw_labels, gather, row_of
+from uda.data.grouping import Facts, gather, row_of
+from uda.data.labels import Counts, draw_labels, refuse_bad_counts
 from uda.data.manifest import listing
 from uda.data.records import Catalog
 from uda.data.splitfile import Progress, Split, SplitRow, ordered
-from uda.errors import UsageError
 
 _FIXED = ("test", "validation")
 NO_NEW_GROUPS = (
@@ -26,7 +26,7 @@ def extend_split(
     catalog: Catalog,
     groups: Mapping[str, str] | None,
     *,
-    labels_per_class: int | None = None,
+    labels_per_class: Counts | None = None,
     seed: int = 0,
     transductive: bool = False,
     progress: Progress | None = None,
@@ -42,9 +42,9 @@ def extend_split(
         split: the older split.
         catalog: the data now.
         groups: group by path, or None; groups of the older split hold as well.
-        labels_per_class: with k, labels are topped up to k per class from new and
-            held-back images, and further new ones are held back; None takes all new
-            labels.
+        labels_per_class: with k (one number, or one by class), labels are topped up
+            to k per class from new and held-back images, and further new ones are
+            held back; None takes all new labels.
         seed: the seed of that draw.
         transductive: keep unlabelled images whose group is in validation or test.
         progress: told about hashing.
@@ -53,10 +53,10 @@ def extend_split(
         The new split, and notes in words: what came, what went and why.
 
     Raises:
-        UsageError: for ``labels_per_class`` below 1.
+        UsageError: for ``labels_per_class`` below 1, of other classes, or beyond what
+            a class has.
     """
-    if labels_per_class is not None and labels_per_class < 1:
-        raise UsageError(f"--labels-per-class {labels_per_class}: give 1 or more")
+    refuse_bad_counts(labels_per_class, catalog.classes)
     facts = gather(catalog, groups, old=split.by_path, progress=progress)
     fixed = _fixed_rows(facts, split)
     units = {part: _units(facts, fixed, part) for part in _FIXED}
@@ -117,7 +117,7 @@ def _training_part(facts: Facts, path: str, old: SplitRow | None) -> str | None:
 
 
 def _label_new(
-    facts: Facts, split: Split, parts: dict[str, str], k: int | None, seed: int
+    facts: Facts, split: Split, parts: dict[str, str], k: Counts | None, seed: int
 ) -> None:
     """Turn ``new`` into ``labeled``: all of them, or up to k per class."""
     new = [path for path, part in parts.items() if part == "new"]

@@ -5,17 +5,15 @@ Gathers hashes, groups and units of a catalog (and of an older split of it).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 
 from uda.data.manifest import listing, shown
-from uda.data.partition import Ints, connect, draw_per_class
+from uda.data.partition import Ints, connect
 from uda.data.records import Catalog, Record
 from uda.data.splitfile import EMPTY_SHA256, Progress, SplitRow, hash_files
-from uda.rng import generator
 
 Key = tuple[str, str]  # what an image is known by: ("group", "t065")
 
@@ -176,55 +174,6 @@ def _clash(facts: Facts, paths: Sequence[str]) -> str:
     if len(set(labels.values())) < 2:
         return ""
     return ", ".join(f"{shown(path)} {shown(label)}" for path, label in labels.items())
-
-
-def draw_labels(
-    facts: Facts,
-    candidates: Sequence[str],
-    labeled: Mapping[str, str],
-    *,
-    k: int,
-    seed: int,
-) -> set[str]:
-    """Draw images until each class has k labels, from as many units as there are.
-
-    Args:
-        facts: of all images; a note is added for each class that falls short.
-        candidates: paths of labelled training images that may be drawn.
-        labeled: class name by path of the images that are labelled training already.
-        k: labels wanted per class.
-        seed: the seed; each class draws from its own stream.
-
-    Returns:
-        The drawn paths. More labels with the same seed include them.
-    """
-    drawn: set[str] = set()
-    for name in facts.classes:
-        mine = [path for path in candidates if facts.records[path].label == name]
-        before = [path for path, label in labeled.items() if label == name]
-        used = Counter(facts.unit[path] for path in before)
-        units = facts.units_of(mine)
-        given = np.array([used[unit] for unit in units.tolist()], dtype=np.int64)
-        rng = generator(seed, f"split/labels/{name}")
-        take = draw_per_class(units, given, k - len(before), rng)
-        new = [mine[item] for item in take.tolist()]
-        drawn.update(new)
-        _note_shortage(facts, name, [*before, *new], k)
-    return drawn
-
-
-def _note_shortage(facts: Facts, name: str, paths: Sequence[str], k: int) -> None:
-    if len(paths) < k:
-        facts.notes.append(
-            f"class {shown(name)}: {len(paths)} labels for training instead of {k}; "
-            "there are no more outside of test and validation"
-        )
-    groups = len({facts.unit[path] for path in paths})
-    if groups < len(paths):
-        facts.notes.append(
-            f"class {shown(name)}: its {len(paths)} labels come from {groups} groups, "
-            "so they are alike; label images of further groups"
-        )
 
 
 def row_of(facts: Facts, path: str, part: str) -> SplitRow:

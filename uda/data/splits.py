@@ -12,7 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from uda.data.extension import extend_split
-from uda.data.grouping import Facts, draw_labels, gather, row_of
+from uda.data.grouping import Facts, gather, row_of
+from uda.data.labels import (
+    Counts,
+    draw_labels,
+    draw_share,
+    refuse_bad_counts,
+    refuse_bad_share,
+)
 from uda.data.manifest import listing, shown
 from uda.data.partition import choose_units, count_by_unit
 from uda.data.records import Catalog, Record
@@ -33,7 +40,8 @@ def make_split(
     catalog: Catalog,
     groups: Mapping[str, str] | None,
     *,
-    labels_per_class: int | None = None,
+    labels_per_class: Counts | None = None,
+    labels_share: float | None = None,
     validation: float = 0.15,
     test: float = 0.2,
     seed: int = 0,
@@ -52,9 +60,12 @@ def make_split(
     Args:
         catalog: the images.
         groups: group by path; None for none. Images it leaves out stand alone.
-        labels_per_class: labelled training images of each class; None for all. The
-            rest of training becomes ``unlabeled`` and keeps its label in the file,
-            for diagnostics; training reads the labels of ``labeled`` alone.
+        labels_per_class: labelled training images of each class, one number or one by
+            class; None for all. The rest of training becomes ``unlabeled`` and keeps
+            its label in the file, for diagnostics; training reads the labels of
+            ``labeled`` alone.
+        labels_share: instead of that, the share of each class's training groups whose
+            images are labelled, at least one group; keeps the class ratio.
         validation: share of each class for validation, 0 to 1.
         test: share of each class for the test, 0 to 1.
         seed: the seed of all draws.
@@ -70,7 +81,9 @@ def make_split(
         UsageError: for shares or counts that make no sense.
         DataError: when no labelled image is left for training.
     """
-    _check_shares(labels_per_class, validation, test)
+    _check_shares(validation, test)
+    refuse_bad_counts(labels_per_class, catalog.classes)
+    refuse_bad_share(labels_share, labels_per_class)
     facts = gather(catalog, groups, progress=progress)
     if groups is None:
         facts.notes.append(NO_GROUPS)
@@ -82,16 +95,19 @@ def make_split(
             f"{shown(catalog.root)}: no labelled image is left for training; lower "
             "--test and --validation, or label more images"
         )
+    drawn = set(candidates)
     if labels_per_class is not None:
         drawn = draw_labels(facts, candidates, {}, k=labels_per_class, seed=seed)
-        parts.update(dict.fromkeys(set(candidates) - drawn, "unlabeled"))
+    elif labels_share is not None:
+        drawn = draw_share(facts, candidates, share=labels_share, seed=seed)
+    parts.update(dict.fromkeys(set(candidates) - drawn, "unlabeled"))
     rows = [row_of(facts, path, part) for path, part in parts.items()]
     split = Split(ordered(rows))
     _note_small_classes(facts, split, {"test": test, "validation": validation})
     return split, facts.notes
 
 
-def _check_shares(labels_per_class: int | None, validation: float, test: float) -> None:
+def _check_shares(validation: float, test: float) -> None:
     for name, share in (("validation", validation), ("test", test)):
         if not 0.0 <= share < 1.0:
             raise UsageError(f"--{name} {share:g}: give a share from 0 to below 1")
@@ -99,11 +115,6 @@ def _check_shares(labels_per_class: int | None, validation: float, test: float) 
         raise UsageError(
             f"--validation {validation:g} and --test {test:g} leave nothing for "
             "training; their sum must stay below 1"
-        )
-    if labels_per_class is not None and labels_per_class < 1:
-        raise UsageError(
-            f"--labels-per-class {labels_per_class}: give 1 or more, or leave it out "
-            "for all labels"
         )
 
 
