@@ -135,6 +135,13 @@ def test_randaugment_inside_a_torchvision_compose_takes_gray_images(tmp_path):
     np.testing.assert_array_equal(views(policy, images[7:9], [7, 8]), made[7:9])
 
 
+@pytest.mark.parametrize("op", ["v2.RGB()", "v2.Grayscale(3)"])
+def test_gray_images_made_three_channels_come_back_as_one(tmp_path, op):
+    policy = load(tmp_path, V2, f"augment = v2.Compose([{op}])")
+    images = make_images("noise", 3, 9, 7, 1)
+    np.testing.assert_array_equal(views(policy, images, np.arange(3)), images)
+
+
 @pytest.mark.parametrize(
     ("head", "body"),
     [

@@ -30,7 +30,7 @@ class Adapter(ABC):
     Attributes:
         library: top-level module it comes from.
         channels: counts of channels it accepts; a grey image goes to any other
-            as three equal channels and comes back as their luminance.
+            as three equal channels. In colour it comes back as its luminance.
         takes: what the library is given, in words.
         transform: the user's object.
     """
@@ -55,7 +55,10 @@ class Adapter(ABC):
         Raises:
             Misfit: the result is no image.
         """
-        return to_uint8(self.view(image, generator), overshoot=self.overshoot)
+        view = to_uint8(self.view(image, generator), overshoot=self.overshoot)
+        # Composes often begin by making three equal channels of one.
+        became_color = image.shape[2] == 1 and view.shape[2] == 3
+        return to_gray(view) if became_color else view
 
     @abstractmethod
     def view(self, image: UInt8, generator: np.random.Generator) -> object:
