@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from uda.data.chosen import Chosen, chosen_folders
 from uda.data.folders import find_images, read_layout
 from uda.data.images import SUFFIXES
 from uda.data.manifest import (
@@ -109,9 +110,10 @@ def scan(
 
     Args:
         data: the data folder or the manifest.
-        unlabeled: further folders of unlabelled images at any depth. Inside the data
-            root they are not read as classes; outside their images are called
-            ``@k/PATH``, k being the folder's place in this list.
+        unlabeled: further folders of unlabelled images at any depth, or lists of
+            such images (see ``chosen``). Inside the data root they are not read as
+            classes; outside their images are called ``@k/PATH``, k being the folder's
+            place in this list.
         group_column: the manifest's column of groups (default: ``group`` if any).
         min_classes: fewer classes than this are an error; 0 for unlabelled sets.
 
@@ -126,8 +128,8 @@ def scan(
     data = Path(data)
     root = data if data.is_dir() else data.parent
     home = root.resolve()
-    extras = [_existing(Path(folder)) for folder in unlabeled]
-    inner = [folder for folder in extras if folder.is_relative_to(home)]
+    extras = chosen_folders(unlabeled)
+    inner = [extra.folder for extra in extras if extra.folder.is_relative_to(home)]
     draft = _read(data, skip=inner, group_column=group_column)
     _add_extras(draft, root, extras)
     classes = tuple(sorted({r.label for r in draft.records if r.label is not None}))
@@ -151,14 +153,6 @@ class _Draft:
     records: list[Record]
     notes: list[str]
     columns: tuple[str, ...] = ()
-
-
-def _existing(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise DataError(
-            f"{shown(folder)}: no such folder of unlabelled images; check --unlabeled"
-        )
-    return folder.resolve()
 
 
 def _read(data: Path, *, skip: Sequence[Path], group_column: str | None) -> _Draft:
@@ -206,18 +200,19 @@ def _note_unnamed(draft: _Draft, data: Path, skip: Sequence[Path]) -> None:
         )
 
 
-def _add_extras(draft: _Draft, root: Path, folders: Sequence[Path]) -> None:
+def _add_extras(draft: _Draft, root: Path, extras: Sequence[Chosen]) -> None:
     """Append the images of further folders, each file once."""
     home = root.resolve()
     known = {os.path.realpath(record.file) for record in draft.records}
     keys = {record.path for record in draft.records}
-    for number, folder in enumerate(folders):
+    for number, extra in enumerate(extras):
+        folder = extra.folder
         inner = folder.is_relative_to(home)
         prefix = "" if inner else f"@{number}/"
         base = folder.relative_to(home).as_posix() + "/" if inner else prefix
         base = base.removeprefix("./")
         # the data itself, when it lies in the folder, is not unlabelled
-        found = find_images(folder, skip=() if inner else (home,))
+        found = extra.find(skip=() if inner else (home,))
         if not found.images:
             raise DataError(
                 f"{shown(folder)}: no images for --unlabeled; expected files ending in "
