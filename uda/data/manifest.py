@@ -9,7 +9,7 @@ import csv
 import difflib
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -17,6 +17,8 @@ from uda.errors import DataError, UsageError
 from uda.files import inside
 
 MANIFEST_NAME = "manifest.csv"
+# Columns that never are classes.
+RESERVED = ("path", "label", "split", "group")
 DELIMITERS = (",", ";", "\t")
 # What the `split` column may say, and the part it hints at.
 PART_WORDS = {
@@ -53,6 +55,11 @@ class Table:
     path: Path
     header: tuple[str, ...]
     rows: tuple[tuple[int, Mapping[str, str]], ...]
+    titles: tuple[str, ...] = ()  # the header as it is spelled
+
+
+# Where (file and line), the row's cells -> its label.
+LabelOf = Callable[[str, Mapping[str, str]], str | None]
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,7 @@ def _decode(path: Path) -> str:
 def _parse(path: Path, text: str, delimiter: str) -> Table:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: tuple[str, ...] = ()
+    titles: tuple[str, ...] = ()
     rows: list[tuple[int, Mapping[str, str]]] = []
     before = 0
     try:
@@ -129,7 +137,8 @@ def _parse(path: Path, text: str, delimiter: str) -> Table:
             if not any(cell.strip() for cell in cells):
                 continue
             if not header:
-                header = tuple(cell.strip().lower() for cell in cells)
+                titles = tuple(cell.strip() for cell in cells)
+                header = tuple(title.lower() for title in titles)
                 _check_header(path, header)
             else:
                 rows.append((line, _named(path, line, header, cells)))
@@ -138,7 +147,7 @@ def _parse(path: Path, text: str, delimiter: str) -> Table:
             f"{path}, line {reader.line_num}: not valid CSV ({error}); a cell with "
             'the delimiter, a quote or a line break stands in double quotes ("")'
         ) from error
-    return Table(path, header, tuple(rows))
+    return Table(path, header, tuple(rows), titles)
 
 
 def _check_header(path: Path, header: tuple[str, ...]) -> None:
@@ -169,13 +178,20 @@ class Manifest:
     notes: tuple[str, ...]
 
 
-def read_manifest(path: Path, *, group_column: str | None = None) -> Manifest:
+def read_manifest(
+    path: Path,
+    *,
+    group_column: str | None = None,
+    labels: Callable[[Table, str | None], LabelOf] | None = None,
+) -> Manifest:
     """Read ``path,label[,split][,group]``; paths are relative to the file's folder.
 
     Args:
         path: the CSV file.
         group_column: the column that says what belongs together; None takes
             ``group`` where there is one.
+        labels: what finds the label of a row, for other forms of the table than a
+            column ``label`` with one class per cell (see ``multilabel.label_reader``).
 
     Returns:
         One entry per image, in the file's order. Labels and groups are text without
@@ -188,13 +204,14 @@ def read_manifest(path: Path, *, group_column: str | None = None) -> Manifest:
             in one cell; each with its line.
         UsageError: when ``group_column`` is not in the file.
     """
-    table = read_table(path, ("path", "label"))
+    table = read_table(path, ("path", "label") if labels is None else ("path",))
     column = _group_column(table, group_column)
+    label_of = _one_label if labels is None else labels(table, column)
     entries: dict[str, Entry] = {}
     repeated: list[str] = []
     clashes: list[str] = []
     for line, cells in table.rows:
-        entry = _entry(table, line, cells, column)
+        entry = _entry(table, line, cells, column=column, label_of=label_of)
         first = entries.setdefault(entry.path, entry)
         if first is entry:
             continue
@@ -226,8 +243,22 @@ def _group_column(table: Table, wanted: str | None) -> str | None:
     )
 
 
+def _one_label(where: str, cells: Mapping[str, str]) -> str | None:
+    """Read the one label of a row; empty means unlabelled."""
+    label = cells["label"].strip() or None
+    if label is not None:
+        check_name(label, where)
+        check_label(label, where)
+    return label
+
+
 def _entry(
-    table: Table, line: int, cells: Mapping[str, str], column: str | None
+    table: Table,
+    line: int,
+    cells: Mapping[str, str],
+    *,
+    column: str | None,
+    label_of: LabelOf,
 ) -> Entry:
     where = f"{table.path}, line {line}"
     part = cells.get("split", "").strip()
@@ -236,13 +267,10 @@ def _entry(
             f"{where}: split '{shown(part)}' is not one of train, validation, test, "
             "unlabeled (or empty)"
         )
-    label = cells["label"].strip() or None
+    label = label_of(where, cells)
     group = (cells.get(column, "").strip() or None) if column else None
-    for text in (label, group):
-        if text is not None:
-            check_name(text, where)
-    if label is not None:
-        check_label(label, where)
+    if group is not None:
+        check_name(group, where)
     path = _clean_path(table.path.parent, cells["path"], where)
     return Entry(line, path, label, PART_WORDS.get(part.lower()), group)
 
@@ -260,8 +288,9 @@ def check_label(label: str, where: str) -> None:
     """Refuse a cell or folder name that joins several labels."""
     if "|" in label:
         raise DataError(
-            f"{where}: the label '{shown(label)}' names several classes; multi-label "
-            "images are not supported by this command: give one class per image"
+            f"{where}: the label '{shown(label)}' names several classes; a manifest's "
+            "cell is read so with --multi-label (uda split, uda train) alone: else "
+            "give one class per image"
         )
 
 

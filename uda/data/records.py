@@ -21,6 +21,7 @@ from uda.data.manifest import (
     read_manifest,
     shown,
 )
+from uda.data.multilabel import class_names, label_reader, split_text
 from uda.errors import DataError, UsageError
 
 EXPECTED = (
@@ -38,7 +39,8 @@ class Record:
             with forward slashes; for an image of the k-th extra unlabelled folder
             outside the data root ``@k/`` and the path in that folder.
         root: the folder that holds it.
-        label: class name, verbatim, or None when unlabelled.
+        label: class name, verbatim, or None when unlabelled; of several classes
+            one text, see ``multilabel``.
         group: what must stay together (part, photo, module), or None.
         part: hint of the layout: train, validation, test, unlabeled or None.
         prefix: the ``@k/`` in front of ``path``, or nothing.
@@ -68,6 +70,7 @@ class Catalog:
         layout: "class folders", "parts", "mvtec" or "manifest".
         notes: what was left out or looks odd, in words.
         columns: the manifest's columns; empty for folders.
+        multi_label: whether a label may name several classes, or none.
     """
 
     root: Path
@@ -76,6 +79,7 @@ class Catalog:
     layout: str
     notes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    multi_label: bool = False
 
     @cached_property
     def by_path(self) -> dict[str, Record]:
@@ -85,8 +89,16 @@ class Catalog:
     @property
     def class_counts(self) -> dict[str, int]:
         """Labelled images per class, in the order of ``classes``."""
-        counts = Counter(record.label for record in self.records)
+        counts = Counter(
+            name for record in self.records for name in self.names_in(record.label)
+        )
         return {name: counts[name] for name in self.classes}
+
+    def names_in(self, label: str | None) -> tuple[str, ...]:
+        """Return the classes that a label names; one, unless ``multi_label``."""
+        if label is None:
+            return ()
+        return split_text(label) if self.multi_label else (label,)
 
     def groups(self) -> dict[str, str]:
         """Group by path, for the records that have one."""
@@ -99,6 +111,7 @@ def scan(
     unlabeled: Sequence[Path] = (),
     group_column: str | None = None,
     min_classes: int = 2,
+    multi_label: bool = False,
 ) -> Catalog:
     """Find the images of a data set and what is known of each.
 
@@ -116,6 +129,7 @@ def scan(
             place in this list.
         group_column: the manifest's column of groups (default: ``group`` if any).
         min_classes: fewer classes than this are an error; 0 for unlabelled sets.
+        multi_label: read several labels per image; from a manifest alone.
 
     Returns:
         The catalog; files are listed, none is opened but the manifest.
@@ -123,16 +137,19 @@ def scan(
     Raises:
         DataError: for an unknown layout, a folder without images or with too few
             classes, a wrong manifest; says what was found and what is expected.
-        UsageError: for a group column that does not exist.
+        UsageError: for a group column that does not exist, or several labels per
+            image without a manifest.
     """
     data = Path(data)
     root = data if data.is_dir() else data.parent
     home = root.resolve()
     extras = chosen_folders(unlabeled)
     inner = [extra.folder for extra in extras if extra.folder.is_relative_to(home)]
-    draft = _read(data, skip=inner, group_column=group_column)
+    how = _How(group_column, multi_label)
+    draft = _read(data, skip=inner, how=how)
     _add_extras(draft, root, extras)
-    classes = tuple(sorted({r.label for r in draft.records if r.label is not None}))
+    labels = {r.label for r in draft.records if r.label is not None}
+    classes = class_names(labels) if multi_label else tuple(sorted(labels))
     _check_classes(data, classes, draft, min_classes)
     draft.notes.extend(_look_alikes(classes))
     return Catalog(
@@ -142,7 +159,16 @@ def scan(
         layout=draft.layout,
         notes=tuple(draft.notes),
         columns=draft.columns,
+        multi_label=multi_label,
     )
+
+
+@dataclass(frozen=True)
+class _How:
+    """How a manifest is to be read."""
+
+    group_column: str | None
+    multi_label: bool
 
 
 @dataclass
@@ -155,17 +181,13 @@ class _Draft:
     columns: tuple[str, ...] = ()
 
 
-def _read(data: Path, *, skip: Sequence[Path], group_column: str | None) -> _Draft:
+def _read(data: Path, *, skip: Sequence[Path], how: _How) -> _Draft:
     if data.is_dir():
         if (data / MANIFEST_NAME).is_file():
-            draft = _from_manifest(data / MANIFEST_NAME, group_column)
+            draft = _from_manifest(data / MANIFEST_NAME, how)
             _note_unnamed(draft, data, skip)
             return draft
-        if group_column is not None:
-            raise UsageError(
-                f"{shown(data)}: group column '{shown(group_column)}' needs a "
-                f"{MANIFEST_NAME} (path,label,{shown(group_column)}) in this folder"
-            )
+        _refuse_without_manifest(data, how)
         layout = read_layout(find_images(data, skip=skip))
         records = [
             Record(p, data, label, part=part) for p, label, part in layout.images
@@ -177,11 +199,29 @@ def _read(data: Path, *, skip: Sequence[Path], group_column: str | None) -> _Dra
         raise DataError(
             f"{shown(data)}: neither a folder nor a .csv manifest; {EXPECTED}"
         )
-    return _from_manifest(data, group_column)
+    return _from_manifest(data, how)
 
 
-def _from_manifest(path: Path, group_column: str | None) -> _Draft:
-    manifest = read_manifest(path, group_column=group_column)
+def _refuse_without_manifest(data: Path, how: _How) -> None:
+    if how.group_column is not None:
+        raise UsageError(
+            f"{shown(data)}: group column '{shown(how.group_column)}' needs a "
+            f"{MANIFEST_NAME} (path,label,{shown(how.group_column)}) in this folder"
+        )
+    if how.multi_label:
+        raise UsageError(
+            f"{shown(data)}: --multi-label needs a {MANIFEST_NAME} in this folder "
+            "(path,label with names joined by |, or path and one column per class): a "
+            "folder can name one class alone"
+        )
+
+
+def _from_manifest(path: Path, how: _How) -> _Draft:
+    manifest = read_manifest(
+        path,
+        group_column=how.group_column,
+        labels=label_reader if how.multi_label else None,
+    )
     records = [
         Record(e.path, path.parent, e.label, e.group, e.part) for e in manifest.entries
     ]

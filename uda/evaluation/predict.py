@@ -8,6 +8,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from uda.files import atomic_path
 if TYPE_CHECKING:
     import torch
 
+    from uda.models.links import Link
+
 Progress = Callable[[str, int, int], None]
 _VERSION = 1
 
@@ -30,20 +33,27 @@ class Predictions:
 
     Attributes:
         ids: (N,) path or name of each image.
-        targets: (N,) int64 index of the true class; -1 where it is unknown.
+        targets: (N,) int64 index of the true class, -1 where it is unknown; with
+            several labels per image (N, C) of 0 and 1, unknown rows all -1.
         log_probs: (N, C) float32 natural logarithms of probabilities.
         classes: (C,) class names, in the order of the columns.
+        link: "softmax": one label per image; "sigmoid": any number.
+        thresholds: (C,) probabilities from which on a class is named, with sigmoid;
+            empty for 0.5.
     """
 
     ids: list[str]
     targets: npt.NDArray[np.int64]
     log_probs: npt.NDArray[np.float32]
     classes: tuple[str, ...]
+    link: Link = "softmax"
+    thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse shapes and values that no model should produce."""
         shape = (len(self.ids), len(self.classes))
-        if self.log_probs.shape != shape or self.targets.shape != shape[:1]:
+        wanted = shape if self.several else shape[:1]
+        if self.log_probs.shape != shape or self.targets.shape != wanted:
             raise DataError(
                 f"predictions do not fit: {shape[0]} ids and {shape[1]} classes, but "
                 f"log-probabilities {self.log_probs.shape}, "
@@ -56,7 +66,10 @@ class Predictions:
                 "has diverged: evaluate an earlier checkpoint or train again with a "
                 "lower learning rate"
             )
-        outside = (self.targets < -1) | (self.targets >= shape[1])
+        if self.thresholds and len(self.thresholds) != shape[1]:
+            raise DataError(f"{len(self.thresholds)} thresholds, {shape[1]} classes")
+        limit = 2 if self.several else shape[1]
+        outside = (self.targets < -1) | (self.targets >= limit)
         if outside.any():
             raise DataError(
                 f"target {int(self.targets[outside][0])} is not one of the "
@@ -64,19 +77,41 @@ class Predictions:
             )
 
     @property
+    def several(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.link == "sigmoid"
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Return (N,) whether the truth is known."""
+        told = self.targets >= 0
+        return np.asarray(told.all(axis=1) if self.several else told)
+
+    @cached_property
     def probs(self) -> npt.NDArray[np.float64]:
-        """Return (N, C) probabilities whose rows sum to 1."""
+        """Return (N, C) probabilities; with one label per image rows sum to 1."""
         probs = np.exp(self.log_probs.astype(np.float64))
+        if self.several:
+            return np.asarray(probs)
         return np.asarray(probs / probs.sum(axis=1, keepdims=True))
 
     @property
     def predicted(self) -> npt.NDArray[np.int64]:
-        """Return (N,) index of the most probable class."""
+        """Return (N,) index of the most probable class; of several (N, C) of 0, 1."""
+        if self.several:
+            limits = np.array(self.thresholds or (0.5,))
+            return (self.probs >= limits).astype(np.int64)
         return np.asarray(self.log_probs.argmax(axis=1), dtype=np.int64)
 
     @property
     def confidence(self) -> npt.NDArray[np.float64]:
-        """Return (N,) probability of the most probable class."""
+        """Return (N,) probability of the most probable class.
+
+        With several labels: of the answer, yes or no, on the least sure class.
+        """
+        if self.several:
+            sure = np.maximum(self.probs, 1 - self.probs)
+            return np.asarray(sure.min(axis=1, initial=1.0))
         return np.asarray(self.probs.max(axis=1, initial=0.0))
 
     def save(self, path: Path) -> None:
@@ -89,6 +124,8 @@ class Predictions:
                 log_probs=self.log_probs,
                 ids=_pack(self.ids),
                 classes=_pack(self.classes),
+                link=_pack([self.link]),
+                thresholds=np.array(self.thresholds, dtype=np.float64),
             )
 
     @classmethod
@@ -100,17 +137,25 @@ class Predictions:
                 Path(path).open("rb") as stream,
                 np.load(stream, allow_pickle=False) as stored,
             ):
+                # Files of before there were several labels say nothing of it.
+                new = "link" in stored
                 return cls(
                     ids=_unpack(stored["ids"]),
                     targets=stored["targets"].astype(np.int64),
                     log_probs=stored["log_probs"].astype(np.float32),
                     classes=tuple(_unpack(stored["classes"])),
+                    link="sigmoid" if new and _is_sigmoid(stored) else "softmax",
+                    thresholds=tuple(stored["thresholds"].tolist()) if new else (),
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{path}: cannot be read as predictions ({error}); write it again "
                 "with `uda evaluate`"
             ) from error
+
+
+def _is_sigmoid(stored: Any) -> bool:
+    return _unpack(stored["link"]) == ["sigmoid"]
 
 
 def _pack(names: Sequence[str]) -> npt.NDArray[np.uint8]:
@@ -135,6 +180,7 @@ def predict_pool(
     batch: int = 64,
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
+    thresholds: tuple[float, ...] = (),
 ) -> Predictions:
     """Classify some rows of a pool, in evaluation mode, without cropping.
 
@@ -144,16 +190,22 @@ def predict_pool(
         images: (N, H, W, K) uint8, for example a pool's memory map.
         rows: (n,) which of the N images, in the order of the answer.
         ids: (n,) names of the chosen images.
-        targets: (n,) true class indices, -1 for unknown; None for all unknown.
+        targets: (n,) true class indices, -1 for unknown; None for all unknown. For
+            a model with the link "sigmoid" (n, C) of 0 and 1.
         classes: (C,) class names.
         batch: images per forward pass.
         device: where the model is.
         progress: called with ("predict", done, total).
+        thresholds: (C,) for the answer, see Predictions.
     """
     import torch
 
+    from uda.models import links
+
+    link = links.link_of(model)
     chosen = np.asarray(rows, dtype=np.int64).reshape(-1)
-    known = np.full(chosen.size, -1) if targets is None else np.asarray(targets)
+    shape = (chosen.size, len(classes)) if link == "sigmoid" else (chosen.size,)
+    known = np.full(shape, -1) if targets is None else np.asarray(targets)
     log_probs = np.zeros((chosen.size, len(classes)), dtype=np.float32)
     modes = _modes(model)
     try:
@@ -166,13 +218,15 @@ def predict_pool(
                 block = np.ascontiguousarray(images[chosen[start:stop]])
                 pixels = torch.from_numpy(block).permute(0, 3, 1, 2).to(device)
                 leaf = model(pixels).served.float()
-                log_probs[start:stop] = torch.log_softmax(leaf, dim=1).cpu().numpy()
+                log_probs[start:stop] = links.log_probs(leaf, link).cpu().numpy()
                 if progress is not None:
                     progress("predict", stop, chosen.size)
     finally:
         for module, training in modes.items():
             module.training = training
-    return Predictions(list(ids), known.astype(np.int64), log_probs, tuple(classes))
+    return Predictions(
+        list(ids), known.astype(np.int64), log_probs, tuple(classes), link, thresholds
+    )
 
 
 def _modes(model: Any) -> dict[Any, bool]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from uda.errors import UsageError
 from uda.models.heads import Outputs, log_mean_probs
+from uda.models.links import link_of
 
 BatchNormMode = Literal["joint", "separate", "frozen"]
 WeakPass = Literal["joint", "no-grad", "ema", "table"]
@@ -139,7 +140,8 @@ def _teacher_outputs(teacher: nn.Module | None, weak: Tensor, flips: Flips) -> O
             if len(flips) == 1 and not flips[0]:
                 outputs: Outputs = teacher(weak)
                 return outputs
-            return log_mean_probs([teacher(weak.flip(dims)) for dims in flips])
+            views = [teacher(weak.flip(dims)) for dims in flips]
+            return log_mean_probs(views, link_of(teacher))
     finally:
         teacher.train(was_training)
 

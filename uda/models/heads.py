@@ -6,19 +6,21 @@ heads that decide in several places.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from uda.models.links import Link, mean_logits
+
 
 class Outputs(NamedTuple):
     """What every head returns.
 
     Attributes:
-        leaf: (B, C) logits of the classes; softmax of them gives probabilities.
+        leaf: (B, C) logits of the classes; softmax of them gives probabilities, or
+            sigmoid where an image may have several labels (``links``).
         nodes: (B, M) logits of a tree's inner decisions, or None.
         auxiliary: (B, C) logits of an auxiliary head, or None.
     """
@@ -115,21 +117,15 @@ class BalancedHead(nn.Module):
         )
 
 
-def log_mean_probs(views: Sequence[Outputs]) -> Outputs:
+def log_mean_probs(views: Sequence[Outputs], link: Link = "softmax") -> Outputs:
     """Average the class probabilities of several views of the same images.
 
     leaf = log(mean over views of softmax(leaf_v)), (B, C): valid logits whose
-    softmax is the averaged probability; likewise for the auxiliary head. The nodes
-    of a tree are dropped.
+    softmax is the averaged probability; likewise for the auxiliary head, and with
+    sigmoid. The nodes of a tree are dropped.
     """
     auxiliary = [view.auxiliary for view in views if view.auxiliary is not None]
     return Outputs(
-        leaf=_log_mean([view.leaf for view in views]),
-        auxiliary=_log_mean(auxiliary) if auxiliary else None,
+        leaf=mean_logits([view.leaf for view in views], link),
+        auxiliary=mean_logits(auxiliary, link) if auxiliary else None,
     )
-
-
-def _log_mean(logits: Sequence[Tensor]) -> Tensor:
-    dtype = torch.promote_types(logits[0].dtype, torch.float32)
-    logs = torch.stack([one.to(dtype).log_softmax(1) for one in logits])
-    return torch.logsumexp(logs, 0) - math.log(len(logits))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from uda.data.streams import to_tensor
 from uda.models.forward import Flips
 from uda.models.heads import Outputs, log_mean_probs
+from uda.models.links import link_of
 from uda.rng import permutation
 
 STATISTICS_IMAGES = 768
@@ -80,17 +81,17 @@ def prediction_table(
     Returns:
         (N, C) log-probabilities on the model's device by pool row, of the auxiliary
         head too where there is one; rows that were not asked for hold the uniform
-        distribution.
+        distribution. Logits of several labels likewise: 0 where nobody asked.
     """
-    device = next(model.parameters()).device
-    uniform = -float(np.log(num_classes))
+    device, link = next(model.parameters()).device, link_of(model)
+    uniform = 0.0 if link == "sigmoid" else -float(np.log(num_classes))
     table = torch.full((len(images), num_classes), uniform, device=device)
     auxiliary = None
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
         pixels = to_tensor(np.ascontiguousarray(images[part])).to(device)
         views = [model(pixels.flip(dims) if dims else pixels) for dims in flips]
-        found, places = log_mean_probs(views), torch.from_numpy(part).to(device)
+        found, places = log_mean_probs(views, link), torch.from_numpy(part).to(device)
         table[places] = found.leaf
         if found.auxiliary is not None:
             auxiliary = (
@@ -123,7 +124,10 @@ def known_targets(targets: Rows, num_classes: int) -> Tensor:
     """Return (n, C) log-probabilities of labelled images: their label, nearly sure.
 
     Labelled images are among the unlabelled ones; there is no need to guess them.
+    Of (n, C) targets, several labels per image, logits.
     """
+    if targets.ndim == 2:
+        return (torch.from_numpy(targets).float() * 0.98 + 0.01).logit()
     classes = torch.from_numpy(targets)
     sure = torch.nn.functional.one_hot(classes, num_classes).float()
     return (sure * 0.99 + 0.01 / num_classes).log()
