@@ -24,6 +24,7 @@ class SizeType(TupleParam):
     """``64`` or ``64x96`` (height x width), in pixels."""
 
     name = "SIZE"
+    wanted = "a size: write 64 or 64x96"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -33,9 +34,38 @@ class SizeType(TupleParam):
             return value
         parts = str(value).lower().split("x")
         if len(parts) > 2 or not all(part.isdigit() and int(part) for part in parts):
-            self.fail(f"{value!r} is not a size: write 64 or 64x96", param, ctx)
+            self.fail(f"{value!r} is not {self.wanted}", param, ctx)
         height = int(parts[0])
         return height, int(parts[-1])
+
+
+class TilesType(SizeType):
+    """``2x2`` (rows x columns) tiles of an image."""
+
+    name = "ROWSxCOLUMNS"
+    wanted = "tiles: write 2x2 or 2x3 (rows x columns)"
+
+
+class SizesType(SizesParam):
+    """``64:0.4,96:0.3,128:0.3``: sizes and the share of the steps of each."""
+
+    name = "SIZE:SHARE,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[tuple[int, int, float], ...]:
+        """Return (height, width, share) of each."""
+        if isinstance(value, tuple):
+            return value
+        found = []
+        for part in str(value).split(","):
+            size, _, share = part.partition(":")
+            height, width = SizeType().convert(size.strip(), param, ctx)
+            try:
+                found.append((height, width, float(share)))
+            except ValueError:
+                self.fail(f"{part!r} is no share of a size: write 64:0.4", param, ctx)
+        return tuple(found)
 
 
 class PriorType(PriorParam):

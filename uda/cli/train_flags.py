@@ -8,7 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
-from uda.cli.options import PriorType, SizeType, parameter_name
+from uda.cli.options import (
+    PriorType,
+    SizesType,
+    SizeType,
+    TilesType,
+    parameter_name,
+)
 
 METHODS = (
     "uda", "fixmatch", "flexmatch", "freematch", "softmatch", "pseudo-label",
@@ -45,6 +51,17 @@ TRAIN_FLAGS: tuple[tuple[str, str, Any, str], ...] = (
      "Share of images for the test."),
     ("--imgsz --size", "data.size", SizeType(),
      "Image size in pixels: 64 or 64x96 (HxW)."),
+    ("--sizes", "data.sizes", SizesType(),
+     "Sizes one after the other, with their shares of the steps: "
+     "64:0.4,96:0.3,128:0.3; the last one is final."),
+    ("--tiles", "data.tiles", TilesType(),
+     "Cut each image into so many tiles of --imgsz: 2x2."),
+    ("--tile-join", "data.tile_join", one_of("max", "noisy-or"),
+     "How tiles become one answer."),
+    ("--background", "data.background", None,
+     "Class of a tile without any defect, for --tiles."),
+    ("--boxes", "data.boxes", PATH,
+     "Boxes of defects (COCO, VOC, YOLO, corners): warns where the size loses them."),
     ("--resize", "data.resize", one_of("letterbox", "squash"),
      "How images get to the size; nothing is ever cropped."),
     ("--channels", "data.channels", one_of("1", "3"),
@@ -149,6 +166,10 @@ TRAIN_FLAGS: tuple[tuple[str, str, Any, str], ...] = (
      "Steps between evaluations."),
     ("--save-every", "loop.save_every", click.IntRange(1),
      "Steps between checkpoints."),
+    ("--patience", "loop.patience", click.IntRange(1),
+     "Stop after so many evaluations without a new best."),
+    ("--stop-metric", "loop.stop_metric", one_of("macro_f1", "balanced_accuracy"),
+     "What --patience looks at."),
 )  # fmt: skip
 
 

@@ -12,10 +12,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from uda.errors import UsageError
 from uda.training.effects import refuse_double_correction, refuse_without_effect
+from uda.training.shape_effects import refuse_combinations
 
 MAX_CONFIG_BYTES = 1_000_000
 
@@ -53,7 +63,32 @@ class DataConfig(Section):
     size: tuple[int, int] = (64, 64)
     channels: Literal[1, 3] | None = None
     resize: Literal["letterbox", "squash"] = "letterbox"
+    sizes: tuple[tuple[PositiveInt, PositiveInt, PositiveFloat], ...] = ()
+    tiles: tuple[PositiveInt, PositiveInt] | None = None
+    tile_join: Literal["max", "noisy-or"] = "max"
+    background: str | None = None
+    boxes: str | None = None
     cache: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _last_size_is_the_size(cls, value: Any) -> Any:
+        sizes = value.get("sizes") if isinstance(value, dict) else None
+        last = sizes[-1] if isinstance(sizes, list | tuple) and sizes else None
+        if isinstance(last, list | tuple) and len(last) == 3:
+            return {**value, "size": tuple(last[:2])}
+        return value
+
+    @field_validator("sizes")
+    @classmethod
+    def _shares_add_up(
+        cls, sizes: tuple[tuple[int, int, float], ...]
+    ) -> tuple[tuple[int, int, float], ...]:
+        if len(sizes) == 1:
+            raise ValueError("one size alone is --imgsz; give two or more")
+        if sizes and abs(sum(share for _, _, share in sizes) - 1) > 1e-6:
+            raise ValueError("the shares of the sizes must add up to 1")
+        return sizes
 
 
 class ModelConfig(Section):
@@ -146,6 +181,8 @@ class LoopConfig(Section):
     save_every: int | None = Field(None, ge=1)
     log_every: int = Field(10, ge=1)
     keep_checkpoints: int = Field(2, ge=2)
+    patience: int | None = Field(None, ge=1)
+    stop_metric: Literal["macro_f1", "balanced_accuracy"] = "macro_f1"
 
 
 class RunConfig(Section):
@@ -317,6 +354,7 @@ def build_config(
     method = METHODS.get(str(given.get("method", "uda")), {})
     config = _validate({**RECIPES[recipe], **method, **given})
     refuse_double_correction(config)
+    refuse_combinations(config)
     # A file is a complete record (config.yaml of a run), so only what the user
     # typed is held to have an effect.
     refuse_without_effect(config, set(flags))

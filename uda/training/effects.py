@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from uda.errors import UsageError
+from uda.training.shape_effects import shape_rules
 
 # Naming the type here would close a circle of imports.
 RunConfig = Any
@@ -87,6 +88,7 @@ def _why_without_effect(config: RunConfig, key: str) -> str | None:
         *_method_rules(config, key),
         *_unlabeled_rules(config, key),
         *_other_rules(config, key),
+        *shape_rules(config, key),
     )
     return next((why for applies, why in rules if applies), None)
 
