@@ -17,7 +17,11 @@ from torch import Tensor, nn
 from uda.errors import CheckpointError
 from uda.models.backbones import build_backbone
 from uda.models.heads import BalancedHead, CosineHead, FlatHead, Outputs
+from uda.models.links import Link
 from uda.models.seeding import seeded
+from uda.models.tree_head import Together, TreeHead
+from uda.tree import Branch, Tree
+from uda.models.tiles import Tiling
 
 # A channel that is constant in the data set would divide by zero: one grey level.
 _SMALLEST_STD = 1 / 255
@@ -34,7 +38,11 @@ class ModelSpec:
         mean: (K,) mean of the data set, in 0..1.
         std: (K,) standard deviation of the data set, in 0..1.
         head: "flat"; "cosine" for margins; "balanced" with an auxiliary head that
-            decides.
+            decides; "tree" with a decision per node of ``tree``.
+        link: "softmax": one label per image; "sigmoid": any number.
+        tree: (M,) branches of the tree of classes, or None.
+        independent: a backbone of its own for each node of the tree.
+        tiles: how images are cut and joined, or None for whole images.
     """
 
     backbone: str
@@ -42,11 +50,25 @@ class ModelSpec:
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    head: Literal["flat", "cosine", "balanced"] = "flat"
+    head: Literal["flat", "cosine", "balanced", "tree"] = "flat"
+    link: Link = "softmax"
+    tree: tuple[Branch, ...] | None = None
+    independent: bool = False
+    tiles: Tiling | None = None
 
     def __post_init__(self) -> None:
         for field in ("classes", "mean", "std"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
+        if isinstance(self.tiles, dict):
+            object.__setattr__(self, "tiles", Tiling(**self.tiles))
+        if self.tree is not None:
+            branches = tuple((name, tuple(below)) for name, below in self.tree)
+            object.__setattr__(self, "tree", branches)
+
+    @property
+    def class_tree(self) -> Tree | None:
+        """The tree of classes, where there is one."""
+        return None if self.tree is None else Tree(self.tree, self.classes)
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON values."""
@@ -77,8 +99,10 @@ class Classifier(nn.Module):
         mean: (K,) in 0..1.
         std: (K,) in 0..1.
         num_classes: C.
+        link: what makes probabilities of its logits, for whoever asks.
 
     Attributes:
+        tiles: how images are cut and joined, or None for whole images.
         logit_offset: (C,) taken off the leaf logits in evaluation mode: a prior, or
             what the network says to a blank image. Zeros unless somebody set it.
     """
@@ -86,6 +110,7 @@ class Classifier(nn.Module):
     mean: Tensor
     std: Tensor
     logit_offset: Tensor
+    tiles: Tiling | None = None
 
     def __init__(
         self,
@@ -94,8 +119,10 @@ class Classifier(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         num_classes: int,
+        link: Link = "softmax",
     ) -> None:
         super().__init__()
+        self.link = link
         self.backbone = backbone
         self.head = head
         self.trunk_frozen = False
@@ -107,7 +134,10 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Outputs:
         """Classify images (B, K, H, W), uint8 or float in 0..255, any memory order."""
-        outputs: Outputs = self.head(self.backbone(self.normalize(images)))
+        pixels = images if self.tiles is None else self.tiles.cut(images)
+        outputs: Outputs = self.head(self.backbone(self.normalize(pixels)))
+        if self.tiles is not None:
+            outputs = self.tiles.joined(outputs)
         if self.training:
             return outputs
         return outputs._replace(leaf=outputs.leaf - self.logit_offset)
@@ -146,20 +176,30 @@ def build_classifier(
         CheckpointError: the weight file cannot be used.
     """
     with seeded(seed, "init"):
-        backbone = build_backbone(
-            spec.backbone,
-            channels=spec.channels,
-            weights=weights,
-            pretrained=pretrained,
-        )
+        backbones = [
+            build_backbone(
+                spec.backbone,
+                channels=spec.channels,
+                weights=weights,
+                pretrained=pretrained,
+            )
+            for _ in range(len(spec.tree or ()) if spec.independent else 1)
+        ]
+        backbone = Together(backbones) if spec.independent else backbones[0]
         num_features = int(backbone.num_features)  # type: ignore[arg-type]
         head = _build_head(spec, num_features)
-    return Classifier(backbone, head, spec.mean, spec.std, len(spec.classes))
+    model = Classifier(backbone, head, spec.mean, spec.std, len(spec.classes), spec.link)
+    model.tiles = spec.tiles
+    return model
 
 
 def _build_head(spec: ModelSpec, num_features: int) -> nn.Module:
     if spec.head == "cosine":
         return CosineHead(num_features, len(spec.classes))
+    if spec.head == "tree" and spec.class_tree is not None:
+        tree, own = spec.class_tree, spec.independent
+        bound = _head_bound(spec.backbone, num_features // (len(tree.sizes) ** own))
+        return TreeHead(num_features, tree, own_features=own, bound=bound)
     kind = {"flat": FlatHead, "balanced": BalancedHead}.get(spec.head)
     if kind is None:
         raise CheckpointError(f"model description: unknown head {spec.head!r}")
