@@ -56,7 +56,7 @@ _GAMMA, _LAST_CURVE = ID["Gamma"], ID["LogitContrast"]
 
 @helper
 def _is_curve(op, channels):
-    """Whether the op's table was made by `parameters.curves`."""
+    """Whether the op's table was made by `parameters`."""
     return (_GAMMA <= op <= _LAST_CURVE) or (op == _VALUE and channels == U1)
 
 

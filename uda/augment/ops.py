@@ -29,7 +29,7 @@ have these units, in policies as in this table:
     Jpeg         quality of the JPEG encoder                          whole number
     Illumination gain at the far edge: 1 - v .. 1 + v in a direction  the same
     Highlight    strength of a bright spot: 1 = white at its centre   the same
-    ResizedCrop  visible share of the area, resized to the full view  side, fraction
+    ResizedCrop  visible share of the area, resized to the full view  the same
     ===========  ===================================================  ===============
 
 The remaining ops (Identity, AutoContrast, Equalize, Invert) have no magnitude.
