@@ -81,7 +81,8 @@ class Together(nn.Module):
     def __init__(self, backbones: Sequence[nn.Module]) -> None:
         super().__init__()
         self.backbones = nn.ModuleList(backbones)
-        self.num_features = sum(int(b.num_features) for b in backbones)  # type: ignore[arg-type]
+        widths: list[int] = [int(b.num_features) for b in backbones]  # type: ignore[arg-type]
+        self.num_features = sum(widths)
         self.weight_report = getattr(backbones[0], "weight_report", None)
 
     def forward(self, images: Tensor) -> Tensor:

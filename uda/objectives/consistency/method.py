@@ -23,12 +23,14 @@ class ConsistencyTerms(NamedTuple):
         mask: (U,) in 0..1, the weight of each example; its mean is the mask rate.
         targets: (U, C) probabilities without gradient.
         penalty: scalar added to the mean, already weighted, or None.
+        by_node: share kept at each node of a class tree, scalars by name, or None.
     """
 
     loss: Tensor
     mask: Tensor
     targets: Tensor
     penalty: Tensor | None = None
+    by_node: dict[str, Tensor] | None = None
 
 
 class Shape(NamedTuple):
