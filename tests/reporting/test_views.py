@@ -175,6 +175,9 @@ def test_specs_of_one_op_are_shown_once():
     rotate, invert, color = merged(specs)
     assert (rotate.low, rotate.high, invert) == (2, 8, OpSpec("Invert"))
     assert (color.low, color.high) == pytest.approx((0.6, 1.5))
+    # A factor of 0 has a mirror image like any other.
+    (color,) = merged([OpSpec("Color", 0, 0.5, mirrored=True), OpSpec("Color", 0.9, 1)])
+    assert (color.low, color.high) == (0, 2)
 
 
 def test_policies_with_everything_have_their_sheet(pool):

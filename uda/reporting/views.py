@@ -197,7 +197,7 @@ def _telling(pool: Pool, rows: Sequence[int]) -> int:
 
 def _op_cells(policy: Policy, image: UInt8, fill: UInt8) -> list[Cell]:
     cells = []
-    for spec in merged(all_specs(policy)):
+    for spec in merged(policy.every_op()):
         if spec.name != "Identity":
             tiles = [_alone(policy, spec, v, image, fill) for v in extremes(spec)]
             cells.append(Cell(spec.name, tuple(tiles)))
@@ -212,12 +212,6 @@ def _op_cells(policy: Policy, image: UInt8, fill: UInt8) -> list[Cell]:
     return sorted(cells, key=lambda cell: -len(cell.tiles))
 
 
-def all_specs(policy: Policy) -> list[OpSpec]:
-    """Return every op that a policy may apply, in the order of the file."""
-    nested = [spec for chain in policy.subpolicies for spec in chain]
-    return [*policy.first, *policy.ops, *nested, *policy.last]
-
-
 def merged(specs: Iterable[OpSpec]) -> list[OpSpec]:
     """Return one spec per op name: over all magnitudes that its specs may draw."""
     by_name: defaultdict[str, list[OpSpec]] = defaultdict(list)
@@ -230,7 +224,9 @@ def merged(specs: Iterable[OpSpec]) -> list[OpSpec]:
 
 def _widest(specs: Sequence[OpSpec]) -> OpSpec:
     ends = [m for s in specs for m in (s.low, s.high) if m is not None]
-    ends += [2 - m for s in specs if s.mirrored for m in (s.low, s.high) if m]
+    ends += [
+        2 - m for s in specs if s.mirrored for m in (s.low, s.high) if m is not None
+    ]
     if not ends:
         return OpSpec(specs[0].name)
     return OpSpec(specs[0].name, min(ends), max(ends))
