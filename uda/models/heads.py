@@ -85,7 +85,8 @@ class CosineHead(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
-        self.weight = nn.Parameter(torch.randn(num_classes, num_features))
+        self.weight = nn.Parameter(torch.empty(num_classes, num_features))
+        nn.init.normal_(self.weight)
 
     def forward(self, features: Tensor) -> Outputs:
         """Map features (B, D) to Outputs with leaf (B, C) in ±scale."""
