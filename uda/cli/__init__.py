@@ -25,6 +25,7 @@ COMMANDS = {
     "monitor": "Watch a run in TensorBoard on this machine.",
     "evaluate": "Per-class evaluation of a run on the test part.",
     "predict": "Classify images and write predictions.csv.",
+    "filter": "Choose unlabelled images that fit the task.",
     "policy": "List, check, look at and audit augmentation policies.",
     "augment": "Write augmented images, or images with their boxes, to disk.",
     "env": "Print versions and hardware for a bug report.",

@@ -12,7 +12,7 @@ from uda.errors import UsageError
 if TYPE_CHECKING:
     TupleParam = click.ParamType[tuple[int, int]]
     FloatParam = click.ParamType[float]
-    PriorParam = click.ParamType[dict[str, float]]
+    PriorParam = click.ParamType[dict[str, float] | str]
     LabelsParam = click.ParamType[int | dict[str, int]]
 else:  # generic for type checkers alone
     TupleParam = FloatParam = PriorParam = LabelsParam = click.ParamType
@@ -69,15 +69,15 @@ class SizesType(SizesParam):
 
 
 class PriorType(PriorParam):
-    """``Good=0.97,Rust=0.03``: shares of classes."""
+    """``Good=0.97,Rust=0.03``: shares of classes; or ``estimate``."""
 
-    name = "CLASS=SHARE,..."
+    name = "CLASS=SHARE,...|estimate"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, float]:
-        """Return class name -> share."""
-        if isinstance(value, dict):
+    ) -> dict[str, float] | str:
+        """Return class name -> share, or the word ``estimate``."""
+        if isinstance(value, dict) or value == "estimate":
             return value
         shares: dict[str, float] = {}
         for part in str(value).split(","):

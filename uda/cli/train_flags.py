@@ -126,7 +126,7 @@ TRAIN_FLAGS: tuple[tuple[str, str, Any, str], ...] = (
     ("--balanced-head", "consistency.balanced_head", one_of("none", "abc", "acr"),
      "Auxiliary head that sees classes evenly and decides."),
     ("--prior", "consistency.prior", PriorType(),
-     "Classes among the unlabelled: Good=0.97,Rust=0.03."),
+     "Classes among the unlabelled: Good=0.97,Rust=0.03; or estimate."),
     ("--refinery", "consistency.refinery", one_of("align", "darp"),
      "How targets are bent to --prior."),
     ("--debias/--no-debias", "consistency.debias", None,

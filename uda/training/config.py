@@ -145,7 +145,7 @@ class ConsistencyConfig(Section):
     include_labeled: bool = True
     balanced_head: Literal["none", "abc", "acr"] = "none"
     class_floor: float | None = Field(None, ge=0, lt=1)
-    prior: dict[str, float] | None = None
+    prior: dict[str, float] | Literal["estimate"] | None = None
     refinery: Literal["align", "darp"] = "align"
     debias: bool = False
 

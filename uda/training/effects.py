@@ -165,6 +165,12 @@ def _family_rules(config: RunConfig, key: str) -> list[Rule]:
             "it needs the table of targets (--weak-pass table)",
         ),
         (
+            settings.prior == "estimate"
+            and settings.start_share == 0
+            and key == "consistency.prior",
+            "there is no supervised warm start to estimate it with (--start-share)",
+        ),
+        (
             settings.prior is None and key == "consistency.refinery",
             "there is no prior to bend targets to (--prior)",
         ),

@@ -40,7 +40,7 @@ from uda.objectives.priors import adjust_logits
 from uda.objectives.supervised import class_weights, cross_entropy
 from uda.rng import uniforms
 from uda.training.config import RunConfig
-from uda.training.prior import sampling_prior, stated_prior
+from uda.training.prior import refuse_unestimable, sampling_prior, stated_prior
 
 if TYPE_CHECKING:
     from uda.training.prepare import Parts
@@ -73,6 +73,7 @@ class Objective:
         head: the method of the auxiliary head, if there is one: "abc" or ACR.
         counts: (C,) labelled images per class as they are drawn, in any unit.
         threshold: confidence of the auxiliary head's own targets.
+        prior: (C,) shares that targets are bent to, once they are known.
     """
 
     seed: int
@@ -82,6 +83,7 @@ class Objective:
     counts: Tensor = field(default_factory=lambda: torch.ones(1))
     train_counts: Tensor = field(default_factory=lambda: torch.ones(1))
     threshold: float = 0.95
+    prior: tuple[float, ...] | None = None
 
     def memory(self, shape: Shape) -> Memory:
         """Return all that is remembered before the first step."""
@@ -171,8 +173,23 @@ def _own(prefix: str, memory: Memory) -> Memory:
     return {n[cut:]: value for n, value in memory.items() if n.startswith(prefix)}
 
 
-def build_objective(config: RunConfig, parts: Parts, device: torch.device) -> Objective:
-    """Build the losses that a configuration names."""
+def build_objective(
+    config: RunConfig,
+    parts: Parts,
+    device: torch.device,
+    *,
+    estimated: tuple[float, ...] | None = None,
+) -> Objective:
+    """Build the losses that a configuration names.
+
+    Args:
+        config: of the run.
+        parts: its images.
+        device: where the steps are computed.
+        estimated: (C,) prior of the unlabelled images, where it is not stated.
+    """
+    refuse_unestimable(config, parts.classes, parts.validation_targets)
+    known = estimated or stated_prior(config, parts.classes)
     counts = torch.from_numpy(parts.class_counts)
     prior = torch.tensor(sampling_prior(config, parts.class_counts))
     balanced = config.consistency.balanced_head
@@ -180,10 +197,11 @@ def build_objective(config: RunConfig, parts: Parts, device: torch.device) -> Ob
     return Objective(
         seed=config.seed,
         labeled=_labeled(config, counts, prior, device),
-        method=_method(config, parts),
+        method=_method(config, known),
         head={"none": None, "abc": "abc", "acr": acr}[balanced],
         counts=prior,
         train_counts=counts,
+        prior=known,
     )
 
 
@@ -221,9 +239,8 @@ class _Adjust:
         return adjust_logits(logits, self.prior, tau=self.tau)
 
 
-def _method(config: RunConfig, parts: Parts) -> Method:
+def _method(config: RunConfig, prior: tuple[float, ...] | None) -> Method:
     settings, threshold = config.consistency, config.consistency.threshold
-    prior = stated_prior(config, parts.classes)
     gate = None if settings.class_floor is not None else threshold
     methods: dict[str, Method] = {
         "uda": Uda(settings.temperature, gate),

@@ -14,7 +14,7 @@ from torch import Tensor
 from uda.objectives.consistency.by_class import LIMITS
 from uda.objectives.consistency.class_thresholds import class_thresholds
 from uda.objectives.darp import refine
-from uda.training.prior import stated_prior
+from uda.training.estimate import settle_prior
 from uda.training.schedules import consistency_start
 from uda.training.served import clean
 from uda.training.step import FLIPS
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 def renew_teacher(trainer: Trainer) -> None:
     """Renew the table of targets, where the method uses one and it is due."""
+    settle_prior(trainer)
     if not _is_due(trainer):
         return
     config, state = trainer.config.consistency, trainer.state
@@ -40,7 +41,7 @@ def renew_teacher(trainer: Trainer) -> None:
     if trainer.opinion is not None:
         table = agreed(table, trainer.opinion, config.texture_weight)
     rows = torch.from_numpy(trainer.parts.unlabeled).to(table.device)
-    prior = stated_prior(trainer.config, trainer.parts.classes)
+    prior = trainer.objective.prior
     if prior is not None and config.refinery == "darp":
         table[rows] = _refined(table[rows], prior)
     if config.class_floor is not None:

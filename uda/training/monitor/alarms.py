@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from uda.training.monitor import tags
@@ -57,12 +57,16 @@ class Facts:
         validation_counts: (C,) validation images per class.
         total_steps: length of the run; "for long" is a twentieth of it, within
             50 to 1,000 steps.
+        unlabeled_prior: (C,) mix of the unlabelled images, where it is known.
+        threshold: confidence that a target needs; None where there is no fixed one.
     """
 
     classes: tuple[str, ...]
     prior: tuple[float, ...]
     validation_counts: tuple[int, ...]
     total_steps: int
+    unlabeled_prior: tuple[float, ...] | None = None
+    threshold: float | None = None
 
     @property
     def window(self) -> int:
@@ -296,6 +300,10 @@ class AlarmBook:
         The words are those of the moment when the alarm went on.
         """
         return tuple(self._active.values())
+
+    def expect(self, prior: tuple[float, ...]) -> None:
+        """Take in the mix of the unlabelled images, known only during the run."""
+        self._facts = replace(self._facts, unlabeled_prior=prior)
 
     def observe(self, step: int, values: Mapping[str, float]) -> list[Alarm]:
         """Take in one step's scalars; return the alarms that just went on.

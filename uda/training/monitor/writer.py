@@ -148,6 +148,11 @@ class RunWriter:
         self._stage_row(step, values)
         self.console.update(step, values)
 
+    def expect(self, prior: Sequence[float]) -> None:
+        """Tell the alarms the (C,) mix of the unlabelled images, once it is known."""
+        if self._alarms is not None:
+            self._alarms.expect(tuple(prior))
+
     def images(self, step: int, tag: str, grid: npt.NDArray[np.uint8]) -> None:
         """Write one picture, uint8 (H, W, K) with K in {1, 3}."""
         picture = grid if grid.shape[2] == 3 else np.repeat(grid[:, :, :1], 3, axis=2)

@@ -1,0 +1,306 @@
+"""Which unlabelled images are worth training on: domain-relevance filtering.
+
+A model of the user's own images scores each image of a large, mixed pile; of every
+predicted class the surest are kept, so that rare classes are not starved. Source:
+Xie et al., "Unsupervised Data Augmentation", NeurIPS 2020, section 2.4: a class's
+best by probability, equally many of each class.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from uda.data.chosen import chosen_folders
+from uda.data.duplicates import Groups, find_groups
+from uda.data.partition import connect
+from uda.data.records import Record
+from uda.errors import DataError, UsageError
+from uda.evaluation.files import predict_files
+from uda.files import spreadsheet_safe, write_csv
+
+if TYPE_CHECKING:
+    from uda.run.bundle import Bundle
+
+Progress = Callable[[str, int, int], None]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+HEADER = ("path", "folder", "class", "confidence", "kept", "reason")
+# Other exposures, shifted and turned crops are other images to a network.
+_SAME = ("exact", "near")
+
+
+@dataclass(frozen=True)
+class Quota:
+    """How many images of each predicted class are kept.
+
+    Attributes:
+        per_class: the same number of every class, as published; or None.
+        share: without it this share of what is predicted as the class, rounded up.
+        min_confidence: less sure ones are left out, also where that leaves the quota
+            unfilled: a rare class's quota is not to be filled with junk.
+    """
+
+    per_class: int | None = None
+    share: float = 0.5
+    min_confidence: float = 0.0
+
+    def of(self, available: int) -> int:
+        """Return how many of so many images of a class are kept."""
+        if self.per_class is not None:
+            return min(self.per_class, available)
+        return int(np.ceil(self.share * available))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One unlabelled image and what became of it.
+
+    Attributes:
+        record: the image; ``label`` is the predicted class, None if unreadable.
+        confidence: of the predicted class; 0 if unreadable.
+        kept: whether to train on it.
+        reason: why, in words.
+    """
+
+    record: Record
+    confidence: float
+    kept: bool
+    reason: str
+
+
+def filter_images(
+    bundle: Bundle,
+    unlabeled: Sequence[Path],
+    quota: Quota,
+    *,
+    batch: int = 64,
+    device: str = "cpu",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[Scored]:
+    """Score the images of some folders, drop near copies, fill the quotas.
+
+    Args:
+        bundle: the model, its classes and preprocessing.
+        unlabeled: folders, or lists as `write_list` writes them.
+        quota: how many to keep.
+        batch: images per forward pass.
+        device: where the model is.
+        seed: of the search for copies.
+        progress: called with (stage, done, total).
+
+    Returns:
+        One entry per image, in the order of folders and paths.
+
+    Raises:
+        DataError: there is no image, or none can be read.
+    """
+    records = _records(unlabeled)
+    threads = max(2, os.cpu_count() or 2)
+    scores, errors = _scores(
+        bundle, records, batch=batch, device=device, threads=threads, progress=progress
+    )
+    readable = [i for i in range(len(records)) if i not in errors]
+    if not readable:
+        raise DataError(
+            f"none of the {len(records)} images could be read, the first: "
+            f"{next(iter(errors.values()))}"
+        )
+    predicted, confidence = scores.argmax(1), scores.max(1)
+    found = find_groups(
+        [records[i] for i in readable], seed=seed, threads=threads, progress=progress
+    )
+    left_out = {i: f"cannot be read: {reason}" for i, reason in errors.items()}
+    left_out |= _unnameable(records)
+    copies = near_copies(found, confidence[readable])
+    for place, best in copies.items():
+        row = readable[place]
+        name = records[readable[best]].path
+        left_out.setdefault(row, f"near copy of {name}, which is surer")
+    kept, reasons = choose(
+        predicted, confidence, quota, classes=bundle.classes, left_out=left_out
+    )
+    return [
+        Scored(
+            _labeled(record, None if i in errors else bundle.classes[predicted[i]]),
+            float(confidence[i]),
+            bool(kept[i]),
+            reasons[i],
+        )
+        for i, record in enumerate(records)
+    ]
+
+
+def choose(
+    predicted: Ints,
+    confidence: Floats,
+    quota: Quota,
+    *,
+    classes: Sequence[str],
+    left_out: Mapping[int, str],
+) -> tuple[npt.NDArray[np.bool_], list[str]]:
+    """Keep the surest of every predicted class.
+
+    Args:
+        predicted: (N,) class indices.
+        confidence: (N,) in 0..1.
+        quota: how many.
+        classes: (C,) names.
+        left_out: reason by place of images that are out already; they fill no quota.
+
+    Returns:
+        (N,) kept, and a reason for each.
+    """
+    kept = np.zeros(len(predicted), dtype=np.bool_)
+    reasons = [left_out.get(i, "") for i in range(len(predicted))]
+    free = np.array([not reason for reason in reasons], dtype=np.bool_)
+    for number, name in enumerate(classes):
+        mine = np.flatnonzero(free & (predicted == number))
+        ranked = mine[np.argsort(-confidence[mine], kind="stable")]
+        most = quota.of(len(ranked))
+        for rank, row in enumerate(ranked.tolist(), start=1):
+            if confidence[row] < quota.min_confidence:
+                reasons[row] = f"confidence below {quota.min_confidence:g}"
+            elif rank > most:
+                reasons[row] = f"rank {rank} of {name}, of which {most} are kept"
+            else:
+                kept[row] = True
+                reasons[row] = f"rank {rank} of the {most} kept of {name}"
+    return kept, reasons
+
+
+def near_copies(found: Groups, confidence: Floats) -> dict[int, int]:
+    """Return {place: place of the surest image that shows the same}."""
+    pairs = [(p.first, p.second) for p in found.pairs if p.relation in _SAME]
+    keys: list[list[int]] = [[-1 - i] for i in range(len(found.paths))]
+    for number, pair in enumerate(pairs):
+        for place in pair:
+            keys[place].append(number)
+    units = connect(keys)
+    best: dict[int, int] = {}
+    for place in np.argsort(-confidence, kind="stable").tolist():
+        best.setdefault(int(units[place]), place)
+    surest = [best[int(unit)] for unit in units]
+    return {i: first for i, first in enumerate(surest) if first != i}
+
+
+def write_list(path: Path, scored: Sequence[Scored]) -> None:
+    """Write every image with its score, whether it is kept, and why.
+
+    `uda train DATA --unlabeled LIST` takes the images that are kept.
+    """
+    home = path.parent.resolve()
+    rows = [
+        (
+            _plain(entry.record.path.removeprefix(entry.record.prefix)),
+            _folder(entry.record.root, home),
+            entry.record.label or "",
+            f"{entry.confidence:.6f}",
+            int(entry.kept),
+            entry.reason,
+        )
+        for entry in scored
+    ]
+    write_csv(path, HEADER, rows)
+
+
+def _records(unlabeled: Sequence[Path]) -> list[Record]:
+    found = [
+        Record(f"@{number}/{path}", chosen.folder, prefix=f"@{number}/")
+        for number, chosen in enumerate(chosen_folders(unlabeled))
+        for path in chosen.find().images
+    ]
+    if not found:
+        raise DataError(
+            f"no images below {', '.join(str(path) for path in unlabeled)}; check "
+            "--unlabeled"
+        )
+    return found
+
+
+def _scores(
+    bundle: Bundle,
+    records: Sequence[Record],
+    *,
+    batch: int,
+    device: str,
+    threads: int,
+    progress: Progress | None,
+) -> tuple[Floats, dict[int, str]]:
+    """Return (N, C) probabilities, 0 where unreadable, and {place: error}."""
+    if getattr(bundle.model, "link", "softmax") != "softmax":
+        raise UsageError(
+            f"{bundle.folder}: the model gives several labels per image; images are "
+            "filtered by the one class they are predicted as"
+        )
+    probs = np.zeros((len(records), len(bundle.classes)))
+    errors: dict[int, str] = {}
+    for block in predict_files(
+        {"model": _FlipAverage(bundle, device)},
+        [(record.path, record.file) for record in records],
+        classes=bundle.classes,
+        preprocessing=bundle.preprocessing,
+        batch=batch,
+        threads=threads,
+        device=device,
+        progress=progress,
+    ):
+        places = range(block.start, block.start + len(block.errors))
+        of_block = zip(places, block.errors, strict=True)
+        good = [place for place, error in of_block if error is None]
+        probs[good] = block.predictions["model"].probs
+        of_block = zip(places, block.errors, strict=True)
+        errors |= {place: error for place, error in of_block if error is not None}
+    return probs, errors
+
+
+class _FlipAverage:
+    """A bundle's model, averaged over four flips.
+
+    What a network has never seen it is often sure of by accident, and differently
+    so for each flip.
+    """
+
+    def __init__(self, bundle: Bundle, device: str) -> None:
+        from uda.evaluation.evaluate import place
+
+        self.model: Any = place(bundle, device)
+
+    def __call__(self, images: Any) -> Any:
+        from uda.models.forward import ALL_FLIPS
+        from uda.models.heads import log_mean_probs
+
+        views = [images.flip(dims) if dims else images for dims in ALL_FLIPS]
+        return log_mean_probs([self.model(view) for view in views])
+
+
+def _labeled(record: Record, label: str | None) -> Record:
+    return Record(record.path, record.root, label, prefix=record.prefix)
+
+
+def _unnameable(records: Sequence[Record]) -> dict[int, str]:
+    """Names that are not UTF-8 cannot be written so that they are found again."""
+    return {
+        i: "the name is not UTF-8: rename the file"
+        for i, record in enumerate(records)
+        if any("\ud800" <= letter <= "\udfff" for letter in record.path)
+    }
+
+
+def _plain(path: str) -> str:
+    # A spreadsheet's formula sign is defused by the folder it stands in.
+    return path if spreadsheet_safe(path) == path else f"./{path}"
+
+
+def _folder(folder: Path, home: Path) -> str:
+    if folder.is_relative_to(home):
+        return _plain(folder.relative_to(home).as_posix())
+    return str(folder)
