@@ -32,14 +32,15 @@ def write(folder, text, names="abcd"):
 def test_cells_are_read_joined_and_sorted(tmp_path):
     data = write(
         tmp_path,
-        "path,label,group\na.png,Scratch | Rust,1\nb.png,none,1\nc.png,,2\nd.png,Rust,3\n",
+        "path,label,group\na.png,Scratch | Rust,1\nb.png,none,1\n"
+        "c.png,,2\nd.png,Rust,3\n",
     )
     catalog = scan(data, multi_label=True)
     assert [r.label for r in catalog.records] == ["Rust|Scratch", "none", None, "Rust"]
     assert [r.group for r in catalog.records] == ["1", "1", "2", "3"]
     assert catalog.classes == ("Rust", "Scratch")
     assert catalog.class_counts == {"Rust": 2, "Scratch": 1}
-    with pytest.raises(DataError, match="line 2.*--multi-label"):
+    with pytest.raises(DataError, match=r"line 2.*--multi-label"):
         scan(data)
 
 

@@ -17,6 +17,7 @@ from uda.cli.options import LabelsType
 from uda.errors import UsageError
 
 if TYPE_CHECKING:
+    from uda.data.records import Catalog
     from uda.data.splitfile import Split
 
 _FOLDER = click.Path(path_type=Path)
@@ -70,6 +71,12 @@ _FOLDER = click.Path(path_type=Path)
     is_flag=True,
     help="Keep unlabelled images whose group is in validation or test.",
 )
+@click.option(
+    "--multi-label",
+    is_flag=True,
+    help="Images may have several labels: joined by | in the manifest's label, or one "
+    "column of 0 and 1 per class.",
+)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -84,6 +91,7 @@ def command(
     unlabeled: tuple[Path, ...],
     extend: Path | None,
     transductive: bool,
+    multi_label: bool,
 ) -> None:
     """Write a grouped, stratified split of DATA as a file.
 
@@ -96,7 +104,12 @@ def command(
 
     if os.path.lexists(out):
         raise UsageError(f"{out}: exists already and is never overwritten; give --out")
-    catalog = scan(data, unlabeled=unlabeled, group_column=group_column(group))
+    catalog = scan(
+        data,
+        unlabeled=unlabeled,
+        group_column=group_column(group),
+        multi_label=multi_label,
+    )
     if group == "auto":
         click.echo("Looking for twins among the images ...", err=True)
     groups = resolve_groups(catalog, group)
@@ -122,9 +135,10 @@ def command(
             transductive=transductive,
         )
     split.save(out)
-    _print_table(split, catalog.classes)
+    _print_table(split, catalog)
     _print_notes([*catalog.notes, *notes])
     more = "".join(f" --unlabeled {folder}" for folder in unlabeled)
+    more += " --multi-label" * multi_label
     click.echo(f"Wrote {out}. Next: uda train {data}{more} --split {out}")
 
 
@@ -140,20 +154,26 @@ def _refuse_without_effect(ctx: click.Context, names: Sequence[str]) -> None:
         )
 
 
-def _print_table(split: Split, classes: Sequence[str]) -> None:
+def _print_table(split: Split, catalog: Catalog) -> None:
     """Print images per class and part; the last line counts the groups."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from uda.data.manifest import shown
+    from uda.data.multilabel import NONE
     from uda.data.splitfile import PARTS
 
     table = Table("class", title="Images per class and part", title_justify="left")
     for part in PARTS:
         table.add_column(part, justify="right")
-    counts = Counter((row.label, row.part) for row in split.rows)
-    for name in [*classes, None]:
+    counts = Counter(
+        (name, row.part)
+        for row in split.rows
+        for name in catalog.names_in(row.label) or (NONE if row.label else None,)
+    )
+    bare = [NONE] * any(row.label == NONE for row in split.rows)
+    for name in dict.fromkeys([*catalog.classes, *bare, None]):
         cells = [str(counts[name, part]) for part in PARTS]
         title = (
             Text(shown(name), overflow="fold") if name else Text("(no label)", "dim")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from uda.data.manifest import listing, shown
+from uda.data.multilabel import NONE, split_text
 from uda.data.partition import Ints, connect
 from uda.data.records import Catalog, Record
 from uda.data.splitfile import EMPTY_SHA256, Progress, SplitRow, hash_files
@@ -30,6 +31,8 @@ class Facts:
         unit: number of the unit by path; images of one unit never part.
         classes: class number by name.
         notes: what to tell the user.
+        multi_label: whether a label may name several classes. An image without any
+            then counts for the class ``none``, or no part would be sure to get it.
     """
 
     paths: list[str]
@@ -39,14 +42,29 @@ class Facts:
     unit: dict[str, int]
     classes: dict[str, int]
     notes: list[str]
+    multi_label: bool = False
+
+    def names_in(self, label: str | None) -> tuple[str, ...]:
+        """Return the classes that a label counts for; one, unless ``multi_label``."""
+        if label is None:
+            return ()
+        return (split_text(label) or (NONE,)) if self.multi_label else (label,)
 
     def units_of(self, paths: Sequence[str]) -> Ints:
         """Return the (n,) unit numbers of paths."""
         return np.array([self.unit[path] for path in paths], dtype=np.int64)
 
     def labels_of(self, paths: Sequence[str]) -> Ints:
-        """Return the (n,) class numbers of paths, -1 without label."""
-        labels = (self.records[path].label for path in paths)
+        """Return the (n,) class numbers of paths, -1 without label.
+
+        With ``multi_label`` (n, C) of 0 and 1.
+        """
+        labels = [self.records[path].label for path in paths]
+        if self.multi_label:
+            found = np.zeros((len(labels), len(self.classes)), dtype=np.int64)
+            for row, label in enumerate(labels):
+                found[row, [self.classes[name] for name in self.names_in(label)]] = 1
+            return found
         return np.array(
             [-1 if name is None else self.classes[name] for name in labels], np.int64
         )
@@ -91,8 +109,9 @@ def gather(
         hashes=hashes,
         groups=named,
         unit=dict(zip(paths, numbers, strict=True)),
-        classes={name: number for number, name in enumerate(catalog.classes)},
+        classes={name: number for number, name in enumerate(_classes(catalog))},
         notes=[],
+        multi_label=catalog.multi_label,
     )
     closed = [r.path for r in catalog.records if r.path not in hashes]
     if closed:
@@ -102,6 +121,11 @@ def gather(
         )
     _join_equal_files(facts)
     return facts
+
+
+def _classes(catalog: Catalog) -> tuple[str, ...]:
+    bare = catalog.multi_label and any(r.label == NONE for r in catalog.records)
+    return (*catalog.classes, NONE) if bare else catalog.classes
 
 
 def _keys(

@@ -70,11 +70,14 @@ def draw_labels(
         seed: the seed; each class draws from its own stream.
 
     Returns:
-        The drawn paths. More labels with the same seed include them.
+        The drawn paths. More labels with the same seed include them. Where an image
+        has several labels it counts for all of them, so common classes get more.
 
     Raises:
         UsageError: a count of its own that a class cannot give.
     """
+    if facts.multi_label:
+        return _draw_several(facts, candidates, labeled, k=k, seed=seed)
     drawn: set[str] = set()
     for name, wanted in _by_class(k, list(facts.classes)).items():
         mine = _of_class(facts, candidates, name)
@@ -95,6 +98,43 @@ def draw_labels(
         _note_shortage(facts, name, len(before) + len(new), wanted)
         _note_alike(facts, name, [*before, *new])
     return drawn
+
+
+def _draw_several(
+    facts: Facts,
+    candidates: Sequence[str],
+    labeled: Mapping[str, str],
+    *,
+    k: Counts,
+    seed: int,
+) -> set[str]:
+    """Draw in rounds, the rarest class first: in round j each class reaches j labels.
+
+    So a larger k draws the same images and more, as with one label per image.
+    """
+    wanted = _by_class(k, list(facts.classes))
+    mine = {name: _of_class(facts, candidates, name) for name in wanted}
+    names = sorted(wanted, key=lambda name: len(mine[name]))
+    have = Counter(n for label in labeled.values() for n in facts.names_in(label))
+    queue: dict[str, list[str]] = {}
+    for name in names:
+        before = [p for p, label in labeled.items() if name in facts.names_in(label)]
+        used = Counter(facts.unit[path] for path in before)
+        units = facts.units_of(mine[name])
+        given = np.array([used[unit] for unit in units.tolist()], dtype=np.int64)
+        rng = generator(seed, f"split/labels/{name}")
+        order = draw_per_class(units, given, units.size, rng)
+        queue[name] = [mine[name][item] for item in order.tolist()]
+    drawn: dict[str, None] = {}
+    for level in range(1, max(wanted.values()) + 1):
+        for name in names:
+            left = [p for p in queue[name] if p not in drawn]
+            if have[name] < min(level, wanted[name]) and left:
+                drawn[left[0]] = None
+                have.update(facts.names_in(facts.records[left[0]].label))
+    for name in names:
+        _note_shortage(facts, name, have[name], wanted[name])
+    return set(drawn)
 
 
 def draw_share(
@@ -131,7 +171,8 @@ def draw_share(
 
 def _by_class(counts: Counts, classes: Sequence[str]) -> dict[str, int]:
     if isinstance(counts, Mapping):
-        return {name: counts[name] for name in classes}
+        # Images without any of several classes have no number of their own.
+        return {n: counts.get(n, max(counts.values())) for n in classes}
     return dict.fromkeys(classes, counts)
 
 
@@ -151,7 +192,7 @@ def _refuse_other_classes(counts: Mapping[str, int], classes: Sequence[str]) -> 
 
 
 def _of_class(facts: Facts, paths: Sequence[str], name: str) -> list[str]:
-    return [path for path in paths if facts.records[path].label == name]
+    return [p for p in paths if name in facts.names_in(facts.records[p].label)]
 
 
 def _note_shortage(facts: Facts, name: str, found: int, wanted: int) -> None:

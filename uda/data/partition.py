@@ -16,6 +16,9 @@ Bools = npt.NDArray[np.bool_]
 # Draws tried, of which the best balanced is taken; fewer where each is long.
 _DRAWS = 32
 _DRAWN_UNITS = 20_000
+# Exchanges looked at at once, and what one must gain.
+_MOST_PAIRS = 4_000_000
+_GAIN = 1e-12
 
 
 def connect(keys: Sequence[Sequence[Hashable]]) -> Ints:
@@ -46,8 +49,14 @@ def connect(keys: Sequence[Sequence[Hashable]]) -> Ints:
 
 
 def count_by_unit(units: Ints, labels: Ints, shape: tuple[int, int]) -> Ints:
-    """Count labelled items: (N,) units and labels (-1 = none) -> (G, C)."""
+    """Count labelled items: (N,) units and labels (-1 = none) -> (G, C).
+
+    With several labels per item they are (N, C) of 0 and 1.
+    """
     counts = np.zeros(shape, dtype=np.int64)
+    if labels.ndim == 2:
+        np.add.at(counts, units, labels)
+        return counts
     known = labels >= 0
     np.add.at(counts, (units[known], labels[known]), 1)
     return counts
@@ -59,6 +68,7 @@ def choose_units(
     *,
     keep: Ints,
     rng: np.random.Generator,
+    rarest_first: bool = False,
 ) -> Bools:
     """Choose whole units so that each class gives about as many items as wanted.
 
@@ -67,11 +77,17 @@ def choose_units(
     the best of several orders wins. Before that, each class that got nothing gets its
     cheapest unit, where ``keep`` allows.
 
+    Where units count for several classes at once, those that hold the rarest class
+    go first: what they bring along can still be evened out by the others (Sechidis,
+    Tsoumakas and Vlahavas, "On the Stratification of Multi-Label Data", ECML 2011).
+
     Args:
         counts: (G, C) items of each unit and class; a unit without items never goes.
         wanted: (C,) items to choose of each class; all 0 chooses nothing.
         keep: (C,) units of each class that must be left.
         rng: the source of the random orders.
+        rarest_first: the random order holds among units with the same rarest class;
+            the best choice is then improved by exchanging units.
 
     Returns:
         (G,) True where chosen.
@@ -81,16 +97,68 @@ def choose_units(
     filled = np.flatnonzero(counts.any(axis=1))
     draws = max(1, min(_DRAWS, _DRAWN_UNITS // max(1, filled.size)))
     best: tuple[float, Bools] | None = None
+    rank = _rarity(counts) if rarest_first else np.zeros(len(counts), np.int64)
     for _ in range(draws):
         draw = _Draw(counts, wanted, keep)
-        order = [int(unit) for unit in rng.permutation(filled)]
+        drawn = rng.permutation(filled)
+        order = [int(unit) for unit in drawn[np.argsort(rank[drawn], kind="stable")]]
         draw.fill(order)
         draw.reach_every_class(order)
         if best is None or draw.error() < best[0]:
             best = (draw.error(), draw.chosen)
     if best is None:  # cannot be: draws >= 1
         raise RuntimeError("no draw was made")
-    return best[1]
+    return _exchanged(counts, best[1], wanted, keep) if rarest_first else best[1]
+
+
+def _exchanged(
+    counts: Ints, chosen: Bools, wanted: npt.NDArray[np.float64], keep: Ints
+) -> Bools:
+    """Exchange, add or drop one unit at a time while that lowers the error."""
+    # The last row is no unit at all: exchanged for it a unit is dropped, or added.
+    rows = np.vstack([counts, np.zeros_like(counts[:1])])
+    weight = np.where(
+        counts.any(axis=0), 1.0 / np.maximum(counts.sum(axis=0), 1) ** 2, 0
+    )
+    chosen, nothing = chosen.copy(), len(counts)
+    for _ in range(2 * len(counts)):
+        inside = np.append(np.flatnonzero(chosen), nothing)
+        outside = np.append(np.flatnonzero(~chosen & counts.any(axis=1)), nothing)
+        if inside.size * outside.size > _MOST_PAIRS:
+            inside = outside = np.array([nothing])
+        missing = wanted - counts[chosen].sum(axis=0)
+        left, right = missing + rows[inside], rows[outside]
+        error = (weight * left**2).sum(axis=1)[:, None] - 2 * (left * weight) @ right.T
+        error += (weight * right**2).sum(axis=1)
+        error[_breaking(rows, chosen, keep, inside, outside)] = np.inf
+        out, into = np.unravel_index(error.argmin(), error.shape)
+        if error[out, into] > (weight * missing**2).sum() - _GAIN:
+            break
+        chosen[inside[out : out + 1][inside[out] < nothing]] = False
+        chosen[outside[into : into + 1][outside[into] < nothing]] = True
+    return chosen
+
+
+def _breaking(
+    rows: Ints, chosen: Bools, keep: Ints, inside: Ints, outside: Ints
+) -> Bools:
+    """Return (i, o) which exchanges take the last unit of a class, or too many."""
+    has = rows > 0
+    held = has[:-1][chosen].sum(axis=0)
+    least = np.minimum(held, 1)
+    most = np.maximum(held, has.sum(axis=0) - keep)
+    broken = np.zeros((inside.size, outside.size), dtype=np.bool_)
+    for c in range(rows.shape[1]):
+        units = held[c] - has[inside, c][:, None] + has[outside, c].astype(np.int64)
+        broken |= (units < least[c]) | (units > most[c])
+    return broken
+
+
+def _rarity(counts: Ints) -> Ints:
+    """Return (G,) the place, by rarity, of each unit's rarest class."""
+    place = np.argsort(np.argsort(counts.sum(axis=0), kind="stable"), kind="stable")
+    ranked = np.where(counts > 0, place, counts.shape[1])
+    return np.asarray(ranked.min(axis=1), dtype=np.int64)
 
 
 class _Draw:

@@ -181,7 +181,10 @@ def _draw_units(
     counts = _counts(facts, free)
     units = (counts > 0).sum(axis=0)
     keep = np.where(units >= 3, reserve, np.minimum(units, 1))
-    return np.flatnonzero(choose_units(counts, wanted, keep=keep, rng=rng)).tolist()
+    chosen = choose_units(
+        counts, wanted, keep=keep, rng=rng, rarest_first=facts.multi_label
+    )
+    return np.flatnonzero(chosen).tolist()
 
 
 def _assign(
@@ -233,7 +236,7 @@ def _note_small_classes(
     }
     for part, cost in costs.items():
         rows = split.part(part)
-        there = {row.label for row in rows}
+        there = {name for row in rows for name in facts.names_in(row.label)}
         lacking = [name for name in facts.classes if name not in there]
         if lacking and (rows or shares.get(part, 1.0) > 0):
             sizes = [_size(facts, name) for name in lacking]
@@ -244,6 +247,6 @@ def _note_small_classes(
 
 
 def _size(facts: Facts, name: str) -> str:
-    paths = [path for path, record in facts.records.items() if record.label == name]
+    paths = [p for p, r in facts.records.items() if name in facts.names_in(r.label)]
     groups = len({facts.unit[path] for path in paths})
     return f"{name} ({len(paths)} images in {groups} groups)"
