@@ -1,4 +1,4 @@
-"""Runs the comparisons of docs/results.md through the CLI, and writes its tables.
+"""The main suite: texture, supervised and UDA on the fixed test parts, and ablations.
 
 Every run is a folder below runs/results; a finished one is not run again. The
 test part is read once, at the end of each arm, by `uda evaluate`.
@@ -7,12 +7,8 @@ test part is read once, at the end of each arm, by `uda evaluate`.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import os
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
-PROJECT = Path(__file__).resolve().parent.parent
+from _common import PROJECT, uda, write_between, write_rows
+
 WORK = PROJECT / "runs" / "results"
 ROWS = PROJECT / "docs" / "results.csv"
-PAGE = PROJECT / "docs" / "results.md"
 LABELS = {"neu": 5, "magnetic_tile": 10, "elpv": 10}
 COLUMNS = (
     "data", "seed", "arm", "steps", "seconds", "validation", "test",
@@ -57,17 +53,6 @@ class Cell:
     def folder(self) -> Path:
         slug = re.sub(r"\W+", "-", self.arm)
         return WORK / self.data / f"seed{self.seed}" / slug
-
-
-def uda(*words: str, log: Path) -> None:
-    """Run one command of the CLI on one core, its output into a log file."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with log.open("a") as stream:
-        subprocess.run(
-            [sys.executable, "-m", "uda", *words],
-            check=True, stdout=stream, stderr=stream, env=environment,
-        )  # fmt: skip
 
 
 def split(data: Path, name: str, seed: int) -> Path:
@@ -173,17 +158,9 @@ def finished() -> list[dict[str, object]]:
 
 
 def write_tables(rows: list[dict[str, object]]) -> None:
-    """Write docs/results.csv and the generated part of docs/results.md."""
-    with ROWS.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    table = "\n".join(tables(rows))
-    text = PAGE.read_text()
-    begin, end = "<!-- begin tables -->", "<!-- end tables -->"
-    head, _, rest = text.partition(begin)
-    _, _, tail = rest.partition(end)
-    PAGE.write_text(f"{head}{begin}\n{table}\n{end}{tail}")
+    """Write docs/results.csv and the main tables of docs/results.md."""
+    write_rows(ROWS, COLUMNS, rows)
+    write_between("tables", tables(rows))
 
 
 def tables(rows: list[dict[str, object]]) -> Iterator[str]:
@@ -245,22 +222,10 @@ def paired(gains: list[float]) -> str:
     return f"{center:+.3f} ({center - half:+.3f} to {center + half:+.3f})"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", nargs="+", default=list(LABELS), choices=list(LABELS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--tables", action="store_true", help="only write the tables")
-    parser.add_argument("extra", nargs="*", help="further flags of `uda train`")
-    chosen = parser.parse_args()
-    if not chosen.tables:
-        if "UDA_DATA" not in os.environ:
-            parser.error("set UDA_DATA to the folder that holds neu/")
-        todo = list(cells(chosen.data, chosen.seeds, chosen.arms))
-        run_all(Path(os.environ["UDA_DATA"]), todo, chosen.jobs, chosen.extra)
+def main(chosen: argparse.Namespace, data: Path | None) -> None:
+    """Run the chosen cells and write the tables; without data the tables alone."""
+    if data is not None:
+        names, seeds = chosen.data or list(LABELS), chosen.seeds or [0, 1, 2]
+        todo = list(cells(names, seeds, chosen.arms or list(ARMS)))
+        run_all(data, todo, chosen.jobs, chosen.extra)
     write_tables(finished())
-
-
-if __name__ == "__main__":
-    main()

@@ -188,29 +188,30 @@ def tried(run: Run, task: Task) -> Run:
     return run
 
 
-def seconds(run: Callable[[], object], calls: int) -> float:
-    begin = time.process_time()
-    for _ in range(calls):
-        run()
-    return time.process_time() - begin
-
-
 def race(rows: list[Contender], rounds: int, least: float) -> None:
     """Measure all in shuffled order, each for ``least`` seconds a round."""
     for row in rows:
-        if row.run is not None:
-            row.calls = max(1, math.ceil(least / max(seconds(row.run, 1), 1e-6)))
+        spent = timed(row)
+        row.calls = max(1, math.ceil(least / max(spent, 1e-6)))
     for number in range(rounds):
         for index in np.random.default_rng(number).permutation(len(rows)):
             row = rows[index]
-            if row.run is None:
-                continue
-            try:
-                spent = seconds(row.run, row.calls)
-            except Exception as error:  # an op that was not drawn before
-                row.run, row.rates, row.note = None, [], failed(error)
-            else:
+            spent = timed(row)
+            if row.run is not None:
                 row.rates.append(row.calls * row.images / max(spent, 1e-9))
+
+
+def timed(row: Contender) -> float:
+    """CPU seconds of a row's calls; one that fails, now or before, is out."""
+    if row.run is None:
+        return 0.0
+    begin = time.process_time()
+    try:
+        for _ in range(row.calls):
+            row.run()
+    except Exception as error:  # an op that was not drawn before
+        row.run, row.rates, row.note = None, [], failed(error)
+    return time.process_time() - begin
 
 
 def failed(error: Exception) -> str:
