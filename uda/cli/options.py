@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     FloatParam = click.ParamType[float]
     PriorParam = click.ParamType[dict[str, float] | str]
     LabelsParam = click.ParamType[int | dict[str, int]]
+    SizesParam = click.ParamType[tuple[tuple[int, int, float], ...]]
 else:  # generic for type checkers alone
-    TupleParam = FloatParam = PriorParam = LabelsParam = click.ParamType
+    TupleParam = FloatParam = PriorParam = click.ParamType
+    LabelsParam = SizesParam = click.ParamType
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -23,6 +23,7 @@ class ConsistencyTerms(NamedTuple):
         mask: (U,) in 0..1, the weight of each example; its mean is the mask rate.
         targets: (U, C) probabilities without gradient.
         penalty: scalar added to the mean, already weighted, or None.
+        entries: (U, C) mask by class, where each class decides for itself, or None.
         by_node: share kept at each node of a class tree, scalars by name, or None.
     """
 
@@ -30,6 +31,7 @@ class ConsistencyTerms(NamedTuple):
     mask: Tensor
     targets: Tensor
     penalty: Tensor | None = None
+    entries: Tensor | None = None
     by_node: dict[str, Tensor] | None = None
 
 
