@@ -19,9 +19,9 @@ from uda.models.backbones import build_backbone
 from uda.models.heads import BalancedHead, CosineHead, FlatHead, Outputs
 from uda.models.links import Link
 from uda.models.seeding import seeded
+from uda.models.tiles import Tiling
 from uda.models.tree_head import Together, TreeHead
 from uda.tree import Branch, Tree
-from uda.models.tiles import Tiling
 
 # A channel that is constant in the data set would divide by zero: one grey level.
 _SMALLEST_STD = 1 / 255
@@ -188,7 +188,8 @@ def build_classifier(
         backbone = Together(backbones) if spec.independent else backbones[0]
         num_features = int(backbone.num_features)  # type: ignore[arg-type]
         head = _build_head(spec, num_features)
-    model = Classifier(backbone, head, spec.mean, spec.std, len(spec.classes), spec.link)
+    num_classes = len(spec.classes)
+    model = Classifier(backbone, head, spec.mean, spec.std, num_classes, spec.link)
     model.tiles = spec.tiles
     return model
 

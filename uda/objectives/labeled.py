@@ -65,6 +65,8 @@ class Annealing:
         prior: (C,) shares of the classes in labelled batches, for "prior".
         counts: (C,) labelled images per class.
         exempt_below: classes of fewer images are never masked; 0 = none.
+        coarse: labels of C and more stand for several classes and never wait: what
+            they say is little, and hard to learn by heart.
     """
 
     schedule: Schedule
@@ -72,6 +74,7 @@ class Annealing:
     prior: Tensor
     counts: Tensor
     exempt_below: int = 0
+    coarse: bool = False
 
     def memory(self) -> Memory:
         """Return what is remembered before the first step."""
@@ -85,6 +88,17 @@ class Annealing:
         self, logits: Tensor, labels: Tensor, progress: float, memory: Memory
     ) -> tuple[Tensor, Memory]:
         """Return the (B,) mask and what is remembered after this batch."""
+        if not self.coarse:
+            return self._mask(logits, labels, progress, memory)
+        fine = labels < len(self.prior)
+        mask, memory = self._mask(logits[fine], labels[fine], progress, memory)
+        kept = torch.ones(len(labels), dtype=mask.dtype, device=labels.device)
+        kept[fine] = mask
+        return kept, memory
+
+    def _mask(
+        self, logits: Tensor, labels: Tensor, progress: float, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         if self.form == "quota":
             return self._quota(logits, labels, progress, memory)
         if self.form == "common" and not self.exempt_below:

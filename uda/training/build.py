@@ -11,6 +11,7 @@ from uda.errors import UsageError
 from uda.models.classifier import Classifier, ModelSpec, build_classifier
 from uda.models.ema import Ema
 from uda.models.finetune import parameter_groups
+from uda.models.tiles import Tiling
 from uda.training.config import RunConfig
 from uda.training.prepare import Parts
 from uda.training.state import TrainState
@@ -44,8 +45,24 @@ def model_spec(config: RunConfig, parts: Parts) -> ModelSpec:
         channels=int(pool.images.shape[-1]),
         mean=tuple(float(value) for value in pool.mean),
         std=tuple(float(value) for value in pool.std),
-        head=_head(config),
+        head=_head(config) if parts.tree is None else "tree",
+        tree=None if parts.tree is None else parts.tree.branches,
+        independent=config.model.independent,
+        tiles=_tiling(config, parts),
     )
+
+
+def _tiling(config: RunConfig, parts: Parts) -> Tiling | None:
+    data = config.data
+    if data.tiles is None:
+        return None
+    if data.background not in parts.classes:
+        raise UsageError(
+            f"--background {data.background!r}: no such class; the data has "
+            f"{', '.join(parts.classes)}"
+        )
+    place = parts.classes.index(data.background)
+    return Tiling(*data.tiles, data.tile_join, place)
 
 
 def _head(config: RunConfig) -> Literal["flat", "cosine", "balanced"]:

@@ -26,6 +26,7 @@ from pydantic import (
 from uda.errors import UsageError
 from uda.training.effects import refuse_double_correction, refuse_without_effect
 from uda.training.shape_effects import refuse_combinations
+from uda.training.tree_rules import refuse_with_tree
 
 MAX_CONFIG_BYTES = 1_000_000
 
@@ -99,6 +100,9 @@ class ModelConfig(Section):
     pretrained: bool = False
     frozen_steps: int | None = Field(None, ge=0)
     layer_decay: float | None = Field(None, gt=0, le=1)
+    tree: str | None = None
+    good_class: str | None = None
+    independent: bool = False
 
 
 class ViewsConfig(Section):
@@ -354,6 +358,7 @@ def build_config(
     method = METHODS.get(str(given.get("method", "uda")), {})
     config = _validate({**RECIPES[recipe], **method, **given})
     refuse_double_correction(config)
+    refuse_with_tree(config)
     refuse_combinations(config)
     # A file is a complete record (config.yaml of a run), so only what the user
     # typed is held to have an effect.

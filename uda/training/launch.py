@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from uda.errors import UdaError, UsageError
 from uda.files import atomic_write, folder_lock, write_json
 from uda.run.environment import describe_environment
 from uda.run.layout import RunFolder, create_run, open_run
+from uda.training import patience, sizes
+from uda.training.class_tree import own_tree
 from uda.training.config import RunConfig, build_config, read_config_file
+from uda.training.defects import warn_of_small_defects
 from uda.training.length import Length, fix_length
 from uda.training.loop import train
 from uda.training.monitor.progress import Progress
@@ -52,6 +56,9 @@ def launch(
             config = _with_split(config, run)
             parts = build_parts(config, catalog, split, console.stage)
             config = fix_length(config, length, parts)
+            sizes.check(config)
+            warn_of_small_defects(config, console)
+            patience.check(config, parts)
             atomic_write(run.config, config.to_yaml())
             run.write_status("running", step=0, steps=config.loop.steps)
             console.note(_plan(config, parts, run))
@@ -69,6 +76,7 @@ def _with_split(config: RunConfig, run: RunFolder) -> RunConfig:
     if model.weights is not None:
         path = str(Path(model.weights).resolve())
         model = model.model_copy(update={"weights": path})
+    model = model.model_copy(update={"tree": own_tree(config, run)})
     data = config.data.model_copy(
         update={
             "root": str(Path(config.data.root).resolve()),
@@ -128,6 +136,7 @@ def _moved_run(config: RunConfig, run: RunFolder) -> RunConfig:
     model = config.model
     if checkpoint_paths(run.checkpoints):  # they hold what was started from
         model = model.model_copy(update={"weights": None, "pretrained": False})
+    model = model.model_copy(update={"tree": own_tree(config, run)})
     views = {
         copy.stem: str(copy)
         for copy in run.policies.glob("*")
@@ -159,7 +168,10 @@ def _dry_run(config: RunConfig, length: Length, console: Progress) -> Summary:
             consistency = short.consistency.model_copy(
                 update={"start_share": 0.5, "ramp_share": 0.0}
             )
-            config = short.model_copy(update={"consistency": consistency})
+            # The final size alone, which needs the most memory.
+            data = short.data.model_copy(update={"sizes": ()})
+            config = short.model_copy(update={"consistency": consistency, "data": data})
+            parts = replace(parts, smaller=())
         quiet = Progress()
         _train(config, run, parts, quiet, StopRequest(), resume=False)
     console.result("Dry run passed: two steps and one evaluation; nothing was kept.")
@@ -168,12 +180,21 @@ def _dry_run(config: RunConfig, length: Length, console: Progress) -> Summary:
 
 def _plan(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
     height, width, channels = parts.pool.images.shape[1:]
+    shown = [f"{h}x{w} for {share:.0%}" for h, w, share in config.data.sizes]
     lines = [
         f"method {config.method}, recipe {config.recipe}, seed {config.seed}",
         f"images {height}x{width}x{channels}: {len(parts.labeled)} labelled in "
         f"{len(parts.classes)} classes, {len(parts.unlabeled)} in the unlabelled "
         f"stream, {len(parts.validation)} for validation",
     ]
+    if shown:
+        lines.append(f"one size after the other: {', '.join(shown)} of the steps")
+    if config.data.tiles is not None:
+        rows, columns = config.data.tiles
+        lines.append(
+            f"each image cut into {rows}x{columns} tiles, joined by "
+            f"{config.data.tile_join} against {config.data.background}"
+        )
     if parts.pool.skipped:
         lines.append(f"{len(parts.pool.skipped)} files skipped; see skipped.csv")
     if config.method != "texture":

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 from uda.models.heads import Outputs
+from uda.models.links import hit_rate
 from uda.objectives.abc import abc_labeled, abc_unlabeled
 from uda.objectives.acr import Acr, BothHeads
 from uda.objectives.consistency.alignment import Aligned
 from uda.objectives.consistency.by_class import ByClass
+from uda.objectives.consistency.by_node import TreeConsistency
 from uda.objectives.consistency.fixmatch import FixMatch
 from uda.objectives.consistency.flexmatch import FlexMatch
 from uda.objectives.consistency.freematch import FreeMatch
@@ -34,6 +36,7 @@ from uda.objectives.consistency.pseudo_label import PseudoLabel
 from uda.objectives.consistency.softmatch import SoftMatch
 from uda.objectives.consistency.uda import Uda
 from uda.objectives.focal import focal
+from uda.objectives.hierarchy import label_table, label_weights, tree_cross_entropy
 from uda.objectives.labeled import Annealing, Labeled, LabeledTerms
 from uda.objectives.margins import ldam_logits, ldam_margins
 from uda.objectives.priors import adjust_logits
@@ -41,6 +44,7 @@ from uda.objectives.supervised import class_weights, cross_entropy
 from uda.rng import uniforms
 from uda.training.config import RunConfig
 from uda.training.prior import refuse_unestimable, sampling_prior, stated_prior
+from uda.tree import Tree
 
 if TYPE_CHECKING:
     from uda.training.prepare import Parts
@@ -74,6 +78,7 @@ class Objective:
         counts: (C,) labelled images per class as they are drawn, in any unit.
         threshold: confidence of the auxiliary head's own targets.
         prior: (C,) shares that targets are bent to, once they are known.
+        allowed: (labels, C) which classes a label allows, with a class tree.
     """
 
     seed: int
@@ -84,6 +89,7 @@ class Objective:
     train_counts: Tensor = field(default_factory=lambda: torch.ones(1))
     threshold: float = 0.95
     prior: tuple[float, ...] | None = None
+    allowed: Tensor | None = field(default=None, repr=False)
 
     def memory(self, shape: Shape) -> Memory:
         """Return all that is remembered before the first step."""
@@ -92,6 +98,12 @@ class Objective:
         if isinstance(self.head, Acr):
             start |= _named(_HEAD, self.head.memory(shape))
         return {name: value.to(shape.device) for name, value in start.items()}
+
+    def hit_rate(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the share of labelled images whose answer their label allows."""
+        if self.allowed is None:
+            return hit_rate(logits, labels)
+        return self.allowed[labels, logits.argmax(1)].float().mean()
 
     def on_labeled(
         self, outputs: Outputs, labels: Tensor, clock: Clock, memory: Memory
@@ -196,13 +208,27 @@ def build_objective(
     acr = Acr(tuple(prior.tolist()), config.consistency.threshold)
     return Objective(
         seed=config.seed,
-        labeled=_labeled(config, counts, prior, device),
-        method=_method(config, known),
+        labeled=_in_tree(_labeled(config, counts, prior, device), parts),
+        method=_method(config, known, parts.tree),
         head={"none": None, "abc": "abc", "acr": acr}[balanced],
         counts=prior,
         train_counts=counts,
         prior=known,
+        allowed=None if parts.tree is None else label_table(parts.tree).to(device),
     )
+
+
+def _in_tree(branch: Labeled, parts: Parts) -> Labeled:
+    """Let a supervised branch take labels of several classes."""
+    tree, annealing, weights = parts.tree, branch.annealing, branch.weights
+    if tree is None:
+        return branch
+    if annealing is not None and len(parts.fine) < len(parts.targets):
+        annealing = replace(annealing, coarse=True)
+    if weights is not None:
+        weights = label_weights(weights, torch.from_numpy(parts.class_counts), tree)
+    loss = partial(tree_cross_entropy, allowed=label_table(tree))
+    return replace(branch, loss=loss, annealing=annealing, weights=weights)
 
 
 def _labeled(
@@ -239,7 +265,9 @@ class _Adjust:
         return adjust_logits(logits, self.prior, tau=self.tau)
 
 
-def _method(config: RunConfig, prior: tuple[float, ...] | None) -> Method:
+def _method(
+    config: RunConfig, prior: tuple[float, ...] | None, tree: Tree | None
+) -> Method:
     settings, threshold = config.consistency, config.consistency.threshold
     gate = None if settings.class_floor is not None else threshold
     methods: dict[str, Method] = {
@@ -253,6 +281,8 @@ def _method(config: RunConfig, prior: tuple[float, ...] | None) -> Method:
         "mean-teacher": MeanSquare(),
     }
     method = methods.get(config.method, methods["uda"])
+    if tree is not None and isinstance(method, Uda | FixMatch):
+        method = TreeConsistency(method, tree)
     if settings.class_floor is not None:
         method = ByClass(method, threshold)
     if prior is not None and settings.refinery == "align":

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uda.augment.policy import Policy, PythonPolicy, load_policy
+from uda.data.coarse import draw_with_coarse, refuse_coarse_tests
 from uda.data.groups import group_column, resolve_groups
 from uda.data.pool import Pool, build_pool, default_cache
 from uda.data.records import Catalog, Record, scan
@@ -21,8 +22,10 @@ from uda.data.sampling import LabeledSampler, UnlabeledSampler
 from uda.data.splits import Split, make_split
 from uda.data.streams import Batch, TrainStream
 from uda.errors import DataError, UsageError
+from uda.training.class_tree import class_tree, drawn_as
 from uda.training.config import RunConfig
-from uda.training.schedules import consistency_start
+from uda.training.schedules import consistency_start, size_starts
+from uda.tree import Tree
 
 Progress = Callable[[str, int, int], None]
 Rows = npt.NDArray[np.int64]
@@ -40,6 +43,9 @@ class Parts:
         hidden: (N,) class index of every pool row where the split file knows it,
             else -1; for diagnosis alone (how many pseudo-labels are right), never
             a target.
+        tree: of the classes, or None. With one, targets of C and more are nodes
+            below its root: labels of several classes (``training.class_tree``).
+        smaller: the same rows at the sizes that training begins with, in order.
     """
 
     pool: Pool
@@ -51,6 +57,8 @@ class Parts:
     groups: tuple[str, ...]
     validation: Rows
     validation_targets: Rows
+    smaller: tuple[Pool, ...] = ()
+    tree: Tree | None = None
 
     @property
     def training_rows(self) -> Rows:
@@ -60,7 +68,17 @@ class Parts:
     @property
     def class_counts(self) -> Rows:
         """(C,) labelled training images per class."""
-        return np.bincount(self.targets, minlength=len(self.classes))
+        return np.bincount(self.drawn_as, minlength=len(self.classes))
+
+    @property
+    def drawn_as(self) -> Rows:
+        """(n,) class that each labelled image counts for in the sampler."""
+        return drawn_as(self.targets, self.tree)
+
+    @property
+    def fine(self) -> Rows:
+        """(f,) places in ``labeled`` of the images whose label is a class."""
+        return np.flatnonzero(self.targets < len(self.classes))
 
     def ids(self, rows: Sequence[int] | Rows) -> list[str]:
         """Return the paths of pool rows."""
@@ -84,14 +102,18 @@ def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
         split = Split.load(Path(config.data.split))
         _refuse_missing(config, split, catalog)
         return catalog, split, [*split.verify(catalog), *_left_out(split, catalog)]
-    split, notes = make_split(
-        catalog,
-        resolve_groups(catalog, config.data.group),
-        labels_per_class=config.data.labels_per_class,
-        validation=config.data.validation,
-        test=config.data.test,
-        seed=config.seed,
-    )
+
+    def draw(shown: Catalog) -> tuple[Split, list[str]]:
+        return make_split(
+            shown,
+            resolve_groups(shown, config.data.group),
+            labels_per_class=config.data.labels_per_class,
+            validation=config.data.validation,
+            test=config.data.test,
+            seed=config.seed,
+        )
+
+    split, notes = draw_with_coarse(draw, catalog, class_tree(config, catalog))
     return catalog, split, [*catalog.notes, *notes]
 
 
@@ -140,22 +162,53 @@ def build_parts(
     """Decode every image but the test part's, and sort rows into parts."""
     part_of = {row.path: row.part for row in split.rows if row.part != "test"}
     records: list[Record] = [catalog.by_path[path] for path in part_of]
-    pool = build_pool(
+    smaller = [
+        _pool(config, records, (height, width), progress)
+        for height, width, _ in config.data.sizes[:-1]
+    ]
+    pool = _pool(config, records, config.data.size, progress)
+    _refuse_other_rows(pool, smaller)
+    tree = class_tree(config, catalog)
+    refuse_coarse_tests(split, tree)
+    parts = _sort_rows(config, tree or catalog.classes, split, pool)
+    return replace(parts, smaller=tuple(smaller))
+
+
+def _pool(
+    config: RunConfig,
+    records: list[Record],
+    size: tuple[int, int],
+    progress: Progress | None,
+) -> Pool:
+    """Build the pool of a size; with tiles, that is the size of one of them."""
+    rows, columns = config.data.tiles or (1, 1)
+    return build_pool(
         records,
-        size=config.data.size,
+        size=(size[0] * rows, size[1] * columns),
         channels=config.data.channels,
         mode=config.data.resize,
         cache=cache_folder(config),
         threads=max(2, os.cpu_count() or 2),
         progress=progress,
     )
-    return _sort_rows(config, catalog.classes, split, pool)
+
+
+def _refuse_other_rows(pool: Pool, others: Sequence[Pool]) -> None:
+    for other in others:
+        if other.records != pool.records:
+            raise DataError(
+                "image files became (un)readable between two sizes; run again when "
+                "nobody writes to the data folder"
+            )
 
 
 def _sort_rows(
-    config: RunConfig, classes: tuple[str, ...], split: Split, pool: Pool
+    config: RunConfig, named: Tree | tuple[str, ...], split: Split, pool: Pool
 ) -> Parts:
-    number = {name: index for index, name in enumerate(classes)}
+    tree = named if isinstance(named, Tree) else None
+    classes = named.classes if isinstance(named, Tree) else named
+    names = classes if tree is None else (*classes, *tree.coarse)
+    number = {name: index for index, name in enumerate(names)}
     rows: dict[str, list[int]] = {"labeled": [], "unlabeled": [], "validation": []}
     target = np.full(len(pool.records), -1, dtype=np.int64)
     groups: dict[int, str] = {}
@@ -176,10 +229,11 @@ def _sort_rows(
         labeled=labeled,
         targets=target[labeled],
         unlabeled=unlabeled,
-        hidden=target,
+        hidden=np.where(target < len(classes), target, -1),
         groups=tuple(groups[int(row)] for row in labeled),
         validation=validation,
         validation_targets=target[validation],
+        tree=tree,
     )
 
 
@@ -218,14 +272,18 @@ class Policies:
 def build_stream(config: RunConfig, parts: Parts, policies: Policies) -> TrainStream:
     """Build the stream of training batches; its clock counts micro batches."""
     labeled = LabeledSampler(
-        parts.targets,
+        parts.drawn_as,
         batch=config.loop.batch,
         seed=config.seed,
         power=config.supervised.sampling_power,
         max_repeat=config.supervised.max_repeat,
     )
+    pools = (*parts.smaller, parts.pool)
+    first = [start * config.optimizer.accumulation for start in size_starts(config)]
+    sized = [(step, p.images) for step, p in zip(first, pools, strict=True)]
     stream = TrainStream(
-        images=parts.pool.images,
+        images=sized[0][1],
+        later=tuple(sized[1:]),
         labeled_rows=parts.labeled,
         labeled_targets=parts.targets,
         labeled_sampler=labeled,

@@ -38,8 +38,9 @@ class StepStatistics:
         self.steps = 0
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
-        self.drawn = torch.zeros(size, device=self.device)
-        self.kept = torch.zeros(size, device=self.device)
+        # The last is for labels of several classes, the nodes of a tree.
+        self.drawn = torch.zeros(size + 1, device=self.device)
+        self.kept = torch.zeros(size + 1, device=self.device)
         self.pseudo = torch.zeros(size, device=self.device)
         self.known = torch.zeros((), device=self.device)
         self.right = torch.zeros((), device=self.device)
@@ -52,8 +53,9 @@ class StepStatistics:
         self._sum(tags.GRADIENT_NORM, norm)
         self._sum(tags.LABELED_ACCURACY, terms.correct)
         ones = torch.ones_like(terms.kept)
-        self.drawn.index_add_(0, batch.targets, ones)
-        self.kept.index_add_(0, batch.targets, terms.kept.to(ones.dtype))
+        labels = batch.targets.clamp(max=len(self.class_tags))
+        self.drawn.index_add_(0, labels, ones)
+        self.kept.index_add_(0, labels, terms.kept.to(ones.dtype))
         if terms.unlabeled is None or terms.consistency is None:
             return
         self._sum("loss/consistency", terms.consistency)
@@ -61,6 +63,10 @@ class StepStatistics:
             self._sum("loss/entropy", terms.entropy)
         mask = terms.unlabeled.mask.to(ones.dtype)
         self._sum(tags.MASK_RATE, mask.mean())
+        by_node = terms.unlabeled.by_node or {}
+        names = tags.class_tags(tuple(by_node))
+        for name, share in zip(names, by_node.values(), strict=True):
+            self._sum(f"{tags.MASK_RATE}/{name}", share)
         predicted = terms.unlabeled.targets.argmax(1)
         self.pseudo.index_add_(0, predicted, mask)
         if batch.unlabeled_index is not None:
@@ -76,7 +82,7 @@ class StepStatistics:
     def values(self) -> dict[str, float]:
         """Return the window's means and shares; the only host-device sync."""
         found = {tag: float(s) / self.counts[tag] for tag, s in self.sums.items()}
-        drawn, kept = self.drawn.tolist(), self.kept.tolist()
+        drawn, kept = self.drawn.tolist()[:-1], self.kept.tolist()[:-1]
         for tag, total, part in zip(self.class_tags, drawn, kept, strict=True):
             if total:
                 found[f"{tags.KEPT_SHARE}/{tag}"] = part / total

@@ -36,6 +36,8 @@ from uda.training.schedules import (
     consistency_start,
     learning_rate_factor,
     ramp,
+    size_number,
+    size_starts,
 )
 from uda.training.state import TrainState
 
@@ -50,6 +52,7 @@ class Moment:
     consistency_weight: float
     tsa_progress: float | None
     progress: float = 0.0
+    ema_step: int | None = None
 
     @classmethod
     def at(cls, step: int, config: RunConfig, trust: float = 1.0) -> Moment:
@@ -75,6 +78,7 @@ class Moment:
                 step, length=round(config.supervised.tsa_share * total)
             ),
             progress=step / total,
+            ema_step=step - size_starts(config)[size_number(config, step)],
         )
 
 
@@ -116,7 +120,8 @@ def training_step(
     limit = config.optimizer.clip_norm or float("inf")
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), limit)
     state.optimizer.step()
-    state.ema.update(state.model, state.step)
+    warmed = state.step if moment.ema_step is None else moment.ema_step
+    state.ema.update(state.model, warmed)
     state.step += 1
     return parts, norm
 
@@ -134,8 +139,7 @@ def losses(
     labeled, memory = objective.on_labeled(
         views.labeled, batch.targets, clock, state.objective_state
     )
-    logits_labeled = views.labeled.served.detach()
-    correct = (logits_labeled.argmax(1) == batch.targets).float().mean()
+    correct = objective.hit_rate(views.labeled.served.detach(), batch.targets)
     terms = Terms(labeled.loss, labeled.loss.detach(), labeled.kept, correct)
     if views.weak is None or views.strong is None or batch.unlabeled_index is None:
         state.objective_state = memory

@@ -14,9 +14,11 @@ from torch import Tensor
 from uda.objectives.consistency.by_class import LIMITS
 from uda.objectives.consistency.class_thresholds import class_thresholds
 from uda.objectives.darp import refine
+from uda.training.class_tree import agreed_by_node, with_known
 from uda.training.estimate import settle_prior
 from uda.training.schedules import consistency_start
 from uda.training.served import clean
+from uda.training.sizes import images_at, is_change
 from uda.training.step import FLIPS
 from uda.training.teacher import agreed, known_targets, prediction_table
 
@@ -30,16 +32,16 @@ def renew_teacher(trainer: Trainer) -> None:
     if not _is_due(trainer):
         return
     config, state = trainer.config.consistency, trainer.state
+    # The size that training is at: the averaged network knows no other as well.
+    images = images_at(trainer.config, trainer.parts, state.step)
     found = prediction_table(
-        clean(trainer, state.ema.model),
-        trainer.parts.pool.images,
+        clean(trainer, state.ema.model, images),
+        images,
         trainer.parts.unlabeled,
         num_classes=len(trainer.parts.classes),
         flips=FLIPS[config.teacher_flips],
     )
-    table = found.leaf
-    if trainer.opinion is not None:
-        table = agreed(table, trainer.opinion, config.texture_weight)
+    table = _agreed(trainer, found.leaf)
     rows = torch.from_numpy(trainer.parts.unlabeled).to(table.device)
     prior = trainer.objective.prior
     if prior is not None and config.refinery == "darp":
@@ -58,8 +60,18 @@ def _is_due(trainer: Trainer) -> bool:
     config = trainer.config
     since = trainer.state.step - consistency_start(config)
     uses = config.semi_supervised and config.consistency.weak_pass == "table"
-    due = since >= 0 and since % config.consistency.refresh_steps == 0
+    due = since % config.consistency.refresh_steps == 0
+    due = since >= 0 and (due or is_change(config, trainer.state.step))
     return uses and trainer.trust > 0 and due
+
+
+def _agreed(trainer: Trainer, table: Tensor) -> Tensor:
+    weight, tree = trainer.config.consistency.texture_weight, trainer.parts.tree
+    if trainer.opinion is None:
+        return table
+    if tree is not None:
+        return agreed_by_node(table, trainer.opinion, weight, tree)
+    return agreed(table, trainer.opinion, weight)
 
 
 def _refined(table: Tensor, prior: tuple[float, ...]) -> Tensor:
@@ -69,6 +81,10 @@ def _refined(table: Tensor, prior: tuple[float, ...]) -> Tensor:
 
 def _with_labels(trainer: Trainer, table: Tensor) -> Tensor:
     rows = torch.from_numpy(trainer.parts.labeled).to(table.device)
-    known = known_targets(trainer.parts.targets, len(trainer.parts.classes))
+    targets, tree = trainer.parts.targets, trainer.parts.tree
+    if tree is not None:
+        known = with_known(table[rows], targets, tree)
+    else:
+        known = known_targets(targets, len(trainer.parts.classes))
     table[rows] = known.to(table)
     return table

@@ -61,7 +61,7 @@ class TextureTeacher:
             (N, C) log-probabilities by pool row; 0 for other images.
         """
         parts = self.parts
-        classifier = self._fit(np.arange(len(parts.labeled)))
+        classifier = self._fit(parts.fine)
         table = torch.zeros(len(parts.pool.images), len(parts.classes))
         found = torch.from_numpy(classifier.predict_log_proba(self.features)).float()
         table[torch.from_numpy(self.rows)] = found
@@ -81,7 +81,7 @@ class TextureTeacher:
         from sklearn.model_selection import StratifiedGroupKFold
 
         targets, groups = self.parts.targets, self.parts.groups
-        pairs = {(int(c), g) for c, g in zip(targets, groups, strict=True)}
+        pairs = {(int(targets[i]), groups[i]) for i in self.parts.fine}
         num_groups = np.bincount([c for c, _ in pairs])
         divisible = np.flatnonzero(num_groups >= 2)
         if divisible.size < 2:
