@@ -1,0 +1,172 @@
+"""The arms, draws and suites of docs/results.md: names, flags, and why.
+
+An arm is a name and the flags of `uda train` that make it. Suites share arms, so
+that an arm of two suites is trained once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Supervised, classes as the draw has them, nothing annealed: corrections start here.
+PLAIN = ["--method", "supervised", "--sampling-power", "1", "--tsa", "none"]
+STRONG = ["--labeled-view", "defect-safe"]
+ADJUSTED = ["--logit-adjustment", "loss"]
+# The unlabelled branch without balanced sampling and TSA.
+NATURAL = ["--sampling-power", "1", "--tsa", "none"]
+ABC = ["--balanced-head", "abc"]
+QUOTA = ["--sampling-power", "1", "--tsa", "log", "--tsa-form", "quota"]
+
+TEXTURE = "texture"
+DEFAULT = "uda, default"
+BALANCED = "class-balanced sampling"
+
+# Placeholders: {prior} is the class shares of the unlabelled pool.
+ARMS: dict[str, list[str]] = {
+    TEXTURE: ["--method", "texture"],
+    DEFAULT: [],
+    "supervised, default": ["--method", "supervised"],
+    # The ladder: each rung keeps the one before, unless it says "for".
+    "supervised": PLAIN,
+    "+ strong views of labelled images": [*PLAIN, *STRONG],
+    "+ logit adjustment": [*PLAIN, *STRONG, *ADJUSTED],
+    "+ UDA": [*NATURAL, *STRONG, *ADJUSTED],
+    "+ ABC, for logit adjustment": [*NATURAL, *STRONG, *ABC],
+    "+ class-wise TSA (quota)": [*QUOTA, *STRONG, *ABC],
+    # The family, with the default's supervised branch.
+    "fixmatch": ["--method", "fixmatch"],
+    "flexmatch": ["--method", "flexmatch"],
+    "freematch": ["--method", "freematch"],
+    "softmatch": ["--method", "softmatch"],
+    "pseudo-label": ["--method", "pseudo-label"],
+    "pi-model": ["--method", "pi-model"],
+    "mean-teacher": ["--method", "mean-teacher"],
+    "uda, thresholds per class": ["--class-floor", "0.5"],
+    "uda, aligned to the stated prior": ["--prior", "{prior}"],
+    "uda, DARP with the stated prior": ["--prior", "{prior}", "--refinery", "darp"],
+    "uda, ABC": ["--sampling-power", "1", *ABC],
+    "uda, ACR": ["--sampling-power", "1", "--balanced-head", "acr"],
+    "uda, CDMAD": ["--debias"],
+    # The claim, on supervised training alone: one correction at a time.
+    BALANCED: ["--method", "supervised", "--sampling-power", "0", "--tsa", "none"],
+    "square-root sampling": [
+        "--method", "supervised", "--sampling-power", "0.5", "--tsa", "none",
+    ],
+    "neither": PLAIN,
+    "class weights, inverse": [*PLAIN, "--class-weights", "inverse"],
+    "class weights, square root": [*PLAIN, "--class-weights", "sqrt"],
+    "class weights, effective number": [*PLAIN, "--class-weights", "effective"],
+    "logit adjustment": [*PLAIN, *ADJUSTED],
+    "class-balanced sampling, strong views": [
+        "--method", "supervised", "--sampling-power", "0", "--tsa", "none", *STRONG,
+    ],
+    "class weights, inverse, strong views": [
+        *PLAIN, "--class-weights", "inverse", *STRONG,
+    ],
+}  # fmt: skip
+
+# One name for one run: the same flags under two names are trained once.
+SAME = {"neither": "supervised"}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A data set and how its labels are drawn, inside each fold.
+
+    Attributes:
+        data: folder below $UDA_DATA.
+        counts: labels of the classes, the commonest first; the seed turns the order.
+        share: instead, the share of each class's groups.
+        overrule: whether semi-supervised arms other than the default overrule the
+            guard, which would make all of them one and the same supervised run.
+        words: for the table's heading.
+    """
+
+    data: str
+    counts: tuple[int, ...] = ()
+    share: float | None = None
+    overrule: bool = False
+    words: str = ""
+
+    def labels(self, classes: tuple[str, ...], seed: int) -> dict[str, int]:
+        """Return labels per class: seed 1 gives the second class the most."""
+        size = len(classes)
+        return {classes[(i + seed) % size]: n for i, n in enumerate(self.counts)}
+
+
+DRAWS = {
+    "neu": Draw(
+        "neu", (40, 20, 10, 6, 4, 3),
+        words="imbalanced draw, 40, 20, 10, 6, 4, 3 labels; the seed turns which class "
+        "has how many",
+    ),
+    "magnetic_tile": Draw(
+        "magnetic_tile", share=0.1, overrule=True,
+        words="natural imbalance, a tenth of each class's tiles labelled",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Arms side by side; the differences are against ``reference``."""
+
+    reference: str
+    arms: tuple[str, ...]
+
+
+SUITES = {
+    "claim": Suite(
+        BALANCED,
+        (
+            TEXTURE, BALANCED, "neither", "class weights, inverse",
+            "class weights, effective number", "class weights, square root",
+            "square-root sampling", "logit adjustment",
+            "class-balanced sampling, strong views",
+            "class weights, inverse, strong views",
+        ),
+    ),
+    "ladder": Suite(
+        "supervised",
+        (
+            TEXTURE, "supervised", "+ strong views of labelled images",
+            "+ logit adjustment", "+ UDA", "+ ABC, for logit adjustment",
+            "+ class-wise TSA (quota)", "supervised, default", DEFAULT,
+        ),
+    ),
+    "family": Suite(
+        DEFAULT,
+        (
+            TEXTURE, "supervised, default", DEFAULT, "fixmatch", "uda, ABC",
+            "uda, ACR", "uda, CDMAD", "freematch", "flexmatch", "softmatch",
+            "uda, aligned to the stated prior", "uda, thresholds per class",
+            "uda, DARP with the stated prior", "mean-teacher", "pseudo-label",
+            "pi-model",
+        ),
+    ),
+}  # fmt: skip
+
+
+def is_semi_supervised(flags: list[str]) -> bool:
+    """Tell whether an arm has an unlabelled branch."""
+    return not {"supervised", "texture"} & set(flags)
+
+
+def has_guard(flags: list[str]) -> bool:
+    """Tell whether the guard asks texture: targets come from the table."""
+    return is_semi_supervised(flags) and not {"pi-model", "mean-teacher"} & set(flags)
+
+
+def flags_of(name: str, draw: Draw, prior: dict[str, float]) -> list[str]:
+    """Return an arm's flags for one draw.
+
+    Args:
+        name: of the arm.
+        draw: says whether the guard is overruled.
+        prior: share of each class among the unlabelled images.
+    """
+    stated = ",".join(f"{label}={share:.4f}" for label, share in prior.items())
+    flags = [flag.replace("{prior}", stated) for flag in ARMS[name]]
+    if draw.overrule and name != DEFAULT and has_guard(flags):
+        flags += ["--set", "consistency.texture_weight=0"]
+    return flags

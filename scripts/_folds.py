@@ -1,0 +1,249 @@
+"""Grouped folds: one run per draw, seed, fold and arm, its answers in a file.
+
+The folds divide the data's training part; the data's own test part is not read. What
+a fold holds out is the test part of its split, and the run never sees it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from _arms import ARMS, DRAWS, SAME, TEXTURE, Draw, flags_of
+from _common import Row, uda
+
+from uda.data.grouping import gather
+from uda.data.groups import resolve_groups
+from uda.data.records import Catalog, scan
+from uda.data.splits import Split, make_split
+
+VALIDATION = 0.15
+_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is: a time, or steps."""
+
+    flag: str  # --budget or --steps
+    value: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.flag.lstrip('-')}-{self.value}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a table."""
+
+    draw: str
+    length: str
+    seed: int
+    fold: int
+    arm: str
+
+    def folder(self, work: Path) -> Path:
+        name = SAME.get(self.arm, self.arm).replace("+", "plus")
+        slug = re.sub(r"\W+", "-", name)
+        place = f"seed{self.seed}-fold{self.fold}"
+        return work / self.draw / self.length / place / slug
+
+
+def split_path(work: Path, draw: str, seed: int, fold: int) -> Path:
+    return work / draw / "splits" / f"seed{seed}-fold{fold}.csv"
+
+
+def folds_of(catalog: Catalog, num_folds: int) -> list[set[str]]:
+    """Divide the labelled images of the training part; whole groups, by class.
+
+    Returns:
+        The paths of each fold. They do not depend on the seed of a run, so that a
+        repeat asks about the same folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    training = [r for r in catalog.records if r.part in (None, "train") and r.label]
+    inner = replace(catalog, records=tuple(training))
+    facts = gather(inner, resolve_groups(inner, None))
+    paths = list(facts.records)
+    folder = StratifiedGroupKFold(num_folds, shuffle=True, random_state=0)
+    labels, units = facts.labels_of(paths), facts.units_of(paths)
+    return [
+        {paths[place] for place in held.tolist()}
+        for _, held in folder.split(np.zeros(len(paths)), labels, units)
+    ]
+
+
+def fold_split(
+    catalog: Catalog, draw: Draw, held: set[str], training: set[str], seed: int
+) -> Split:
+    """Draw the split of one fold and seed: ``held`` is its test part."""
+    records = tuple(
+        replace(record, part="test" if record.path in held else "train")
+        for record in catalog.records
+        if record.path in held | training
+    )
+    inner = replace(catalog, records=records)
+    counts = draw.labels(catalog.classes, seed) if draw.counts else None
+    split, _ = make_split(
+        inner,
+        resolve_groups(inner, None),
+        labels_per_class=counts,
+        labels_share=draw.share,
+        validation=VALIDATION,
+        seed=seed,
+    )
+    return split
+
+
+def write_splits(
+    data: Path, work: Path, name: str, seeds: list[int], num_folds: int
+) -> None:
+    """Write the splits of a draw that are not there yet."""
+    wanted = [(seed, fold) for seed in seeds for fold in range(num_folds)]
+    missing = [cell for cell in wanted if not split_path(work, name, *cell).is_file()]
+    if not missing:
+        return
+    catalog = scan(data / DRAWS[name].data)
+    folds = folds_of(catalog, num_folds)
+    for seed, fold in missing:
+        training = set().union(*folds) - folds[fold]
+        split = fold_split(catalog, DRAWS[name], folds[fold], training, seed)
+        path = split_path(work, name, seed, fold)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        split.save(path)
+
+
+def counts_of(split: Split, part: str) -> dict[str, int]:
+    """Return images per class in one part, classes sorted."""
+    counts = Counter(row.label or "" for row in split.part(part))
+    return {name: counts[name] for name in sorted({r.label or "" for r in split.rows})}
+
+
+def run(data: Path, work: Path, cell: Cell, length: Length, extra: list[str]) -> Row:
+    """Train and evaluate one cell, unless it has been done."""
+    folder = cell.folder(work)
+    done = folder / "row.json"
+    if not done.is_file():
+        path = split_path(work, cell.draw, cell.seed, cell.fold)
+        split = Split.load(path)
+        pool = counts_of(split, "unlabeled")
+        # A class that the pool lacks still has to have a share.
+        prior = {name: max(n, 0.5) / sum(pool.values()) for name, n in pool.items()}
+        flags = flags_of(cell.arm, DRAWS[cell.draw], prior)
+        if cell.arm != TEXTURE:
+            flags = [*flags, length.flag, length.value, "--threads", "1"]
+        begin = time.time()
+        uda(
+            "train", str(data / DRAWS[cell.draw].data), "--split", str(path),
+            "--seed", str(cell.seed), "--project", str(folder), "--name", "run",
+            *flags, *extra, log=folder / "log.txt",
+        )  # fmt: skip
+        seconds = time.time() - begin
+        row = answer(folder, split) | {"seconds": round(seconds), "flags": flags}
+        done.write_text(json.dumps(row, indent=2) + "\n")
+    row = json.loads(done.read_text())
+    return vars(cell) | row
+
+
+def answer(folder: Path, split: Split) -> Row:
+    """Classify what the fold held out; return what the run says of itself."""
+    from uda.evaluation.evaluate import evaluate, load_bundles
+    from uda.evaluation.parts import split_part
+    from uda.run.layout import open_run
+
+    run_folder = open_run(folder / "latest")
+    bundles = load_bundles(run_folder.path)
+    first = {"ema": bundles["ema"]}
+    with _LOCK:  # one set of images in memory at a time
+        images = split_part(run_folder, bundles["ema"].classes, "test")
+        found = evaluate(first, images)
+    found.predictions["ema"].save(folder / "predictions.npz")
+    metrics = found.metrics["ema"]
+    status = run_folder.read_status()
+    last: dict[str, float] = {}
+    journal = run_folder.path / "metrics.jsonl"
+    for line in journal.read_text().splitlines() if journal.is_file() else []:
+        last |= json.loads(line)
+    counts = counts_of(split, "labeled")
+    rarest = min(counts, key=lambda name: counts[name])
+    by_name = {entry.name: entry.recall.value for entry in metrics.per_class}
+    return {
+        "steps": status["steps"],
+        "macro_f1": metrics.macro_f1.value,
+        "balanced_accuracy": metrics.balanced_accuracy.value,
+        "rarest": rarest,
+        "rarest_recall": by_name[rarest],
+        "validation": status.get("val_ema/balanced_accuracy"),
+        "trust": status.get("trust"),
+        "handed_over": status.get("handed_over"),
+        "mask_rate": last.get("unlabeled/mask_rate"),
+        "pseudo_right": last.get("unlabeled/pseudo_right"),
+    }
+
+
+def run_all(
+    data: Path, work: Path, cells: list[Cell], length: Length, *, jobs: int,
+    extra: list[str],
+) -> list[str]:  # fmt: skip
+    """Run cells side by side, in their order.
+
+    Returns:
+        What went wrong, one line per cell; the other cells are run all the same.
+    """
+    failed: list[str] = []
+
+    def one(cell: Cell) -> None:
+        try:
+            row = run(data, work, cell, length, extra)
+            print(json.dumps(row), flush=True)
+        except subprocess.CalledProcessError as error:
+            log = cell.folder(work) / "log.txt"
+            failed.append(f"{cell}: exit code {error.returncode}, see {log}")
+            print(failed[-1], flush=True)
+
+    if jobs == 1:
+        for cell in cells:
+            one(cell)
+        return failed
+    with ThreadPoolExecutor(jobs) as pool:
+        for future in [pool.submit(one, cell) for cell in cells]:
+            future.result()
+    return failed
+
+
+def finished(work: Path, draw: str, arms: tuple[str, ...]) -> list[Row]:
+    """Return the rows of every finished cell of some arms."""
+    rows: list[Row] = []
+    for place in sorted((work / draw).glob("*/seed*-fold*")):
+        seed, fold = (int(n) for n in re.findall(r"\d+", place.name))
+        for arm in arms:
+            cell = Cell(draw, place.parent.name, seed, fold, arm)
+            done = cell.folder(work) / "row.json"
+            if done.is_file():
+                rows.append(vars(cell) | json.loads(done.read_text()))
+    return rows
+
+
+def all_cells(
+    draw: str, length: Length, seeds: list[int], folds: list[int], arms: list[str]
+) -> list[Cell]:
+    """Return cells, whole folds first: half a table is then a table of fewer folds."""
+    unknown = set(arms) - set(ARMS)
+    if unknown:
+        raise SystemExit(f"no such arm: {', '.join(sorted(unknown))}")
+    return [
+        Cell(draw, length.name, seed, fold, arm)
+        for seed in seeds
+        for fold in folds
+        for arm in arms
+    ]

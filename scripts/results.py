@@ -1,0 +1,82 @@
+"""Runs the comparisons of docs/results.md through the CLI, and writes its tables.
+
+Every run is a folder below runs/results; a finished one is not run again. The suite
+`main` reads the data's own test part, once per arm. `claim`, `ladder` and `family`
+use grouped folds of the training part and pool what each fold held out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import _fold_tables
+import _folds
+import _main_suite
+from _arms import DRAWS, SUITES
+from _common import PROJECT
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--suite", nargs="+", default=["main"], choices=["main", *SUITES]
+    )
+    parser.add_argument("--data", nargs="+", help="data sets; all of the suite's")
+    parser.add_argument("--seeds", nargs="+", type=int, help="main: 0 1 2, others: 0")
+    parser.add_argument("--arms", nargs="+", help="arms by name; all of the suite's")
+    parser.add_argument("--folds", nargs="+", type=int, help="of --num-folds; all")
+    parser.add_argument("--num-folds", type=int, default=3)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--budget", default="8m", help="time of a run on folds")
+    length.add_argument("--steps", type=int, help="steps of a run on folds, instead")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--tables", action="store_true", help="only write the tables")
+    parser.add_argument(
+        "--work", type=Path, default=PROJECT / "runs" / "results", help="run folders"
+    )
+    parser.add_argument("extra", nargs="*", help="further flags of `uda train`")
+    return parser
+
+
+def run_folds(chosen: argparse.Namespace, name: str, data: Path) -> list[str]:
+    """Run one suite on folds; return what failed."""
+    length = _folds.Length("--budget", chosen.budget)
+    if chosen.steps is not None:
+        length = _folds.Length("--steps", str(chosen.steps))
+    seeds, failed = chosen.seeds or [0], []
+    folds = list(range(chosen.num_folds)) if chosen.folds is None else chosen.folds
+    arms = [
+        arm for arm in SUITES[name].arms if chosen.arms is None or arm in chosen.arms
+    ]
+    work = chosen.work / f"{chosen.num_folds}-folds"
+    for draw in chosen.data or list(DRAWS):
+        _folds.write_splits(data, work, draw, seeds, chosen.num_folds)
+        cells = _folds.all_cells(draw, length, seeds, folds, arms)
+        failed += _folds.run_all(
+            data, work, cells, length, jobs=chosen.jobs, extra=chosen.extra
+        )
+    return failed
+
+
+def main(words: list[str] | None = None) -> None:
+    parser = arguments()
+    chosen = parser.parse_args(words)
+    if not chosen.tables and "UDA_DATA" not in os.environ:
+        parser.error("set UDA_DATA to the folder that holds neu/")
+    data = None if chosen.tables else Path(os.environ["UDA_DATA"])
+    failed: list[str] = []
+    for name in chosen.suite:
+        if name == "main":
+            _main_suite.main(chosen, data)
+            continue
+        if data is not None:
+            failed += run_folds(chosen, name, data)
+        _fold_tables.write_suite(name, chosen.work / f"{chosen.num_folds}-folds")
+    if failed:
+        raise SystemExit("\n".join(["not run:", *failed]))
+
+
+if __name__ == "__main__":
+    main()
