@@ -31,8 +31,7 @@ def literal(tiles, good, join):
     seen = [1 - math.prod(1 - tile[c] for tile in tiles) for c in classes]
     seen[good] = 0.0
     return [
-        all_good if c == good else (1 - all_good) * seen[c] / sum(seen)
-        for c in classes
+        all_good if c == good else (1 - all_good) * seen[c] / sum(seen) for c in classes
     ]
 
 

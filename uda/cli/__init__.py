@@ -19,6 +19,7 @@ from uda.errors import UdaError
 COMMANDS = {
     "demo": "Make a synthetic surface set, train on it, evaluate, predict.",
     "inspect": "Which numbers are too low and require treatment?",
+    "lr-find": "Find a learning rate before training: a range test with a plot.",
     "split": "Write a grouped, stratified split as a file.",
     "train": "Train from a few labelled and many unlabelled images.",
     "resume": "Continue an interrupted run, bit for bit.",
@@ -37,7 +38,7 @@ class LazyGroup(click.Group):
 
     Attributes:
         lazy: command name -> one-line help, in the order of use.
-        prefix: module of a command without its name.
+        prefix: module of a command without its name (in which - is _).
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class LazyGroup(click.Group):
         """Import and return one command."""
         if cmd_name not in self.lazy:
             return None
-        module = importlib.import_module(self.prefix + cmd_name)
+        module = importlib.import_module(self.prefix + cmd_name.replace("-", "_"))
         command = module.command
         if not isinstance(command, click.Command):  # a fault in the package itself
             raise TypeError(f"{module.__name__}.command is not a click command")

@@ -82,6 +82,8 @@ class TrainStream:
         fill: (K,) uint8 colour of uncovered pixels.
         unlabeled_start: first step with unlabelled views; those before it cost
             and return labelled ones alone.
+        later: (first step, images) of the sizes that follow ``images``, in order;
+            the same rows.
     """
 
     images: UInt8
@@ -96,6 +98,7 @@ class TrainStream:
     weak: AnyPolicy | None = None
     strong: AnyPolicy | None = None
     unlabeled_start: int = 0
+    later: tuple[tuple[int, UInt8], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse half an unlabelled stream."""
@@ -153,13 +156,18 @@ class TrainStream:
         chosen = {p.path: p for p in self.policies if isinstance(p, PythonPolicy)}
         return tuple(chosen.values())
 
+    def _images(self, step: int) -> UInt8:
+        """Return the images that a step looks at."""
+        begun = [images for first, images in self.later if first <= step]
+        return begun[-1] if begun else self.images
+
     def _view(
         self, stream: str, policy: AnyPolicy, rows: Int64, step: int
     ) -> torch.Tensor:
         counters = step * rows.size + np.arange(rows.size, dtype=np.int64)
         views = render(
             policy,
-            np.ascontiguousarray(self.images[rows]),
+            np.ascontiguousarray(self._images(step)[rows]),
             seed=self.seed,
             stream=stream,
             counters=counters,
@@ -170,18 +178,25 @@ class TrainStream:
     def __getstate__(self) -> dict[str, Any]:
         """Send a memory map to another process by name, not by content."""
         state = dict(self.__dict__)
-        images = self.images
-        if isinstance(images, np.memmap) and images.filename is not None:
-            state["images"] = _MappedFile(
-                str(images.filename), images.shape, int(images.offset)
-            )
+        state["images"] = _by_name(self.images)
+        state["later"] = [(first, _by_name(images)) for first, images in self.later]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Open the memory map again."""
-        if isinstance(state["images"], _MappedFile):
-            state = {**state, "images": state["images"].open()}
-        self.__dict__.update(state)
+        later = tuple((first, _opened(images)) for first, images in state["later"])
+        images = _opened(state["images"])
+        self.__dict__.update({**state, "images": images, "later": later})
+
+
+def _by_name(images: UInt8) -> UInt8 | _MappedFile:
+    if isinstance(images, np.memmap) and images.filename is not None:
+        return _MappedFile(str(images.filename), images.shape, int(images.offset))
+    return images
+
+
+def _opened(images: UInt8 | _MappedFile) -> UInt8:
+    return images.open() if isinstance(images, _MappedFile) else images
 
 
 @dataclass(frozen=True)

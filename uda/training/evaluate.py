@@ -13,7 +13,9 @@ from uda.data.streams import Batch
 from uda.evaluation.predict import Predictions, predict_pool
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.training.monitor.grids import error_grid, view_grid
+from uda.training.patience import standard_error
 from uda.training.served import clean
+from uda.training.sizes import images_at
 
 if TYPE_CHECKING:
     from uda.training.trainer import Trainer
@@ -39,6 +41,11 @@ def evaluate_state(trainer: Trainer) -> dict[str, float]:
         )
         rate = rates(counts)
         metrics = {key: float(rate[key]) for key in ("balanced_accuracy", "macro_f1")}
+        loop = trainer.config.loop
+        if loop.patience is not None:
+            metrics["standard_error"] = standard_error(
+                counts, loop.stop_metric, seed=trainer.config.seed, step=state.step
+            )
         trainer.writer.evaluation(
             state.step,
             name,
@@ -72,7 +79,9 @@ def write_view_grid(trainer: Trainer, batch: Batch) -> None:
         return
     weak, strong = batch.weak[:SHOWN], batch.strong[:SHOWN]
     with torch.no_grad():
-        leaf = clean(trainer, trainer.state.ema.model)(batch.weak).served.float()
+        images = images_at(trainer.config, trainer.parts, trainer.state.step - 1)
+        model = clean(trainer, trainer.state.ema.model, images)
+        leaf = model(batch.weak).served.float()
     confidence, predicted = torch.softmax(leaf, 1).max(1)
     threshold = trainer.config.consistency.threshold
     captions = [

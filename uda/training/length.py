@@ -13,12 +13,13 @@ from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
 from uda.training.objective import build_objective, start_memory
 from uda.training.prepare import Parts, Policies, build_stream
-from uda.training.schedules import consistency_start
+from uda.training.schedules import consistency_start, size_starts
 from uda.training.state import TrainState, to_device
 from uda.training.step import FLIPS, Moment, training_step
 from uda.training.teacher import prediction_table
 
 EVALUATIONS_PER_RUN = 10
+EVALUATIONS_WITH_PATIENCE = 20
 PROBED_STEPS = 4
 
 
@@ -48,7 +49,9 @@ class Length:
 def fix_length(config: RunConfig, length: Length, parts: Parts) -> RunConfig:
     """Resolve everything that depends on the data or the machine to plain steps."""
     steps = _steps(config, length, parts)
-    every = config.loop.eval_every or max(1, steps // EVALUATIONS_PER_RUN)
+    patient = config.loop.patience is not None
+    wanted = EVALUATIONS_WITH_PATIENCE if patient else EVALUATIONS_PER_RUN
+    every = config.loop.eval_every or max(1, steps // wanted)
     loop = config.loop.model_copy(
         update={
             "threads": config.loop.threads or os.cpu_count() or 1,
@@ -89,9 +92,8 @@ def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
     stream = build_stream(config, parts, Policies.load(config))
     uniform = torch.zeros(len(parts.pool.images), len(parts.classes), device=device)
     state.objective_state |= {"teacher": uniform, "teacher_auxiliary": uniform}
-    start = consistency_start(config)
-    per_update = config.optimizer.accumulation
-    share = start / config.loop.steps if config.semi_supervised else 1.0
+    per_update, total = config.optimizer.accumulation, config.loop.steps
+    start = consistency_start(config) if config.semi_supervised else total
 
     def cost(first: int) -> float:
         moment = Moment.at(first, config)
@@ -106,9 +108,14 @@ def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
         # Not the median: a busy moment must not make a run uselessly short.
         return min(times[1:])
 
-    per_step = share * cost(0) if share else 0.0
-    if config.semi_supervised:
-        per_step += (1 - share) * (cost(start) + _table_cost(config, parts, state))
+    # Steps of one size with, or without, unlabelled images cost the same.
+    begins = sorted({0, start, *size_starts(config)} - {total})
+    ends = [*begins[1:], total]
+    per_step = 0.0
+    for first, end in zip(begins, ends, strict=True):
+        per_step += (end - first) / total * cost(first)
+    if start < total:
+        per_step += (total - start) / total * _table_cost(config, parts, state)
     # A twelfth is left for evaluations and checkpoints.
     return max(1, int(seconds * 11 / 12 / per_step))
 

@@ -15,7 +15,7 @@ from uda.errors import TrainingError
 from uda.models.finetune import set_trunk_frozen
 from uda.models.seeding import draws_at_random, seeded
 from uda.run.layout import RunFolder
-from uda.training import guard, pace, save
+from uda.training import guard, pace, patience, save
 from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
 from uda.training.evaluate import (
@@ -31,6 +31,7 @@ from uda.training.objective import build_objective, start_memory
 from uda.training.prepare import Parts, Policies, build_stream, grouped
 from uda.training.prior import sampling_prior
 from uda.training.schedules import consistency_start
+from uda.training.sizes import change_size
 from uda.training.state import TrainState, checkpoint_paths, load_newest, to_device
 from uda.training.statistics import StepStatistics
 from uda.training.step import Moment, Terms, training_step
@@ -136,9 +137,10 @@ def _run(trainer: Trainer, stop: StopRequest) -> Summary:
     config, state = trainer.config, trainer.state
     total, per_step = config.loop.steps, config.optimizer.accumulation
     trainer.run.update_status("running", step=state.step, steps=total)
-    metrics: dict[str, float] = {}
     if state.step >= total:  # resumed after the last step: only the ending is missing
         return _finish(trainer, evaluate_state(trainer))
+    if patience.is_over(trainer):
+        return _finish(trainer, patience.metrics_at(trainer, state.step))
     _compile(trainer)
     batches = prefetch(
         trainer.stream,
@@ -148,27 +150,42 @@ def _run(trainer: Trainer, stop: StopRequest) -> Summary:
         stalled=pace.on_stall(trainer),
     )
     trainer.since = time.perf_counter()
+    metrics: dict[str, float] = {}
     try:
         for group in grouped(batches, per_step):
             parts, norm, moved = _one_step(trainer, group)
             _account(trainer, moved, parts, norm)
             trainer.waited = batches.waited_total - trainer.waited_before
-            step, asked = state.step, bool(stop)
-            if step % config.loop.log_every == 0 or step == total:
-                _log(trainer)
-            if step == consistency_start(config):
-                guard.keep_warm_start(trainer)
-            if step % (config.loop.eval_every or total) == 0 or step == total:
-                metrics = evaluate_state(trainer)
-                write_view_grid(trainer, moved[-1])
-                trainer.since = time.perf_counter()
-            if step % (config.loop.save_every or total) == 0 or step == total or asked:
+            ended, found = _after_step(trainer, moved[-1])
+            metrics, asked = found or metrics, bool(stop)
+            due = state.step % (config.loop.save_every or total) == 0
+            if due or ended or asked:
                 save.checkpoint(trainer)
-            if asked and step < total:
+            if ended:
+                break
+            if asked:
                 return _interrupted(trainer, stop, metrics)
     finally:
         batches.close()
     return _finish(trainer, metrics)
+
+
+def _after_step(trainer: Trainer, batch: Batch) -> tuple[bool, dict[str, float]]:
+    """Log and evaluate where it is due; tell whether the run ends here."""
+    config, step = trainer.config, trainer.state.step
+    total = config.loop.steps
+    ended = step == total
+    if step % config.loop.log_every == 0 or ended:
+        _log(trainer)
+    if step == consistency_start(config):
+        guard.keep_warm_start(trainer)
+    if not ended and step % (config.loop.eval_every or total) != 0:
+        return False, {}
+    metrics = evaluate_state(trainer)
+    ended = patience.look(trainer) or ended
+    write_view_grid(trainer, batch)
+    trainer.since = time.perf_counter()
+    return ended, metrics
 
 
 def _one_step(
@@ -179,6 +196,7 @@ def _one_step(
     frozen = state.step < (config.model.frozen_steps or 0)
     if frozen != state.model.trunk_frozen:
         set_trunk_frozen(state.model, frozen)
+    change_size(trainer)
     renew_teacher(trainer)
     moved = [to_device(batch, trainer.device) for batch in group]
     moment = Moment.at(state.step, config, trainer.trust)
@@ -280,9 +298,11 @@ def _interrupted(
 def _finish(trainer: Trainer, metrics: dict[str, float]) -> Summary:
     write_worst_errors(trainer)
     save.weights(trainer)
+    metrics = patience.hand_over(trainer, metrics)
     metrics = guard.hand_over(trainer, metrics)
     trainer.writer.hparams(save.table_row(trainer.config), metrics)
     trainer.run.update_status(
         "done", step=trainer.state.step, steps=trainer.config.loop.steps, **metrics
     )
+    patience.clear(trainer)
     return Summary("done", trainer.state.step, metrics)

@@ -6,6 +6,7 @@ Steps are the only clock inside; epochs and minutes are converted at the edge.
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 
 from uda.training.config import RunConfig
 
@@ -65,3 +66,14 @@ def annealing_progress(step: int, *, length: int) -> float | None:
 def consistency_start(config: RunConfig) -> int:
     """Return the first step with an unlabelled branch."""
     return round(config.consistency.start_share * config.loop.steps)
+
+
+def size_starts(config: RunConfig) -> tuple[int, ...]:
+    """Return the first step of each size; (0,) where there is one size."""
+    ends = accumulate(share for _, _, share in config.data.sizes[:-1])
+    return (0, *(round(end * config.loop.steps) for end in ends))
+
+
+def size_number(config: RunConfig, step: int) -> int:
+    """Return which of the sizes a step trains at, from 0."""
+    return sum(first <= step for first in size_starts(config)) - 1

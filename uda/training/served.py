@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from uda.training.prior import sampling_prior
-from uda.training.teacher import statistics_rows, with_clean_statistics
+from uda.training.teacher import Images, statistics_rows, with_clean_statistics
 
 if TYPE_CHECKING:
     from uda.training.trainer import Trainer
@@ -17,10 +17,20 @@ if TYPE_CHECKING:
 _WHITE = 255
 
 
-def clean(trainer: Trainer, model: nn.Module) -> nn.Module:
-    """Return the model with the statistics of clean images and its prior taken out."""
-    found = _with_statistics(trainer, model)
-    offset = _offset(trainer, found)
+def clean(
+    trainer: Trainer, model: nn.Module, images: Images | None = None
+) -> nn.Module:
+    """Return the model with the statistics of clean images and its prior taken out.
+
+    Args:
+        trainer: the run.
+        model: live or averaged.
+        images: (N, H, W, K) whose statistics; None for those of the final size.
+    """
+    if images is None:
+        images = trainer.parts.pool.images
+    found = _with_statistics(trainer, model, images)
+    offset = _offset(trainer, found, images)
     if offset is None:
         return found
     found = copy.deepcopy(found) if found is model else found
@@ -28,24 +38,24 @@ def clean(trainer: Trainer, model: nn.Module) -> nn.Module:
     return found
 
 
-def _with_statistics(trainer: Trainer, model: nn.Module) -> nn.Module:
+def _with_statistics(trainer: Trainer, model: nn.Module, images: Images) -> nn.Module:
     loop = trainer.config.loop
     # Frozen statistics are those that the weights came with, and stay so.
     if not loop.clean_statistics or loop.batch_norm == "frozen":
         return model
     rows = trainer.parts.training_rows
     chosen = statistics_rows(rows, trainer.config.seed)
-    return with_clean_statistics(model, trainer.parts.pool.images, chosen)
+    return with_clean_statistics(model, images, chosen)
 
 
-def _offset(trainer: Trainer, model: nn.Module) -> Tensor | None:
+def _offset(trainer: Trainer, model: nn.Module, images: Images) -> Tensor | None:
     """Return what the leaf logits lose in evaluation, or None for nothing."""
     config, parts = trainer.config, trainer.parts
     if config.supervised.logit_adjustment == "post-hoc":
         prior = torch.tensor(sampling_prior(config, parts.class_counts))
         return config.supervised.adjustment_tau * prior.log()
     if config.semi_supervised and config.consistency.debias:
-        return blank_logits(model, parts.pool.images.shape[1:])
+        return blank_logits(model, images.shape[1:])
     return None
 
 

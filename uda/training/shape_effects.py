@@ -63,7 +63,12 @@ def refuse_combinations(config: RunConfig) -> None:
 def _not_with_tiles(config: RunConfig) -> list[Rule]:
     settings = config.supervised
     head = config.consistency.balanced_head if config.semi_supervised else "none"
+    tree = config.model.tree is not None or config.model.good_class is not None
     return [
+        (
+            tree,
+            "a tree of classes: its nodes decide for an image, not for a tile",
+        ),
         (
             settings.loss == "ldam",
             "--loss ldam: its margins belong to cosines, and what is joined over "

@@ -1,0 +1,96 @@
+"""``uda lr-find``: a learning rate for a run, before it begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from uda.cli.options import parse_assignments
+from uda.cli.progress import counter
+from uda.cli.train_flags import given_keys, train_flags
+from uda.errors import TrainingError, UsageError
+
+
+@click.command(
+    name="lr-find",
+    short_help="Find a learning rate before training: a range test with a plot.",
+)
+@click.argument("data", type=click.Path(path_type=Path), required=False)
+@train_flags
+@click.option(
+    "--steps",
+    type=click.IntRange(20),
+    default=100,
+    show_default=True,
+    help="Steps from the lowest rate (1e-7) to the highest (10).",
+)
+@click.option(
+    "-c", "--config", type=click.Path(path_type=Path), help="YAML file of settings."
+)
+@click.option("--set", "assignments", multiple=True, help="section.key=value.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="New folder for the plot. Default: runs/lr-find, runs/lr-find2, …",
+)
+def command(
+    data: Path | None,
+    steps: int,
+    config: Path | None,
+    assignments: tuple[str, ...],
+    out: Path | None,
+    **flags: Any,
+) -> None:
+    """Raise the learning rate step by step and see where the loss falls.
+
+    Takes the flags of `uda train`, and tests the supervised part of that training
+    with a model of its own: no run, no weights are written, only lr.png and lr.csv.
+
+    \b
+    uda lr-find photos --split split.csv
+    uda lr-find photos --optimizer sgd --batch 64
+    """  # noqa: D301
+    from uda.training.config import build_config, read_config_file
+    from uda.training.lr_finder import find_learning_rate, supervised_part
+    from uda.training.prepare import build_parts, find_split
+
+    given = {**given_keys(flags), **parse_assignments(assignments)}
+    if data is not None:
+        given["data.root"] = str(data)
+    resolved = build_config(given, read_config_file(config) if config else None)
+    if not resolved.data.root:
+        raise UsageError("no data: uda lr-find DATA, or data.root in --config")
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"--out {out}: exists and is not empty; name a new folder")
+    resolved = supervised_part(resolved)
+    catalog, split, _ = find_split(resolved)
+    parts = build_parts(resolved, catalog, split, counter())
+    found = find_learning_rate(resolved, parts, steps=steps, progress=counter("steps"))
+    folder = _new_folder(out)
+    found.save(folder)
+    click.echo(f"Written: {folder}/lr.png, {folder}/lr.csv")
+    if found.steepest is None or found.tenth_of_lowest is None:
+        raise TrainingError(
+            "the loss fell at no learning rate, so there is nothing to suggest; look "
+            "at the plot, and at the labels and the image size before training"
+        )
+    click.echo(f"A tenth of the rate of the lowest loss: {found.tenth_of_lowest:.2g}")
+    click.echo(f"The rate of the steepest descent: {found.steepest:.2g}")
+    click.echo(f"Train with --lr {found.tenth_of_lowest:.2g}")
+
+
+def _new_folder(out: Path | None) -> Path:
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        return out
+    number = 1
+    while True:
+        folder = Path("runs") / ("lr-find" if number == 1 else f"lr-find{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
