@@ -196,6 +196,7 @@ def _print(evaluation: Evaluation, folder: Path) -> None:
         [f"{images.name}: {metrics.counts.sum()} images, {main} weights"],
         text.confusion_lines(metrics),
         text.class_lines(metrics, grouped=grouped),
+        text.node_lines(metrics),
         text.recall_lines(evaluation.metrics) if len(evaluation.metrics) > 1 else [],
         text.overall_lines(evaluation.metrics),
     ]

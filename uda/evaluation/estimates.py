@@ -61,6 +61,23 @@ class ClassMetrics:
 
 
 @dataclass(frozen=True)
+class NodeMetrics:
+    """How one decision of a class tree fares, on the images that truly reach it.
+
+    Attributes:
+        name: of the node.
+        classes: per child, the classes below it.
+        children: (k,) per child: images, recall and so on among those images.
+        balanced_accuracy: mean recall over the children that have images.
+    """
+
+    name: str
+    classes: tuple[tuple[str, ...], ...]
+    children: tuple[ClassMetrics, ...]
+    balanced_accuracy: Estimate
+
+
+@dataclass(frozen=True)
 class Metrics:
     """Everything that is known about one set of predictions.
 
@@ -77,6 +94,7 @@ class Metrics:
         escape_shipped: share of the passed parts that are defective.
         overkill: share of the good parts that were rejected.
         unknown: images without a true class; they are in no number above.
+        nodes: the decisions of the model's class tree; none without one.
     """
 
     classes: tuple[str, ...]
@@ -91,6 +109,7 @@ class Metrics:
     escape_shipped: Estimate = NOT_AVAILABLE
     overkill: Estimate = NOT_AVAILABLE
     unknown: int = 0
+    nodes: tuple[NodeMetrics, ...] = ()
 
     def names(self) -> list[str]:
         """Return every name that `find` knows."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from uda.data.manifest import listing
 from uda.errors import DataError
 from uda.evaluation.files import predict_files
 from uda.evaluation.metrics import Metrics, measure
+from uda.evaluation.nodes import node_metrics
 from uda.evaluation.parts import EvaluationSet
 from uda.evaluation.predict import Predictions
 from uda.run.bundle import Bundle, load_bundle
@@ -131,6 +132,13 @@ def evaluate(
         name: measure(entry, good_class=good_class, groups=groups)
         for name, entry in joined.items()
     }
+    if first.tree is not None:
+        metrics = {
+            name: replace(
+                entry, nodes=node_metrics(joined[name], first.tree, groups=groups)
+            )
+            for name, entry in metrics.items()
+        }
     return Evaluation(images, joined, metrics, skipped)
 
 

@@ -70,6 +70,20 @@ def class_lines(metrics: Metrics, *, grouped: bool = False) -> list[str]:
     return table(rows)
 
 
+def node_lines(metrics: Metrics) -> list[str]:
+    """Return the decisions of a class tree: recall of each child at its node."""
+    if not metrics.nodes:
+        return []
+    rows = [["decision at a node", "images", "recall of those below the node"]]
+    for node in metrics.nodes:
+        rows.append([short(node.name), str(sum(c.images for c in node.children)), ""])
+        for child, below in zip(node.children, node.classes, strict=True):
+            names = "" if below == (child.name,) else f" = {', '.join(below)}"
+            title = short(f"  {child.name}{names}", 2 * _WIDTH)
+            rows.append([title, str(child.images), str(child.recall)])
+    return table(rows)
+
+
 def overall_lines(metrics: Mapping[str, Metrics]) -> list[str]:
     """Return the overall numbers, one column per kind of weights."""
     first = next(iter(metrics.values()))

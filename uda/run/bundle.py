@@ -17,6 +17,7 @@ from uda.errors import CheckpointError, UsageError
 from uda.files import atomic_path, atomic_write, read_json, sha256_file, write_json
 from uda.models.classifier import Classifier, ModelSpec, build_classifier
 from uda.run.layout import open_run
+from uda.tree import Tree
 
 FORMAT = 1
 KINDS = ("network", "texture")
@@ -32,6 +33,7 @@ class Bundle:
         classes: (C,) names in the order of the logits.
         preprocessing: how a file becomes uint8 (H, W, K).
         folder: the run's folder.
+        tree: of the classes, where the model decides node by node.
     """
 
     kind: str
@@ -39,6 +41,7 @@ class Bundle:
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     folder: Path
+    tree: Tree | None = None
 
 
 def save_description(
@@ -93,7 +96,8 @@ def load_bundle(folder: Path, *, weights: str = "ema") -> Bundle:
         model: Any = _load_texture(run.weights / "texture.npz", weights)
     else:
         model = _load_network(run.weights / f"{weights}.safetensors", spec)
-    return Bundle(kind, model, spec.classes, preprocessing, run.path)
+    tree = spec.class_tree
+    return Bundle(kind, model, spec.classes, preprocessing, run.path, tree)
 
 
 def _load_network(path: Path, spec: ModelSpec) -> Classifier:
