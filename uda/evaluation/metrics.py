@@ -166,8 +166,8 @@ class _Measurement:
             predicted=answer,
             recall=self._share(hits, true, boxes[c]),
             precision=self._share(hits, answer, boxes[size + c]),
-            f1=_unless_flat(values[2 * size + c], boxes[2 * size + c], f1_exact, true),
-            ap=_unless_flat(
+            f1=unless_flat(values[2 * size + c], boxes[2 * size + c], f1_exact, true),
+            ap=unless_flat(
                 values[3 * size + c],
                 boxes[3 * size + c],
                 intervals.clopper_pearson(true, true),
@@ -193,8 +193,8 @@ class _Measurement:
             return NOT_AVAILABLE
         value = float(np.mean([e.value for e in found]))
         # A class that is all right or all wrong adds no spread to the bootstrap.
-        flat = any(_is_flat(boxes[c]) for c in range(self.size) if self.counts[c].any())
-        box = boxes[place].hull(_combine(value, found)) if flat else boxes[place]
+        flat = any(is_flat(boxes[c]) for c in range(self.size) if self.counts[c].any())
+        box = boxes[place].hull(combined(value, found)) if flat else boxes[place]
         return Estimate(value, box, None, int(self.counts.sum()))
 
     def _good(self, boxes: list[Interval]) -> list[Estimate]:
@@ -211,20 +211,20 @@ def _names(groups: Sequence[object], known: npt.NDArray[np.intp]) -> npt.NDArray
     return np.asarray([str(groups[int(i)]) for i in known])
 
 
-def _is_flat(box: Interval) -> bool:
+def is_flat(box: Interval) -> bool:
     return bool(np.isnan(box.low) or box.high - box.low < 1e-9)
 
 
-def _unless_flat(value: float, box: Interval, exact: Interval, whole: int) -> Estimate:
+def unless_flat(value: float, box: Interval, exact: Interval, whole: int) -> Estimate:
     """Use the exact interval where the bootstrap found no spread at all."""
     if np.isnan(value):
         return Estimate(None, None, None, whole)
-    if _is_flat(box):
+    if is_flat(box):
         box = exact.hull(Interval(float(value), float(value)))
     return Estimate(float(value), box, None, whole)
 
 
-def _combine(mean: float, estimates: Sequence[Estimate]) -> Interval:
+def combined(mean: float, estimates: Sequence[Estimate]) -> Interval:
     """Return the interval of a mean of independent estimates from theirs.
 
     The distances to the bounds add up as squares (Zou and Donner 2008, "MOVER").
