@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from uda.errors import UsageError
 if TYPE_CHECKING:
     from uda.data.records import Catalog
     from uda.data.splitfile import Split
+    from uda.tree import Tree
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -72,6 +74,15 @@ _FOLDER = click.Path(path_type=Path)
     help="Keep unlabelled images whose group is in validation or test.",
 )
 @click.option(
+    "--tree",
+    type=_FOLDER,
+    help="YAML tree of the classes: labels called like a node of it only train.",
+)
+@click.option(
+    "--good-class",
+    help="The same for the tree of this class against the rest, called Defect.",
+)
+@click.option(
     "--multi-label",
     is_flag=True,
     help="Images may have several labels: joined by | in the manifest's label, or one "
@@ -92,12 +103,15 @@ def command(
     extend: Path | None,
     transductive: bool,
     multi_label: bool,
+    tree: Path | None,
+    good_class: str | None,
 ) -> None:
     """Write a grouped, stratified split of DATA as a file.
 
     DATA is a folder with one folder per class, a folder with train/ val/ test/
     unlabeled/, or a manifest.csv (path,label[,split][,group]).
     """
+    from uda.data.coarse import Draw, draw_with_coarse
     from uda.data.groups import group_column, resolve_groups
     from uda.data.records import scan
     from uda.data.splits import Split, extend_split, make_split
@@ -115,18 +129,18 @@ def command(
     groups = resolve_groups(catalog, group)
     if extend is not None:
         _refuse_without_effect(ctx, ("validation", "test", "labels_share"))
-        split, notes = extend_split(
+        draw: Draw = partial(
+            extend_split,
             Split.load(extend),
-            catalog,
-            groups,
+            groups=groups,
             labels_per_class=labels_per_class,
             seed=seed,
             transductive=transductive,
         )
     else:
-        split, notes = make_split(
-            catalog,
-            groups,
+        draw = partial(
+            make_split,
+            groups=groups,
             labels_per_class=labels_per_class,
             labels_share=labels_share,
             validation=validation,
@@ -134,12 +148,30 @@ def command(
             seed=seed,
             transductive=transductive,
         )
+    split, notes = draw_with_coarse(draw, catalog, _tree(ctx, catalog))
     split.save(out)
     _print_table(split, catalog)
     _print_notes([*catalog.notes, *notes])
     more = "".join(f" --unlabeled {folder}" for folder in unlabeled)
     more += " --multi-label" * multi_label
+    more += f" --tree {tree}" if tree else ""
+    more += f" --good-class {good_class}" if good_class else ""
     click.echo(f"Wrote {out}. Next: uda train {data}{more} --split {out}")
+
+
+def _tree(ctx: click.Context, catalog: Catalog) -> Tree | None:
+    from uda.data.treefile import find_tree
+
+    tree, good = ctx.params["tree"], ctx.params["good_class"]
+    given = [name for name, value in (("tree", tree), ("good-class", good)) if value]
+    if given and ctx.params["multi_label"]:
+        raise UsageError(
+            f"--{given[0]} does not combine with --multi-label: below a node of a tree "
+            "one class excludes the others"
+        )
+    if len(given) > 1:
+        raise UsageError("--good-class is a tree of its own; give it or --tree")
+    return find_tree(catalog.classes, tree, good)
 
 
 def _refuse_without_effect(ctx: click.Context, names: Sequence[str]) -> None:
