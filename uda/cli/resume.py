@@ -18,16 +18,17 @@ import click
 def command(run: Path, workers: int | None, quiet: bool) -> None:
     """Continue an interrupted run from its newest valid checkpoint.
 
-    Nothing but --workers may change; the result equals the uninterrupted run's.
+    Nothing but --workers may change; the result equals the uninterrupted run's. RUN
+    may be a folder of generations too.
     """
     from uda.training.stop import StopRequest
 
     stop = StopRequest().install()
+    from uda.training.generations import is_study, resume_generations
     from uda.training.launch import resume
     from uda.training.monitor.progress import make_progress
 
-    summary = resume(
-        run, workers=workers, console=make_progress(quiet=quiet), stop=stop
-    )
+    go_on = resume_generations if is_study(run) else resume
+    summary = go_on(run, workers=workers, console=make_progress(quiet=quiet), stop=stop)
     if summary.state == "interrupted":
         raise SystemExit(stop.exit_code)

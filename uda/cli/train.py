@@ -38,6 +38,12 @@ from uda.cli.train_flags import given_keys, train_flags
 )
 @click.option("--name", default="train", show_default=True, help="Name of the run.")
 @click.option(
+    "--generations",
+    type=click.IntRange(1, 20),
+    default=1,
+    help="CReST: train so often from scratch, with pseudo-labels of the run before.",
+)
+@click.option(
     "--dry-run", is_flag=True, help="Plan, two steps, one evaluation; keeps nothing."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Warnings and the result alone.")
@@ -50,6 +56,7 @@ def command(
     assignments: tuple[str, ...],
     project: Path,
     name: str,
+    generations: int,
     dry_run: bool,
     quiet: bool,
     **flags: Any,
@@ -69,7 +76,7 @@ def command(
     # Before torch is imported: a signal during the import must end cleanly too.
     stop = StopRequest().install()
     from uda.training.config import build_config, read_config_file
-    from uda.training.launch import launch
+    from uda.training.generations import launch_generations
     from uda.training.length import Length
     from uda.training.monitor.progress import make_progress
 
@@ -77,9 +84,10 @@ def command(
     if data is not None:
         given["data.root"] = str(data)
     resolved = build_config(given, read_config_file(config) if config else None)
-    summary = launch(
+    summary = launch_generations(
         resolved,
         Length(steps, epochs, budget),
+        num=generations,
         project=project,
         name=name,
         console=make_progress(quiet=quiet),

@@ -106,7 +106,13 @@ class Split:
                 "may rest on it; choose another name with --out"
             )
         cells = (
-            (_encode(r.path), r.part, _encode(r.label), _encode(r.group), r.sha256)
+            (
+                encode_name(r.path),
+                r.part,
+                encode_name(r.label),
+                encode_name(r.group),
+                r.sha256,
+            )
             for r in self.rows
         )
         write_csv(path, HEADER, cells)
@@ -244,7 +250,9 @@ def _known_as(row: SplitRow) -> list[str]:
 
 def _row(where: str, cells: Mapping[str, str]) -> SplitRow:
     """Check and decode one line."""
-    path, label, group = (_decode(cells[name]) for name in ("path", "label", "group"))
+    path, label, group = (
+        decode_name(cells[name]) for name in ("path", "label", "group")
+    )
     part, sha256 = cells["part"].strip(), cells["sha256"].strip().lower()
     if not path:
         raise DataError(f"{where}: the path is empty; name a file or delete the row")
@@ -265,8 +273,8 @@ def _row(where: str, cells: Mapping[str, str]) -> SplitRow:
     return SplitRow(path, part, label or None, group or None, sha256)
 
 
-def _encode(text: str | None) -> str:
-    """Make a name one safe line of UTF-8 that ``_decode`` gives back exactly."""
+def encode_name(text: str | None) -> str:
+    """Make a name one safe line of UTF-8 that ``decode_name`` gives back exactly."""
     if text is None:
         return ""
     text = text.replace("\\u", "\\u005cu")
@@ -274,7 +282,8 @@ def _encode(text: str | None) -> str:
     return "'" + text if text.startswith("'") else str(spreadsheet_safe(text))
 
 
-def _decode(cell: str) -> str:
+def decode_name(cell: str) -> str:
+    """Give back what ``encode_name`` was given."""
     # a single quote that someone typed is theirs: only ours comes before these
     if cell.startswith("'") and cell[1:2] in ("'", "=", "+", "-", "@"):
         cell = cell[1:]

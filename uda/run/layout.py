@@ -65,6 +65,11 @@ class RunFolder:
         return self.path / "policies"
 
     @property
+    def pseudo_labels(self) -> Path:
+        """Guessed labels that the run trained with, where it did."""
+        return self.path / "pseudo_labels.csv"
+
+    @property
     def skipped(self) -> Path:
         """Images left out of the run, with the reason."""
         return self.path / "skipped.csv"
@@ -133,11 +138,13 @@ def point_latest(folder: Path) -> None:
 def open_run(path: Path) -> RunFolder:
     """Return the run at ``path``; a folder of runs with ``latest`` will do.
 
+    So will a folder of studies, whose ``latest`` is again a folder of runs.
+
     Raises:
         CheckpointError: when there is no run; the message says what was expected.
     """
     path = Path(path)
-    for candidate in (path, path / "latest"):
+    for candidate in (path, path / "latest", path / "latest" / "latest"):
         if (candidate / "config.yaml").is_file():
             return RunFolder(candidate.resolve())
     pointer = path / "latest.txt"

@@ -70,6 +70,7 @@ class DataConfig(Section):
     background: str | None = None
     boxes: str | None = None
     cache: str | None = None
+    pseudo_labels: str | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.files import atomic_write
@@ -89,9 +90,15 @@ def keep_warm_start(trainer: Trainer) -> None:
 def balanced_accuracy(trainer: Trainer, model: nn.Module) -> tuple[float, float]:
     """Return balanced accuracy on the validation part and its standard error."""
     predictions = validation_predictions(trainer, model)
-    counts = confusion_matrix(
-        predictions.targets, predictions.predicted, len(trainer.parts.classes)
+    return accuracy_of(
+        confusion_matrix(
+            predictions.targets, predictions.predicted, len(trainer.parts.classes)
+        )
     )
+
+
+def accuracy_of(counts: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """Return balanced accuracy and its standard error from (C, C) counts."""
     support = counts.sum(1)
     present = support > 0
     # One right of one is not certainty: shrink as Laplace did.

@@ -82,9 +82,18 @@ def _with_split(config: RunConfig, run: RunFolder) -> RunConfig:
             "root": str(Path(config.data.root).resolve()),
             "unlabeled": tuple(str(Path(p).resolve()) for p in config.data.unlabeled),
             "split": str(run.split.resolve()),
+            "pseudo_labels": _own_pseudo_labels(config, run),
         }
     )
     return config.model_copy(update={"data": data, "model": model})
+
+
+def _own_pseudo_labels(config: RunConfig, run: RunFolder) -> str | None:
+    if config.data.pseudo_labels is None:
+        return None
+    raw = Path(config.data.pseudo_labels).read_bytes()
+    atomic_write(run.pseudo_labels, raw)
+    return str(run.pseudo_labels.resolve())
 
 
 def _train(
@@ -132,7 +141,10 @@ def resume(
 
 
 def _moved_run(config: RunConfig, run: RunFolder) -> RunConfig:
-    data = config.data.model_copy(update={"split": str(run.split)})
+    own = str(run.pseudo_labels) if run.pseudo_labels.is_file() else None
+    data = config.data.model_copy(
+        update={"split": str(run.split), "pseudo_labels": own}
+    )
     model = config.model
     if checkpoint_paths(run.checkpoints):  # they hold what was started from
         model = model.model_copy(update={"weights": None, "pretrained": False})

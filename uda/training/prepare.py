@@ -6,7 +6,7 @@ The test part is dropped here, before anything is decoded: training cannot see i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from uda.data.streams import Batch, TrainStream
 from uda.errors import DataError, UsageError
 from uda.training.class_tree import class_tree, drawn_as
 from uda.training.config import RunConfig
+from uda.training.pseudo import read_pseudo_labels
 from uda.training.schedules import consistency_start, size_starts
 from uda.tree import Tree
 
@@ -46,6 +47,8 @@ class Parts:
         tree: of the classes, or None. With one, targets of C and more are nodes
             below its root: labels of several classes (``training.class_tree``).
         smaller: the same rows at the sizes that training begins with, in order.
+        guessed: so many at the end of ``labeled`` have a pseudo-label: they train
+            like labelled ones and count as unlabelled ones elsewhere.
     """
 
     pool: Pool
@@ -59,6 +62,7 @@ class Parts:
     validation_targets: Rows
     smaller: tuple[Pool, ...] = ()
     tree: Tree | None = None
+    guessed: int = 0
 
     @property
     def training_rows(self) -> Rows:
@@ -79,6 +83,31 @@ class Parts:
     def fine(self) -> Rows:
         """(f,) places in ``labeled`` of the images whose label is a class."""
         return np.flatnonzero(self.targets < len(self.classes))
+
+    @property
+    def truly_labeled(self) -> Parts:
+        """The same images without pseudo-labels."""
+        num = len(self.labeled) - self.guessed
+        return replace(
+            self,
+            labeled=self.labeled[:num],
+            targets=self.targets[:num],
+            groups=self.groups[:num],
+            guessed=0,
+        )
+
+    def with_pseudo_labels(self, classes: Mapping[str, int]) -> Parts:
+        """Return the images with pseudo-labels {path: class index} added."""
+        named = {p: c for p, c in classes.items() if p in self.pool.index}
+        rows = np.array([self.pool.index[path] for path in named], dtype=np.int64)
+        targets = np.array([*named.values()], dtype=np.int64)
+        return replace(
+            self,
+            labeled=np.concatenate([self.labeled, rows]),
+            targets=np.concatenate([self.targets, targets]),
+            groups=(*self.groups, *named),
+            guessed=len(rows),
+        )
 
     def ids(self, rows: Sequence[int] | Rows) -> list[str]:
         """Return the paths of pool rows."""
@@ -171,6 +200,8 @@ def build_parts(
     tree = class_tree(config, catalog)
     refuse_coarse_tests(split, tree)
     parts = _sort_rows(config, tree or catalog.classes, split, pool)
+    guessed = read_pseudo_labels(config.data.pseudo_labels, split, parts.classes)
+    parts = parts.with_pseudo_labels(guessed) if guessed else parts
     return replace(parts, smaller=tuple(smaller))
 
 
@@ -294,7 +325,7 @@ def build_stream(config: RunConfig, parts: Parts, policies: Policies) -> TrainSt
     )
     if not config.semi_supervised or config.consistency.weight == 0:
         return stream
-    if np.setdiff1d(parts.unlabeled, parts.labeled).size == 0:
+    if np.setdiff1d(parts.unlabeled, parts.truly_labeled.labeled).size == 0:
         raise DataError(
             "no unlabelled image: give a folder with --unlabeled, or train with "
             "--method supervised"

@@ -121,7 +121,7 @@ def texture_teacher(
         return None
     if config.consistency.texture_weight == 0:
         return None
-    return TextureTeacher(parts, device, config.loop.threads)
+    return TextureTeacher(parts.truly_labeled, device, config.loop.threads)
 
 
 def train_texture(
