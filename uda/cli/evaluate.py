@@ -16,6 +16,7 @@ from uda.errors import DataError, UsageError
 if TYPE_CHECKING:
     from uda.evaluation.evaluate import Evaluation
     from uda.evaluation.parts import EvaluationSet
+    from uda.run.bundle import Bundle
     from uda.run.layout import RunFolder
 
 _DATA = click.Path(path_type=Path, exists=True)
@@ -83,10 +84,11 @@ def command(
     folder = open_run(run)
     where = choose_device(device)
     bundles = load_bundles(folder.path, weights)
-    classes = next(iter(bundles.values())).classes
-    _check_class(good_class, classes)
-    gates.check_names(wanted, classes, good_class)
-    images = _choose(folder, classes, data, split, part, allow_seen)
+    first = next(iter(bundles.values()))
+    _check_class(good_class, first)
+    several = first.link == "sigmoid"
+    gates.check_names(wanted, first.classes, good_class, several=several)
+    images = _choose(folder, first, data, split, part, allow_seen)
     _announce(folder, images)
     _warn_unfinished(folder)
     evaluation = evaluate(
@@ -111,23 +113,30 @@ def command(
         click.echo(line)
 
 
-def _check_class(good_class: str | None, classes: tuple[str, ...]) -> None:
-    if good_class is not None and good_class not in classes:
+def _check_class(good_class: str | None, bundle: Bundle) -> None:
+    if good_class is not None and bundle.link == "sigmoid":
+        raise UsageError(
+            "--good-class has no effect on a multi-label run: an image is good where "
+            "no class is named; leave it out"
+        )
+    if good_class is not None and good_class not in bundle.classes:
         raise UsageError(
             f"--good-class {good_class!r} is not a class of the model; its classes: "
-            f"{', '.join(classes)}"
+            f"{', '.join(bundle.classes)}"
         )
 
 
 def _choose(
     run: RunFolder,
-    classes: tuple[str, ...],
+    bundle: Bundle,
     data: Path | None,
     split: Path | None,
     part: str | None,
     allow_seen: bool,
 ) -> EvaluationSet:
     from uda.evaluation.parts import class_folder, data_root, split_part
+
+    classes, link = bundle.classes, bundle.link
 
     if split is not None and split.resolve() == run.split.resolve():
         split, own = None, True
@@ -138,8 +147,8 @@ def _choose(
             raise UsageError(
                 "--part has no effect on a folder, which is read whole; leave it out"
             )
-        return class_folder(run, classes, data, allow_seen=allow_seen)
-    images = split_part(run, classes, part or "test", data=data, split=split)
+        return class_folder(run, classes, data, allow_seen=allow_seen, link=link)
+    images = split_part(run, classes, part or "test", data=data, split=split, link=link)
     if images.notes and not allow_seen:
         raise UsageError(
             f"{split}: {images.notes[0]}; give another split, or accept it with "
@@ -178,11 +187,13 @@ def _record(run: RunFolder, evaluation: Evaluation) -> None:
 
     if not evaluation.images.reads_test:
         return
+    several = next(iter(evaluation.predictions.values())).several
+    name = "macro_ap" if several else "balanced_accuracy"
     facts = {
-        name: metrics.balanced_accuracy.value
-        for name, metrics in evaluation.metrics.items()
+        weights: metrics.find(name).value
+        for weights, metrics in evaluation.metrics.items()
     }
-    record_read(run, {"evaluation": evaluation.images.name, "balanced_accuracy": facts})
+    record_read(run, {"evaluation": evaluation.images.name, name: facts})
 
 
 def _print(evaluation: Evaluation, folder: Path) -> None:
@@ -191,9 +202,10 @@ def _print(evaluation: Evaluation, folder: Path) -> None:
 
     main, metrics = next(iter(evaluation.metrics.items()))
     images = evaluation.images
+    known = int(evaluation.predictions[main].known.sum())
     grouped = len(set(images.groups)) < len(images.groups)
     blocks = [
-        [f"{images.name}: {metrics.counts.sum()} images, {main} weights"],
+        [f"{images.name}: {known} images, {main} weights"],
         text.confusion_lines(metrics),
         text.class_lines(metrics, grouped=grouped),
         text.node_lines(metrics),

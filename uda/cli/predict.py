@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,8 +55,9 @@ def command(
 ) -> None:
     """Classify PATHS (images, or folders with all below them) with RUN.
 
-    Columns: path, class, confidence, one probability per class, error. Ends with
-    code 3 when no image at all could be read.
+    Columns: path, class, confidence, one probability per class, error. Several
+    classes of a multi-label run are joined by |. Ends with code 3 when no image at
+    all could be read.
     """
     to_stdout = str(out) == "-"
     if not to_stdout and out.exists() and not overwrite:
@@ -135,7 +136,13 @@ def _rows(
 ) -> Iterator[list[object]]:
     from uda.evaluation.evaluate import place
     from uda.evaluation.files import predict_files
+    from uda.evaluation.thresholds import own_thresholds
     from uda.reporting.results import rows
+    from uda.run.layout import RunFolder
+
+    limits = own_thresholds(
+        RunFolder(bundle.folder).thresholds, bundle.classes, bundle.link
+    )
 
     blanks = [""] * (2 + len(bundle.classes))
     for block in predict_files(
@@ -148,7 +155,7 @@ def _rows(
         device=device,
         progress=counter(),
     ):
-        answers = rows(block.predictions["model"])
+        answers = rows(replace(block.predictions["model"], thresholds=limits))
         for offset, error in enumerate(block.errors):
             name = files[block.start + offset][0]
             if error is None:

@@ -15,11 +15,14 @@ import numpy as np
 from uda.data.manifest import listing
 from uda.errors import DataError
 from uda.evaluation.files import predict_files
-from uda.evaluation.metrics import Metrics, measure
+from uda.evaluation.metrics import measure
+from uda.evaluation.multilabel import AnyMetrics, measure_labels
 from uda.evaluation.nodes import node_metrics
 from uda.evaluation.parts import EvaluationSet
 from uda.evaluation.predict import Predictions
+from uda.evaluation.thresholds import own_thresholds
 from uda.run.bundle import Bundle, load_bundle
+from uda.run.layout import RunFolder
 
 Progress = Callable[[str, int, int], None]
 WEIGHTS = ("ema", "raw")
@@ -39,7 +42,7 @@ class Evaluation:
 
     images: EvaluationSet
     predictions: dict[str, Predictions]
-    metrics: dict[str, Metrics]
+    metrics: dict[str, AnyMetrics]
     skipped: list[tuple[str, str]]
 
 
@@ -119,27 +122,36 @@ def evaluate(
     ]
     _refuse_many_bad(skipped, len(images.files))
     groups = [images.groups[row] for row in good]
+    limits = own_thresholds(
+        RunFolder(first.folder).thresholds, first.classes, first.link
+    )
     joined = {
         name: Predictions(
             ids=[images.files[row][0] for row in good],
             targets=images.targets[good],
             log_probs=np.concatenate([piece.log_probs for piece in parts]),
             classes=first.classes,
+            link=first.link,
+            thresholds=limits,
         )
         for name, parts in pieces.items()
     }
     metrics = {
-        name: measure(entry, good_class=good_class, groups=groups)
+        name: _measured(entry, first, good_class, groups)
         for name, entry in joined.items()
     }
-    if first.tree is not None:
-        metrics = {
-            name: replace(
-                entry, nodes=node_metrics(joined[name], first.tree, groups=groups)
-            )
-            for name, entry in metrics.items()
-        }
     return Evaluation(images, joined, metrics, skipped)
+
+
+def _measured(
+    predictions: Predictions, bundle: Bundle, good_class: str | None, groups: list[str]
+) -> AnyMetrics:
+    if predictions.several:
+        return measure_labels(predictions, groups=groups)
+    found = measure(predictions, good_class=good_class, groups=groups)
+    if bundle.tree is None:
+        return found
+    return replace(found, nodes=node_metrics(predictions, bundle.tree, groups=groups))
 
 
 def _refuse_many_bad(skipped: list[tuple[str, str]], total: int) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from uda.errors import GateError, UsageError
-from uda.evaluation.estimates import Estimate, Metrics, metric_names
+from uda.evaluation.estimates import Estimate, metric_names
+from uda.evaluation.multilabel import AnyMetrics, label_metric_names
 
 _COMPARE = {
     ">=": operator.ge,
@@ -61,24 +62,40 @@ class Gate:
 
 
 def check_names(
-    gates: Sequence[Gate], classes: Sequence[str], good_class: str | None
+    gates: Sequence[Gate],
+    classes: Sequence[str],
+    good_class: str | None,
+    *,
+    several: bool = False,
 ) -> None:
     """Refuse unknown metrics before anything is computed.
+
+    Args:
+        gates: the requirements.
+        classes: (C,) class names.
+        good_class: the class of parts without a defect, or None.
+        several: whether an image may have several labels.
 
     Raises:
         UsageError: with the list of the known names.
     """
-    known = metric_names(classes, good_class)
+    known = (
+        label_metric_names(classes) if several else metric_names(classes, good_class)
+    )
     for gate in gates:
         if gate.metric not in known:
-            hint = "" if good_class else "; escape and overkill need --good-class"
+            hint = (
+                ""
+                if good_class or several
+                else "; escape and overkill need --good-class"
+            )
             raise UsageError(
                 f"--require {str(gate)!r}: {gate.metric!r} is not a metric here; "
                 f"known: {', '.join(known)}{hint}"
             )
 
 
-def enforce(gates: Sequence[Gate], metrics: Metrics) -> list[str]:
+def enforce(gates: Sequence[Gate], metrics: AnyMetrics) -> list[str]:
     """Return one line per met requirement.
 
     Raises:

@@ -15,7 +15,13 @@ import numpy.typing as npt
 
 from uda import intervals
 from uda.errors import DataError, UsageError
-from uda.evaluation.estimates import NOT_AVAILABLE, PER_CLASS, ClassMetrics, Estimate
+from uda.evaluation.estimates import (
+    NOT_AVAILABLE,
+    PER_CLASS,
+    ClassMetrics,
+    Estimate,
+    Metrics,
+)
 from uda.evaluation.metrics import combined, is_flat, unless_flat
 from uda.evaluation.predict import Predictions
 from uda.evaluation.rates import Floats, Ranking, ratio
@@ -77,6 +83,9 @@ class LabelMetrics:
     def to_json(self) -> dict[str, Any]:
         """Return plain values for a JSON file."""
         return asdict(self)
+
+
+AnyMetrics = Metrics | LabelMetrics
 
 
 def label_metric_names(classes: Sequence[str]) -> list[str]:

@@ -17,10 +17,12 @@ import numpy.typing as npt
 import yaml
 
 from uda.data.manifest import listing
+from uda.data.multilabel import class_names, members
 from uda.data.records import scan
 from uda.data.splits import Split, SplitRow
 from uda.errors import CheckpointError, DataError, UsageError
 from uda.files import inside, read_json, sha256_file, write_json
+from uda.models.links import Link
 from uda.run.layout import RunFolder
 
 SEEN_PARTS = ("labeled", "unlabeled", "validation")
@@ -33,7 +35,8 @@ class EvaluationSet:
     Attributes:
         name: of the folder for the results, such as ``test``.
         files: (N,) id and path of each image.
-        targets: (N,) int64 true classes, -1 where unknown.
+        targets: (N,) int64 true classes, -1 where unknown; of a model of several
+            labels (N, C) of 0 and 1.
         groups: (N,) which images belong together.
         notes: what a reader of the numbers must know.
         reads_test: whether images of the run's test part are among them.
@@ -70,6 +73,7 @@ def split_part(
     *,
     data: Path | None = None,
     split: Path | None = None,
+    link: Link = "softmax",
 ) -> EvaluationSet:
     """Return one part of a split file, checked against its hashes.
 
@@ -79,6 +83,7 @@ def split_part(
         part: ``test`` or ``validation``.
         data: the data folder; None for the one that the run remembers.
         split: another split file; None for the run's own.
+        link: "sigmoid" where an image may have several labels.
 
     Raises:
         DataError: an empty part, images missing or changed, unknown classes.
@@ -99,7 +104,7 @@ def split_part(
     return EvaluationSet(
         name=part if split is None else f"{part}-{path.stem}",
         files=files,
-        targets=_targets([row.label for row in rows], classes, path),
+        targets=_targets([row.label for row in rows], classes, path, link),
         groups=[_group(row.group, row.path) for row in rows],
         notes=_seen_notes(seen),
         reads_test=part == "test" if split is None else "test" in seen,
@@ -107,7 +112,12 @@ def split_part(
 
 
 def class_folder(
-    run: RunFolder, classes: Sequence[str], data: Path, *, allow_seen: bool = False
+    run: RunFolder,
+    classes: Sequence[str],
+    data: Path,
+    *,
+    allow_seen: bool = False,
+    link: Link = "softmax",
 ) -> EvaluationSet:
     """Return all labelled images of a folder, compared with the training's.
 
@@ -115,14 +125,14 @@ def class_folder(
         DataError: no labelled images, or classes that the model does not know.
         UsageError: the model was trained on some, and ``allow_seen`` is off.
     """
-    catalog = scan(data, min_classes=1)
+    catalog = scan(data, min_classes=1, multi_label=link == "sigmoid")
     records = [record for record in catalog.records if record.label is not None]
     if not records:
         raise DataError(
             f"{data}: no labelled images; lay them out as one folder per class, or "
             "classify them with `uda predict`"
         )
-    targets = _targets([record.label for record in records], classes, data)
+    targets = _targets([record.label for record in records], classes, data, link)
     hashes = [sha256_file(record.file) for record in records if record.file.is_file()]
     seen = _seen(run, hashes)
     notes = _seen_notes(seen)
@@ -155,15 +165,22 @@ def _group(group: str | None, path: str) -> str:
 
 
 def _targets(
-    labels: Sequence[str | None], classes: Sequence[str], source: Path
+    labels: Sequence[str | None],
+    classes: Sequence[str],
+    source: Path,
+    link: Link,
 ) -> npt.NDArray[np.int64]:
     number = {name: index for index, name in enumerate(classes)}
-    unknown = sorted({label for label in labels if label and label not in number})
+    several = link == "sigmoid"
+    named = class_names(labels) if several else {label for label in labels if label}
+    unknown = sorted(set(named) - set(number))
     if unknown:
         raise DataError(
             f"{source}: classes that the model does not know: {listing(unknown)}; it "
             f"knows {listing(list(classes))}; rename the folders or take them away"
         )
+    if several:
+        return members(labels, classes)
     return np.array([number[label] if label else -1 for label in labels], np.int64)
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from uda.errors import CheckpointError
 from uda.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from uda.models.links import Link
 
 DEFAULT = 0.5
 # Fewer images of a class, with or without it, and a threshold of its own is noise:
@@ -61,6 +64,15 @@ class Thresholds:
                 f"{path}: no threshold for {error}; delete the file to use "
                 f"{DEFAULT} for every class"
             ) from error
+
+
+def own_thresholds(
+    path: Path, classes: tuple[str, ...], link: Link
+) -> tuple[float, ...]:
+    """Return a run's (C,) thresholds; none where it has none, which means 0.5."""
+    if link == "softmax" or not path.is_file():
+        return ()
+    return Thresholds.load(path, classes).values
 
 
 def fit_thresholds(

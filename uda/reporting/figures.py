@@ -69,10 +69,10 @@ def pr_curves(predictions: Predictions, *, title: str = "") -> Figure:
     """
     figure = _figure(6.5, 5.0, title)
     axes = figure.add_subplot()
-    known = predictions.targets >= 0
+    known = predictions.known
     log_probs, targets = predictions.log_probs[known], predictions.targets[known]
     for index, name in enumerate(_names(predictions.classes)):
-        positive = targets == index
+        positive = targets[:, index] > 0 if predictions.several else targets == index
         if positive.any():
             recall, precision = pr_points(log_probs[:, index], positive)
             area = float(np.sum(np.diff(recall, prepend=0.0) * precision))

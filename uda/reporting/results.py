@@ -9,6 +9,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+from uda.data.multilabel import texts_of
+from uda.evaluation.estimates import Metrics
 from uda.evaluation.evaluate import Evaluation
 from uda.evaluation.predict import Predictions
 from uda.files import atomic_write, write_csv, write_json
@@ -17,6 +22,8 @@ from uda.reporting import figures
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     """Write metrics.json, predictions.csv and .npz, and the two pictures.
+
+    With several labels per image there is no confusion matrix.
 
     Args:
         folder: for example ``RUN/evaluation/test``.
@@ -45,8 +52,9 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     )
     predictions.save(folder / "predictions.npz")
     title = f"{images.name}, {main} weights"
-    matrix = figures.confusion_matrix(metrics.counts, metrics.classes, title=title)
-    atomic_write(folder / "confusion_matrix.png", figures.png_bytes(matrix))
+    if isinstance(metrics, Metrics):  # several labels have no one confusion matrix
+        matrix = figures.confusion_matrix(metrics.counts, metrics.classes, title=title)
+        atomic_write(folder / "confusion_matrix.png", figures.png_bytes(matrix))
     curves = figures.pr_curves(predictions, title=title)
     atomic_write(folder / "pr_curves.png", figures.png_bytes(curves))
 
@@ -59,18 +67,28 @@ def header(classes: tuple[str, ...], *, with_target: bool = False) -> list[str]:
 
 
 def rows(predictions: Predictions) -> Iterator[tuple[int, list[object]]]:
-    """Yield, per image, its index and its class, confidence and probabilities."""
-    probs, predicted = predictions.probs, predictions.predicted
-    for row, best in enumerate(predicted.tolist()):
-        numbers = [f"{value:.6f}" for value in (probs[row, best], *probs[row])]
-        yield row, [predictions.classes[best], *numbers]
+    """Yield, per image, its index and its class, confidence and probabilities.
+
+    Several classes are joined by ``|``; without any it is ``none``.
+    """
+    probs, sure = predictions.probs, predictions.confidence
+    for row, name in enumerate(_named(predictions, predictions.predicted)):
+        numbers = [f"{value:.6f}" for value in (sure[row], *probs[row])]
+        yield row, [name, *numbers]
+
+
+def _named(predictions: Predictions, answers: npt.NDArray[np.int64]) -> list[str]:
+    """Return the names of (N,) classes or of (N, C) answers; -1 has an empty one."""
+    if predictions.several:
+        return texts_of(answers, predictions.classes)
+    names = (*predictions.classes, "")  # -1, unknown, is the last
+    return [names[int(answer)] for answer in answers]
 
 
 def _rows(evaluation: Evaluation, predictions: Predictions) -> Iterator[list[object]]:
-    names = (*predictions.classes, "")  # -1, unknown, is the last
+    targets = _named(predictions, predictions.targets)
     for row, answer in rows(predictions):
-        target = names[int(predictions.targets[row])]
-        yield [predictions.ids[row], target, *answer, ""]
+        yield [predictions.ids[row], targets[row], *answer, ""]
     blanks = [""] * (3 + len(predictions.classes))
     for path, reason in evaluation.skipped:
         yield [path, *blanks, reason]

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from uda.data.manifest import shown
-from uda.evaluation.estimates import Estimate, Metrics
+from uda.evaluation.estimates import Estimate
+from uda.evaluation.multilabel import AnyMetrics, LabelMetrics
 
 _WIDTH = 22
 _OVERALL = (
@@ -16,6 +17,12 @@ _OVERALL = (
     ("macro_f1", "macro-F1"),
     ("accuracy", "accuracy"),
     ("calibration_error", "calibration error"),
+)
+_OVERALL_LABELS = (
+    ("macro_ap", "mean average precision"),
+    ("macro_f1", "macro-F1"),
+    ("micro_f1", "micro-F1"),
+    ("exact_match", "exact match"),
 )
 _GOOD = (
     ("escape", "escape: defective parts passed / defective parts"),
@@ -42,8 +49,13 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def confusion_lines(metrics: Metrics) -> list[str]:
-    """Return the confusion matrix: a row per true class, numbered columns."""
+def confusion_lines(metrics: AnyMetrics) -> list[str]:
+    """Return the confusion matrix: a row per true class, numbered columns.
+
+    Nothing with several labels per image, where no class is taken for another.
+    """
+    if isinstance(metrics, LabelMetrics):
+        return []
     numbers = [str(i) for i in range(len(metrics.classes))]
     rows = [["true \\ predicted", *numbers, "images"]]
     for number, (name, counts) in enumerate(
@@ -54,25 +66,30 @@ def confusion_lines(metrics: Metrics) -> list[str]:
     return table(rows)
 
 
-def class_lines(metrics: Metrics, *, grouped: bool = False) -> list[str]:
+def class_lines(metrics: AnyMetrics, *, grouped: bool = False) -> list[str]:
     """Return the per-class table with 95 % intervals.
+
+    With several labels per image it says above which probability a class is named.
 
     Args:
         metrics: of one kind of weights.
         grouped: show how many groups of alike images each class has.
     """
     header = ["class", "images", "recall", "precision", "F1", "average precision"]
-    rows = [header[:2] + (["groups"] if grouped else []) + header[2:]]
-    for entry in metrics.per_class:
+    limits = metrics.thresholds if isinstance(metrics, LabelMetrics) else ()
+    more = (["groups"] if grouped else []) + (["threshold"] if limits else [])
+    rows = [header[:2] + more + header[2:]]
+    for place, entry in enumerate(metrics.per_class):
         numbers = [str(entry.images)] + ([str(entry.groups)] if grouped else [])
+        numbers += [f"{limits[place]:.2f}"] if limits else []
         rates = [entry.recall, entry.precision, entry.f1, entry.ap]
         rows.append([short(entry.name), *numbers, *(str(rate) for rate in rates)])
     return table(rows)
 
 
-def node_lines(metrics: Metrics) -> list[str]:
+def node_lines(metrics: AnyMetrics) -> list[str]:
     """Return the decisions of a class tree: recall of each child at its node."""
-    if not metrics.nodes:
+    if isinstance(metrics, LabelMetrics) or not metrics.nodes:
         return []
     rows = [["decision at a node", "images", "recall of those below the node"]]
     for node in metrics.nodes:
@@ -84,10 +101,12 @@ def node_lines(metrics: Metrics) -> list[str]:
     return table(rows)
 
 
-def overall_lines(metrics: Mapping[str, Metrics]) -> list[str]:
+def overall_lines(metrics: Mapping[str, AnyMetrics]) -> list[str]:
     """Return the overall numbers, one column per kind of weights."""
     first = next(iter(metrics.values()))
-    wanted = _OVERALL + (_GOOD if first.good_class is not None else ())
+    wanted: tuple[tuple[str, str], ...] = _OVERALL_LABELS
+    if not isinstance(first, LabelMetrics):
+        wanted = _OVERALL + (_GOOD if first.good_class is not None else ())
     rows = [["", *(f"{name} weights" for name in metrics)]]
     for key, label in wanted:
         found = [entry.find(key) for entry in metrics.values()]
@@ -95,7 +114,7 @@ def overall_lines(metrics: Mapping[str, Metrics]) -> list[str]:
     return table(rows)
 
 
-def recall_lines(metrics: Mapping[str, Metrics]) -> list[str]:
+def recall_lines(metrics: Mapping[str, AnyMetrics]) -> list[str]:
     """Return recall per class, one column per kind of weights."""
     first = next(iter(metrics.values()))
     rows = [["recall", *(f"{name} weights" for name in metrics)]]

@@ -16,6 +16,7 @@ from uda.data.preprocessing import Preprocessing
 from uda.errors import CheckpointError, UsageError
 from uda.files import atomic_path, atomic_write, read_json, sha256_file, write_json
 from uda.models.classifier import Classifier, ModelSpec, build_classifier
+from uda.models.links import Link
 from uda.run.layout import open_run
 from uda.tree import Tree
 
@@ -34,6 +35,7 @@ class Bundle:
         preprocessing: how a file becomes uint8 (H, W, K).
         folder: the run's folder.
         tree: of the classes, where the model decides node by node.
+        link: "softmax": one label per image; "sigmoid": any number.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class Bundle:
     preprocessing: Preprocessing
     folder: Path
     tree: Tree | None = None
+    link: Link = "softmax"
 
 
 def save_description(
@@ -97,7 +100,7 @@ def load_bundle(folder: Path, *, weights: str = "ema") -> Bundle:
     else:
         model = _load_network(run.weights / f"{weights}.safetensors", spec)
     tree = spec.class_tree
-    return Bundle(kind, model, spec.classes, preprocessing, run.path, tree)
+    return Bundle(kind, model, spec.classes, preprocessing, run.path, tree, spec.link)
 
 
 def _load_network(path: Path, spec: ModelSpec) -> Classifier:

@@ -74,6 +74,11 @@ class RunFolder:
         """Images left out of the run, with the reason."""
         return self.path / "skipped.csv"
 
+    @property
+    def thresholds(self) -> Path:
+        """From which probability on a class is named; of multi-label runs alone."""
+        return self.path / "thresholds.json"
+
     def write_status(self, state: str, **facts: Any) -> None:
         """Write the run's state with facts such as ``step`` and ``reason``."""
         if state not in STATES:
