@@ -58,7 +58,7 @@ def _rules(config: RunConfig) -> list[Rule]:
             "--threshold holds at every node",
         ),
         (
-            model.independent and model.layer_decay is not None,
+            model.independent and model.layer_decay not in (None, 1.0),
             "--layer-decay counts the stages of one network, --independent trains "
             "several",
         ),
