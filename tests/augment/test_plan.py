@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -258,9 +259,29 @@ def test_saved_plans_come_back(tmp_path):
 
 
 def test_a_broken_plan_file_is_named(tmp_path):
-    (tmp_path / "plan.npz").write_bytes(b"nothing")
-    with pytest.raises(DataError, match=r"plan\.npz: is not a saved plan"):
-        Plan.load(tmp_path / "plan.npz")
+    path = tmp_path / "plan.npz"
+    drawn(everything(2), 3, (8, 9)).save(path)
+    whole = path.read_bytes()
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    array = (tmp_path / "array.npy").read_bytes()
+    flipped = bytearray(whole)
+    flipped[whole.index(b"\x93NUMPY") + 130] ^= 0xFF  # one of the ops
+    for content in (b"nothing", b"", whole[:900], whole[:-30], array, bytes(flipped)):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"plan\.npz: is not a saved plan"):
+            Plan.load(path)
+
+
+def test_a_plan_file_that_leaves_its_image_is_refused(tmp_path):
+    path = tmp_path / "plan.npz"
+    plan = drawn(everything(2), 20, (8, 9))
+    plan.cut[3] = (0, 0, 9, 4)
+    plan.save(path)
+    with pytest.raises(DataError, match=r"plan\.npz: is not .*a box of cut does not"):
+        Plan.load(path)
+    dataclasses.replace(plan, shape=(9000, 9)).save(path)
+    with pytest.raises(DataError, match=r"plan\.npz: is not .*sides must be 1"):
+        Plan.load(path)
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 9000)])

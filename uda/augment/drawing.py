@@ -171,6 +171,21 @@ def _record(
     )
 
 
+def limits(name: str, shape: tuple[int, int]) -> tuple[float, float, bool]:
+    """Return what an op's magnitudes lie between in a plan, signs left aside.
+
+    Args:
+        name: a key of ``OPS``.
+        shape: (H, W) of the images, pixels.
+
+    Returns:
+        The smallest and the largest, in plan units, and whether they are whole.
+    """
+    op, unit = OPS[name], _UNITS.get(name, _SAME)
+    low, high = _CONVERT[unit](np.array([op.low, op.high]), _side(op, shape))
+    return float(low), float(high), unit != _SAME
+
+
 def _side(op: Op, shape: tuple[int, int]) -> float:
     """Pixels of the side that an op's fraction is of."""
     sides = {"TranslateX": shape[1], "TranslateY": shape[0]}

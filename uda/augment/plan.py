@@ -6,9 +6,11 @@ neither the batch split nor the executor can change a view.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ import numpy.typing as npt
 from uda import rng
 from uda.augment.drawing import NUDGE, NUM_PER_SLOT, PLACE_X, PLACE_Y, draw_ops
 from uda.augment.ops import OPS
+from uda.augment.plancheck import check_content
 from uda.augment.policy import Policy
 from uda.errors import DataError
 from uda.files import atomic_path
@@ -89,14 +92,22 @@ class Plan:
 
     @classmethod
     def load(cls, path: Path) -> Plan:
-        """Read a plan; a file that is none is a DataError that names it."""
+        """Read a plan.
+
+        Raises:
+            DataError: the file is no plan, or one that does not fit the images it
+                names, which the executors would not notice; the message says so.
+        """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in _ARRAYS}
-                height, width = (int(side) for side in file["shape"])
-                flags: dict[str, Any] = {name: bool(file[name]) for name in _FLAGS}
-        except (OSError, KeyError, ValueError) as error:
+            with path.open("rb") as stream, np.load(stream) as file:
+                content = {name: file[name] for name in (*_ARRAYS, *_FLAGS, "shape")}
+            check_content(content)
+            height, width = (int(side) for side in content["shape"])
+            _check_sides(height, width)
+        except _NO_PLAN as error:
             raise DataError(f"{path}: is not a saved plan ({error})") from error
+        arrays = {name: content[name] for name in _ARRAYS}
+        flags: dict[str, Any] = {name: bool(content[name]) for name in _FLAGS}
         return cls(**arrays, **flags, shape=(height, width))
 
 
@@ -104,6 +115,11 @@ _ARRAYS = (
     "op", "value", "box", "place", "hflip", "vflip", "turns", "dy", "dx", "cut",
 )  # fmt: skip
 _FLAGS = ("geometry_last", "bilinear", "reflect")
+# What reading other or broken files raises; TypeError is that of a lone .npy array.
+_NO_PLAN = (
+    OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile, zlib.error,
+    DataError,
+)  # fmt: skip
 
 
 def draw(
@@ -130,8 +146,7 @@ def draw(
         DataError: a side is 0 or too long for exact sampling.
     """
     height, width = shape
-    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise DataError(f"images of {height}x{width} px: sides must be 1..{MAX_SIDE}")
+    _check_sides(height, width)
     u = rng.uniforms(seed, stream, counters, _NUM_WEAK + policy.slots * NUM_PER_SLOT)
     per_op = u[:, _NUM_WEAK:].reshape(len(u), policy.slots, NUM_PER_SLOT)
     op, value = draw_ops(policy, per_op, shape)
@@ -153,6 +168,11 @@ def draw(
         reflect=policy.fill == "reflect",
         shape=(height, width),
     )
+
+
+def _check_sides(height: int, width: int) -> None:
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise DataError(f"images of {height}x{width} px: sides must be 1..{MAX_SIDE}")
 
 
 def _pixels(fraction: float, side: int) -> int:
