@@ -1,0 +1,51 @@
+"""``uda lr-find``: a suggestion, a plot, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from tests.support.surfaces import write_surfaces
+from uda.cli import main
+
+
+def call(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def surfaces(tmp_path_factory):
+    return write_surfaces(tmp_path_factory.mktemp("surfaces"))
+
+
+@pytest.fixture
+def quick(surfaces, tmp_path, monkeypatch):
+    monkeypatch.setenv("UDA_CACHE", str(surfaces / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return (
+        "lr-find", surfaces / "data", "--imgsz", 16, "--batch", 8, "--group", "none",
+        "--threads", 1, "--steps", 40,
+    )  # fmt: skip
+
+
+def test_it_names_the_rate_to_train_with(quick, tmp_path):
+    done = call(*quick)
+    assert done.exit_code == 0, done.output
+    assert "Train with --lr " in done.stdout
+    assert sorted(p.name for p in (tmp_path / "runs" / "lr-find").iterdir()) == [
+        "lr.csv", "lr.png",
+    ]  # fmt: skip
+    again = call(*quick)
+    first, second = done.stdout.splitlines(), again.stdout.splitlines()
+    assert first[1:] == second[1:]
+    assert "runs/lr-find2/lr.png" in second[0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["runs"]
+
+
+def test_flags_of_the_training_are_taken_and_checked(quick, tmp_path):
+    done = call(*quick, "--optimizer", "sgd", "--out", tmp_path / "mine")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "mine" / "lr.png").is_file()
+    assert "not empty" in call(*quick, "--out", tmp_path / "mine").stderr
+    assert call(*quick, "--method", "texture").exit_code == 2
+    assert "uda lr-find DATA" in call("lr-find").stderr
