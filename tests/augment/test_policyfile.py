@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -139,7 +140,11 @@ def test_name_defaults_to_the_files(tmp_path):
             "ops:\n  - op: Rotate\n    low: 1\n    high: 2\n    mirrored: true",
             "mine.yaml:5: Rotate: mirrored is for factors only",
         ),
-        ("last:\n" + "  - {op: Invert}\n" * 17, "would pass 17 ops"),
+        ("last:\n" + "  - {op: Invert}\n" * 17, "2: last has a list of 17; at most 16"),
+        (
+            "".join(f"{k}:\n" + "  - {op: Invert}\n" * 9 for k in ("first", "last")),
+            "would pass 18 ops",
+        ),
         ("hflip: [1", "mine.yaml:1: is not YAML"),
         ("hflip: 1\nx: *nobody", "mine.yaml:2: is not YAML"),
         ("hflip: 1\n---\nhflip: 1", "is not YAML"),
@@ -209,6 +214,20 @@ def test_lists_nested_without_end_are_refused(tmp_path):
         read_policy(write(tmp_path, "ops: " + "[" * 20_000))
     with pytest.raises(DataError, match=r"mine\.yaml:1: expected a mapping"):
         read_policy(write(tmp_path, "ops: &a [*a]"))
+
+
+def test_a_list_that_aliases_multiply_is_refused_before_it_is_made(tmp_path):
+    """Three thousand words that each stand for three thousand ops."""
+    listed = "[" + "{op: Invert}, " * 3000 + "]"
+    begin = time.perf_counter()
+    for text, message in (
+        (f"ops: &a {listed}\nsubpolicies: [{'*a, ' * 3000}]", "1: ops has a list of"),
+        (f"subpolicies: [&a {listed}, {'*a, ' * 900}]", "1: subpolicies has a list of"),
+        (f"subpolicies: [&a {listed}, {'*a, ' * 3000}]", "list of 3001; at most 1000"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read_policy(write(tmp_path, text))
+    assert time.perf_counter() - begin < 20  # reading the words takes most of it
 
 
 def test_undecodable_file_is_named(tmp_path):

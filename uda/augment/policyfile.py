@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from uda.augment.effects import op_without_effect, without_effect
-from uda.augment.specs import OpSpec, Policy, did_you_mean
+from uda.augment.specs import MAX_SLOTS, OpSpec, Policy, did_you_mean
 from uda.errors import DataError
 
 _TYPES: dict[str, type] = {
@@ -27,6 +27,8 @@ _WORDS = {
     str: "text", int: "a whole number", bool: "true or false",
     float: "a number", list: "a list", dict: "a mapping of key: value",
 }  # fmt: skip
+# Longest lists: an alias costs one word in the file and a list's length in time.
+_MOST = {"ops": 1000, "subpolicies": 1000}
 _Nodes = dict[str, tuple[yaml.Node, yaml.Node]]  # word -> nodes of key and value
 
 
@@ -66,10 +68,11 @@ def _policy(path: Path, root: yaml.Node) -> Policy:
             values[key] = _value(path, key, node, _TYPES[key])
         elif key == "subpolicies":
             values[key] = tuple(
-                _specs(path, key, item) for item in _items(path, key, node)
+                _specs(path, key, item, MAX_SLOTS)
+                for item in _items(path, key, node, _MOST[key])
             )
         else:
-            values[key] = _specs(path, key, node)
+            values[key] = _specs(path, key, node, _MOST.get(key, MAX_SLOTS))
     try:
         policy = Policy(path=path, **values)
     except DataError as error:
@@ -79,11 +82,11 @@ def _policy(path: Path, root: yaml.Node) -> Policy:
     return policy
 
 
-def _specs(path: Path, key: str, node: yaml.Node) -> tuple[OpSpec, ...]:
-    return tuple(_spec(path, key, item) for item in _items(path, key, node))
+def _specs(path: Path, key: str, node: yaml.Node, most: int) -> tuple[OpSpec, ...]:
+    return tuple(_spec(path, key, item) for item in _items(path, key, node, most))
 
 
-def _items(path: Path, key: str, node: yaml.Node) -> list[yaml.Node]:
+def _items(path: Path, key: str, node: yaml.Node, most: int) -> list[yaml.Node]:
     if not isinstance(node, yaml.SequenceNode):
         kind = (
             "a list of lists of ops, - [{op: NAME}, {op: NAME}]"
@@ -97,6 +100,11 @@ def _items(path: Path, key: str, node: yaml.Node) -> list[yaml.Node]:
             "it away"
         )
     items: list[yaml.Node] = node.value
+    if len(items) > most:
+        raise DataError(
+            f"{path}{_line(node)}: {key} has a list of {len(items)}; at most {most} "
+            "are allowed"
+        )
     return items
 
 
