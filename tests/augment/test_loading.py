@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,57 @@ def test_the_cache_folder_is_the_users_own(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert loading.cache_folder() == ""
+
+
+def without_folder(tmp_path, monkeypatch):
+    """No folder of the user's own, and no choice of numba's."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+
+
+def test_without_a_cache_folder_nothing_beside_the_source_is_run(tmp_path, monkeypatch):
+    numba = pytest.importorskip("numba")
+    loading.warm_up()
+    without_folder(tmp_path, monkeypatch)
+    before, real, seen = numba.config.CACHE_DIR, importlib.import_module, {}
+
+    def watched(name):
+        seen[name] = Path(numba.config.CACHE_DIR)
+        if name != "numba":
+            assert list(seen[name].iterdir()) == []
+            assert seen[name].stat().st_mode & 0o077 == 0
+        return real(name)
+
+    monkeypatch.setattr(importlib, "import_module", watched)
+    assert loading.compiled.__wrapped__() is not None
+    folder = seen["uda.augment.compiled"]
+    assert folder == seen["uda.augment.compiled_random"] != seen["numba"]
+    assert not folder.exists()
+    assert before == numba.config.CACHE_DIR
+
+    def refuse(**_):
+        raise FileNotFoundError("no usable temporary directory")
+
+    monkeypatch.setattr(loading, "TemporaryDirectory", refuse)
+    monkeypatch.setattr(importlib, "import_module", real)
+    assert loading.compiled.__wrapped__() is not None
+
+
+@pytest.mark.slow
+def test_without_a_cache_folder_no_file_stays(tmp_path, monkeypatch):
+    pytest.importorskip("numba")
+    without_folder(tmp_path, monkeypatch)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    beside = Path(loading.__file__).parent
+    before = set(beside.rglob("*.nb?"))
+    code = "from uda.augment import loading; print(loading.warm_up())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "numba"
+    assert set(beside.rglob("*.nb?")) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_all_its_parts_are_in_the_name_of_the_cache(tmp_path, monkeypatch):

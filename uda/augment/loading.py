@@ -10,9 +10,11 @@ import hashlib
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy.typing as npt
@@ -75,10 +77,10 @@ def compiled() -> tuple[Execute, Scratch] | None:
     except (ImportError, AttributeError):  # missing, or too old for this numpy
         return None
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = cache_folder() or before
     try:
-        module = importlib.import_module("uda.augment.compiled")
-        random = importlib.import_module("uda.augment.compiled_random")
+        with _cache_for_import() as numba.config.CACHE_DIR:
+            module = importlib.import_module("uda.augment.compiled")
+            random = importlib.import_module("uda.augment.compiled_random")
     except (
         numba.core.errors.NumbaError,
         KeyError,
@@ -88,6 +90,28 @@ def compiled() -> tuple[Execute, Scratch] | None:
         numba.config.CACHE_DIR = before
     rng.accelerate(random.words)
     return module.execute, module.scratch
+
+
+@contextmanager
+def _cache_for_import() -> Iterator[str]:
+    """Give the cache folder, or an empty one for once where there is none.
+
+    Without a folder of its own numba caches beside the source, where the name says
+    nothing of the parts: an edited checkout would run kernels of older ones.
+    """
+    folder = cache_folder()
+    if folder:
+        yield folder
+        return
+    with ExitStack() as stack:
+        try:
+            temporary = TemporaryDirectory(
+                prefix="uda-kernels-", ignore_cleanup_errors=True
+            )
+            folder = stack.enter_context(temporary)
+        except OSError:  # nothing can be written at all: compiled in memory
+            folder = ""
+        yield folder
 
 
 def cache_folder() -> str:
