@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from uda.cli.options import SizeType
 from uda.errors import UsageError
 
 
@@ -29,6 +30,17 @@ from uda.errors import UsageError
     metavar="COLUMN|auto",
     help="Which images belong together; the manifest's column group if it has one.",
 )
+@click.option(
+    "--boxes",
+    type=click.Path(path_type=Path),
+    help="Boxes of defects (COCO, VOC, YOLO, corners): their size in pixels.",
+)
+@click.option(
+    "--imgsz",
+    multiple=True,
+    type=SizeType(),
+    help="A further size at which to measure defects; repeatable.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -37,6 +49,8 @@ def command(
     unlabeled: tuple[Path, ...],
     out: Path | None,
     group: str | None,
+    boxes: Path | None,
+    imgsz: tuple[tuple[int, int], ...],
     seed: int,
     threads: int,
     quiet: bool,
@@ -54,12 +68,16 @@ def command(
     from uda.inspect.text import render
 
     _check_out(out)
+    if imgsz and boxes is None:
+        raise UsageError("--imgsz measures the defects in --boxes; give both")
     inspection = inspect_data(
         data,
         unlabeled=unlabeled,
         group=group,
         seed=seed,
         threads=threads,
+        boxes=boxes,
+        sizes=imgsz,
         progress=None if quiet else _show_progress(),
     )
     folder = _make_folder(out)

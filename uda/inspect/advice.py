@@ -5,9 +5,11 @@ Pure functions on numbers; thresholds stand beside the rule that uses them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from uda.data.defects import LEAST_SIDE, DefectSize
 from uda.inspect.numbers import (
     MIN_FOR_THRESHOLDS,
     best_recall_low,
@@ -26,6 +28,7 @@ _POOL_RATIO = 3
 _SMALL_SET = 1000
 _SHIFTED = 0.2
 _LARGE_SIDE = 256
+_DEFAULT_SIZE = (64, 64)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Facts:
         has_groups: whether a column of groups was used.
         shift: largest distance of brightness or contrast, labelled to unlabelled.
         side: median longest side in pixels.
+        defects: shorter sides of boxes per class and image size; empty = unknown.
     """
 
     counts: Mapping[str, int]
@@ -61,6 +65,7 @@ class Facts:
     has_groups: bool = False
     shift: float | None = None
     side: float = 0.0
+    defects: tuple[DefectSize, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -270,6 +275,8 @@ def _folds(facts: Facts) -> Advice | None:
 
 
 def _size(facts: Facts) -> Advice | None:
+    if facts.defects:
+        return _size_by_defects(facts)
     if facts.side <= _LARGE_SIDE:
         return None
     return Advice(
@@ -278,6 +285,30 @@ def _size(facts: Facts) -> Advice | None:
         f"{facts.side / 8:.0f} px is 8 px",
         "uda train DATA --size 128",
         "a defect under about 8 px is lost after resizing",
+    )
+
+
+def _size_by_defects(facts: Facts) -> Advice | None:
+    usual = [one for one in facts.defects if one.size == _DEFAULT_SIZE]
+    worst = min(usual, key=lambda one: one.small)
+    if not worst.lost:
+        return None
+    # Shorter sides grow with the image: in steps of 32 pixels to where all are seen.
+    needed = 32 * math.ceil(_DEFAULT_SIZE[0] * LEAST_SIDE / max(worst.small, 0.1) / 32)
+    beyond = (
+        ""
+        if needed <= facts.side
+        else (
+            f"; that is more than the images have ({facts.side:.0f} px): photograph closer"
+        )
+    )
+    return Advice(
+        f"Train at {needed} px or more",
+        f"at the default 64 px the shorter side of small defects of {worst.name} is "
+        f"{worst.small:.1f} px (5th percentile of {worst.boxes} boxes){beyond}",
+        f"uda train DATA --imgsz {needed}   (or --imgsz {needed // 2} --tiles 2x2 "
+        "--background CLASS; or --sizes, small sizes first)",
+        f"a defect under about {LEAST_SIDE:.0f} px is lost after resizing",
     )
 
 

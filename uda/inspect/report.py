@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from uda.data.defects import USUAL_SIZES, DefectSize, Size, defect_sizes, load
 from uda.data.duplicates import Groups, find_groups
 from uda.data.records import Catalog, Record, scan
 from uda.files import write_csv, write_json
@@ -43,6 +44,7 @@ class Inspection:
         shifts: how labelled and unlabelled images differ.
         colors: dominant colours per class; empty for grey images.
         advice: what to do first.
+        defects: sizes of defects in pixels; empty without boxes.
     """
 
     catalog: Catalog
@@ -56,6 +58,7 @@ class Inspection:
     shifts: list[pixels.Shift]
     colors: dict[str, list[pixels.Color]]
     advice: list[Advice]
+    defects: list[DefectSize] = field(default_factory=list)
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
@@ -103,6 +106,7 @@ class Inspection:
                 name: [asdict(c) | {"code": c.code, "name": name_of(c)} for c in colors]
                 for name, colors in self.colors.items()
             },
+            "defects": [asdict(d) | {"lost": d.lost} for d in self.defects],
             "unlabeled_against_labeled": [asdict(shift) for shift in self.shifts],
             "advice": [asdict(advice) for advice in self.advice],
         }
@@ -131,6 +135,8 @@ def inspect_data(
     group: str | None = None,
     seed: int = 0,
     threads: int = 1,
+    boxes: Path | None = None,
+    sizes: Sequence[Size] = (),
     progress: Progress | None = None,
 ) -> Inspection:
     """Measure a data set.
@@ -142,12 +148,15 @@ def inspect_data(
             else auto.
         seed: of splits and random projections.
         threads: that decode images.
+        boxes: annotations of defects, in any format that ``read_boxes`` knows.
+        sizes: (H, W) at which defects are measured, beside the usual ones.
         progress: called with (stage, done, total).
 
     Raises:
         DataError: for a folder without images or with an unknown layout.
         UsageError: for a column that does not exist.
     """
+    defects = _defects(boxes, data, sizes)
     column = None if group in (None, "auto") else group
     catalog = scan(data, unlabeled=unlabeled, group_column=column, min_classes=0)
     looks = pixels.look_at(catalog.records, threads=threads, progress=progress)
@@ -174,8 +183,20 @@ def inspect_data(
         agreement,
         shifts,
         _colors(catalog, looks),
-        advise(_facts(catalog, looks, found, support, leak, shifts, bool(given))),
+        advise(
+            replace(
+                _facts(catalog, looks, found, support, leak, shifts, bool(given)),
+                defects=tuple(defects),
+            )
+        ),
+        defects,
     )
+
+
+def _defects(boxes: Path | None, data: Path, sizes: Sequence[Size]) -> list[DefectSize]:
+    if boxes is None:
+        return []
+    return defect_sizes(load(boxes, data), [None, *sorted({*USUAL_SIZES, *sizes})])
 
 
 def counts_per_part(records: Sequence[Record]) -> dict[str, dict[str, int]]:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from uda.inspect import numbers, pixels
 from uda.inspect.colours import name_of, told_by_hue
+from uda.inspect.defects import defect_parts
 from uda.inspect.report import (
     Inspection,
     claims,
@@ -30,6 +31,7 @@ def render(inspection: Inspection) -> RenderableType:
     parts += [_classes(inspection), *_claims(inspection)]
     parts += list(_files(inspection))
     parts += list(_kin(inspection))
+    parts += list(defect_parts(inspection.defects))
     parts += list(_pool(inspection))
     parts += list(_colors(inspection))
     parts += list(_advice(inspection))

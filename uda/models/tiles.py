@@ -68,7 +68,7 @@ class Tiling:
     def joined(self, outputs: Outputs) -> Outputs:
         """Join (B T, C) leaf logits to (B, C) logits whose softmax is P."""
         logits = outputs.leaf.to(torch.promote_types(outputs.leaf.dtype, torch.float32))
-        tiles = logits.unflatten(0, (-1, self.rows * self.columns))
+        tiles = logits.reshape(-1, self.rows * self.columns, logits.shape[1])
         join = join_max if self.join == "max" else join_noisy_or
         return Outputs(leaf=join(tiles, self.background))
 
