@@ -14,6 +14,8 @@ from tests.augment.test_kernels import views
 from uda.augment import loading
 from uda.errors import UsageError
 
+PYTHON = "py{}{}".format(*sys.version_info)
+
 
 def test_asking_whether_it_is_compiled_imports_nothing():
     code = (
@@ -55,11 +57,15 @@ def test_kernels_of_other_sources_do_not_count(tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     monkeypatch.delitem(sys.modules, "uda.augment.compiled", raising=False)
     (tmp_path / "augment_1").mkdir()
-    (tmp_path / "augment_1" / "compiled._execute-1.py311.nbi").touch()
+    name = f"compiled._execute-1.{PYTHON}.nbi"
+    (tmp_path / "augment_1" / name).touch()
     assert not loading.is_compiled()
     folder = Path(loading.cache_folder())
     assert folder.is_relative_to(tmp_path)
-    (folder / "compiled._execute-1.py311.nbi").touch()
+    (folder / "compiled._execute-1.py27.nbi").touch()  # another Python's
+    (folder / f"compiled._execute-1.{PYTHON}9.nbi").touch()
+    assert not loading.is_compiled()
+    (folder / name).touch()
     assert loading.is_compiled()
 
 

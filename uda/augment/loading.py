@@ -62,7 +62,10 @@ def is_compiled() -> bool:
     if os.environ.get(_VARIABLE) == "pillow" or "uda.augment.compiled" in sys.modules:
         return True
     folder = cache_folder()
-    return bool(folder) and any(Path(folder).rglob("compiled._execute*.nbi"))
+    # numba names its files after the Python that they are for.
+    python = f"py{sys.version_info[0]}{sys.version_info[1]}{sys.abiflags}"
+    pattern = f"compiled._execute*.{python}.nbi"
+    return bool(folder) and any(Path(folder).rglob(pattern))
 
 
 @cache
