@@ -10,12 +10,13 @@ import time
 import torch
 
 from uda.augment.kernels import is_compiled, warm_up
+from uda.data.multilabel import counts_of
 from uda.data.streams import Batch, prefetch
 from uda.errors import TrainingError
 from uda.models.finetune import set_trunk_frozen
 from uda.models.seeding import draws_at_random, seeded
 from uda.run.layout import RunFolder
-from uda.training import guard, pace, patience, save
+from uda.training import guard, pace, patience, save, watch
 from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
 from uda.training.evaluate import (
@@ -23,6 +24,7 @@ from uda.training.evaluate import (
     write_view_grid,
     write_worst_errors,
 )
+from uda.training.label_statistics import statistics_for
 from uda.training.monitor import tags
 from uda.training.monitor.alarms import AlarmBook, Facts
 from uda.training.monitor.progress import Progress
@@ -33,7 +35,6 @@ from uda.training.prior import sampling_prior
 from uda.training.schedules import consistency_start
 from uda.training.sizes import change_size
 from uda.training.state import TrainState, checkpoint_paths, load_newest, to_device
-from uda.training.statistics import StepStatistics
 from uda.training.step import Moment, Terms, training_step
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
@@ -78,7 +79,7 @@ def train(
             state,
             device,
             writer,
-            StepStatistics(writer.tags, device, torch.from_numpy(parts.hidden)),
+            statistics_for(parts, writer.tags, device),
             objective,
         )
         pace.try_out(trainer.stream)
@@ -100,9 +101,7 @@ def _load(state: TrainState, run: RunFolder, console: Progress) -> None:
 def _writer(
     config: RunConfig, run: RunFolder, parts: Parts, step: int, console: Progress
 ) -> RunWriter:
-    counts = torch.bincount(
-        torch.from_numpy(parts.validation_targets), minlength=len(parts.classes)
-    )
+    counts = counts_of(parts.validation_targets, len(parts.classes))
     facts = Facts(
         classes=parts.classes,
         prior=sampling_prior(config, parts.class_counts),
@@ -199,7 +198,8 @@ def _one_step(
     change_size(trainer)
     renew_teacher(trainer)
     moved = [to_device(batch, trainer.device) for batch in group]
-    moment = Moment.at(state.step, config, trainer.trust)
+    trust = trainer.trust * watch.factor(state.objective_state)
+    moment = Moment.at(state.step, config, trust)
     try:
         if draws_at_random(state.model):
             with seeded(config.seed, "dropout", state.step):
@@ -260,23 +260,29 @@ def _refuse_nan(
 def _log(trainer: Trainer) -> None:
     state, config = trainer.state, trainer.config
     seconds = max(1e-9, time.perf_counter() - trainer.since)
-    moment = Moment.at(state.step - 1, config, trainer.trust)
-    values = trainer.statistics.values() | {
-        tags.LEARNING_RATE: config.optimizer.lr * moment.lr_factor,
-        tags.EPOCH: state.step
-        * config.loop.batch
-        * config.optimizer.accumulation
-        / len(trainer.parts.labeled),
-        tags.IMAGES_PER_SECOND: trainer.images / seconds,
-        tags.WAITING_SHARE: trainer.waited / seconds,
-        "unlabeled/weight": moment.consistency_weight,
-    }
+    trust = trainer.trust * watch.factor(state.objective_state)
+    moment = Moment.at(state.step - 1, config, trust)
+    values = (
+        trainer.statistics.values()
+        | trainer.health
+        | {
+            tags.LEARNING_RATE: config.optimizer.lr * moment.lr_factor,
+            tags.EPOCH: state.step
+            * config.loop.batch
+            * config.optimizer.accumulation
+            / len(trainer.parts.labeled),
+            tags.IMAGES_PER_SECOND: trainer.images / seconds,
+            tags.WAITING_SHARE: trainer.waited / seconds,
+            "unlabeled/weight": moment.consistency_weight,
+        }
+    )
     annealing = trainer.objective.labeled.annealing
     if annealing is not None and moment.tsa_progress is not None:
         values[tags.TSA_THRESHOLD] = annealing.level(moment.tsa_progress)
     trainer.writer.scalars(state.step, values)
     pace.tell_slow(trainer, values[tags.WAITING_SHARE])
     trainer.statistics.reset()
+    trainer.health = {}
     trainer.waited_before += trainer.waited
     trainer.waited, trainer.images = 0.0, 0
     trainer.since = time.perf_counter()
@@ -300,6 +306,7 @@ def _finish(trainer: Trainer, metrics: dict[str, float]) -> Summary:
     save.weights(trainer)
     metrics = patience.hand_over(trainer, metrics)
     metrics = guard.hand_over(trainer, metrics)
+    save.thresholds(trainer)
     trainer.writer.hparams(save.table_row(trainer.config), metrics)
     trainer.run.update_status(
         "done", step=trainer.state.step, steps=trainer.config.loop.steps, **metrics

@@ -14,6 +14,7 @@ from torch import Tensor
 from uda.objectives.consistency.by_class import LIMITS
 from uda.objectives.consistency.class_thresholds import class_thresholds
 from uda.objectives.darp import refine
+from uda.training import watch
 from uda.training.class_tree import agreed_by_node, with_known
 from uda.training.estimate import settle_prior
 from uda.training.schedules import consistency_start
@@ -34,8 +35,9 @@ def renew_teacher(trainer: Trainer) -> None:
     config, state = trainer.config.consistency, trainer.state
     # The size that training is at: the averaged network knows no other as well.
     images = images_at(trainer.config, trainer.parts, state.step)
+    teacher = clean(trainer, state.ema.model, images)
     found = prediction_table(
-        clean(trainer, state.ema.model, images),
+        teacher,
         images,
         trainer.parts.unlabeled,
         num_classes=len(trainer.parts.classes),
@@ -50,7 +52,9 @@ def renew_teacher(trainer: Trainer) -> None:
         state.objective_state[f"method/{LIMITS}"] = class_thresholds(
             table[rows], threshold=config.threshold, floor=config.class_floor
         )
-    state.objective_state["teacher"] = _with_labels(trainer, table)
+    table = _with_labels(trainer, table)
+    watch.look(trainer, teacher, table)
+    state.objective_state["teacher"] = table
     if found.auxiliary is not None:
         auxiliary = _with_labels(trainer, found.auxiliary)
         state.objective_state["teacher_auxiliary"] = auxiliary

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -36,3 +36,4 @@ class Trainer:
     images: int = 0
     since: float = 0.0
     told_slow: bool = False
+    health: dict[str, float] = field(default_factory=dict)
