@@ -209,6 +209,23 @@ def test_keys_without_effect_are_refused(tmp_path, text, message):
         read_policy(write(tmp_path, text))
 
 
+LONG = 6000
+
+
+@pytest.mark.parametrize("text", [
+    f"count: {'1' * LONG}", f"count: {'1' * 4000}", f"count: -{'1' * 4000}",
+    f"hflip: {'1' * LONG}", f"hflip: {'x' * LONG}", f"fill: {'x' * LONG}",
+    f"{'x' * LONG}: 1", f"last: [{{op: {'x' * LONG}}}]",
+    f"last: [{{op: Rotate, low: 1, high: 2, levels: {'1' * 4000}}}]",
+])  # fmt: skip
+def test_what_is_far_too_long_is_not_printed_whole(tmp_path, text):
+    path = write(tmp_path, text)
+    with pytest.raises(DataError) as caught:
+        read_policy(path)
+    assert len(str(caught.value).removeprefix(str(path))) < 700
+    assert str(caught.value).startswith(f"{path}:1: ")
+
+
 def test_lists_nested_without_end_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"mine\.yaml: lists are nested too deeply"):
         read_policy(write(tmp_path, "ops: " + "[" * 20_000))

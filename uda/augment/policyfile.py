@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from uda.augment.effects import op_without_effect, without_effect
-from uda.augment.specs import MAX_SLOTS, OpSpec, Policy, did_you_mean
+from uda.augment.specs import MAX_SLOTS, OpSpec, Policy, brief, did_you_mean
 from uda.errors import DataError
 
 _TYPES: dict[str, type] = {
@@ -29,6 +29,8 @@ _WORDS = {
 }  # fmt: skip
 # Longest lists: an alias costs one word in the file and a list's length in time.
 _MOST = {"ops": 1000, "subpolicies": 1000}
+# Beyond any count or number of levels.
+_HUGE = 10**9
 _Nodes = dict[str, tuple[yaml.Node, yaml.Node]]  # word -> nodes of key and value
 
 
@@ -152,7 +154,8 @@ def _mapping(path: Path, node: yaml.Node, known: dict[str, type]) -> _Nodes:
         word = str(key.value)
         if word not in known:
             raise DataError(
-                f"{path}{_line(key)}: unknown key {word!r}{did_you_mean(word, known)}; "
+                f"{path}{_line(key)}: unknown key {brief(word)}"
+                f"{did_you_mean(word, known)}; "
                 f"the keys are {', '.join(known)}"
             )
         if word in found:
@@ -165,15 +168,18 @@ def _value(path: Path, key: str, node: yaml.Node, kind: type) -> Any:
     value = _scalar(node)
     fits: Callable[[Any], bool] = _FITS[kind]
     if not fits(value):
-        shown = "a nested value" if isinstance(value, yaml.Node) else repr(value)
+        shown = "a nested value" if isinstance(value, yaml.Node) else brief(value)
         raise DataError(
             f"{path}{_line(node)}: {key} must be {_WORDS[kind]}, not {shown}"
             f"{_hint(value, kind)}"
         )
     try:
-        return kind(value)
+        result = kind(value)
     except OverflowError as error:
         raise DataError(f"{path}{_line(node)}: {key} is far too large") from error
+    if kind is int and abs(result) > _HUGE:
+        raise DataError(f"{path}{_line(node)}: {key} is far too large")
+    return result
 
 
 def _hint(value: object, kind: type) -> str:

@@ -52,7 +52,7 @@ class OpSpec:
         op = OPS.get(self.name)
         if op is None:
             raise DataError(
-                f"unknown op {self.name!r}{did_you_mean(self.name, OPS)}; the ops "
+                f"unknown op {brief(self.name)}{did_you_mean(self.name, OPS)}; the ops "
                 f"are {', '.join(OPS)}"
             )
         if self.probability is not None and not 0 <= self.probability <= 1:
@@ -168,9 +168,10 @@ class Policy:
             if not (math.isfinite(value) and 0 <= value <= high):
                 raise DataError(f"{key} is {value}; it must lie in 0..{high:g}")
         for key, choices in _CHOICES.items():
-            if getattr(self, key) not in choices:
+            value = getattr(self, key)
+            if value not in choices:
                 raise DataError(
-                    f"{key} is {getattr(self, key)!r}; choose {' or '.join(choices)}"
+                    f"{key} is {brief(value)}; choose {' or '.join(choices)}"
                 )
         if not 0 <= self.count <= 16:
             raise DataError(f"count is {self.count}; it must lie in 0..16")
@@ -235,6 +236,12 @@ def _canonical(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
+
+
+def brief(value: object) -> str:
+    """Return a value as Python writes it, cut short where nobody would read it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:40]}... ({len(text)} characters)"
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
