@@ -43,7 +43,7 @@ def test_the_command_measures_defects(tmp_path: Path) -> None:
     assert "Shorter side of defects in pixels" in done.output
     assert "9.0/8.1" in done.output
     assert "Red: under 8 px" in done.output
-    assert "Train at 96 px or more" in done.output
+    assert "Train at 96 px at least" in done.output
     found = json.loads((out / "inspect.json").read_text())["defects"]
     by_size = {str(one["size"]): one for one in found}
     assert by_size["None"]["smallest"] == 8
@@ -65,9 +65,11 @@ def test_advice_on_size_follows_the_smallest_defects() -> None:
         return Facts(counts={}, units={}, side=side, defects=(one,))
 
     titles = [advice.title for advice in advise(facts(4.0))]
-    assert titles == ["Train at 128 px or more"]
+    assert titles == ["Train at 128 px at least"]
     assert advise(facts(8.5)) == []
-    assert "photograph closer" in advise(facts(1.0))[0].reason
+    (beyond,) = advise(facts(0.5))
+    assert beyond.title == "Train at 512 px, all there is"
+    assert "takes 1024 px and the images have 500" in beyond.reason
 
 
 def test_no_boxes_no_table() -> None:

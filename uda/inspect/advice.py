@@ -293,20 +293,21 @@ def _size_by_defects(facts: Facts) -> Advice | None:
     worst = min(usual, key=lambda one: one.small)
     if not worst.lost:
         return None
-    # Shorter sides grow with the image: in steps of 32 pixels to where all are seen.
+    # Shorter sides grow with the image: steps of 32 pixels to where all are seen.
     needed = 32 * math.ceil(_DEFAULT_SIZE[0] * LEAST_SIDE / max(worst.small, 0.1) / 32)
-    beyond = (
-        ""
-        if needed <= facts.side
-        else (
-            f"; that is more than the images have ({facts.side:.0f} px): photograph closer"
+    most = 32 * math.ceil(max(facts.side, 1) / 32)
+    beyond = ""
+    if needed > most:
+        beyond = (
+            f"; that takes {needed} px and the images have {facts.side:.0f}: enlarging "
+            "adds nothing, photograph closer"
         )
-    )
+    size = min(needed, most)
     return Advice(
-        f"Train at {needed} px or more",
+        f"Train at {size} px" + (" at least" if size == needed else ", all there is"),
         f"at the default 64 px the shorter side of small defects of {worst.name} is "
         f"{worst.small:.1f} px (5th percentile of {worst.boxes} boxes){beyond}",
-        f"uda train DATA --imgsz {needed}   (or --imgsz {needed // 2} --tiles 2x2 "
+        f"uda train DATA --imgsz {size}   (or --imgsz {size // 2} --tiles 2x2 "
         "--background CLASS; or --sizes, small sizes first)",
         f"a defect under about {LEAST_SIDE:.0f} px is lost after resizing",
     )

@@ -29,7 +29,7 @@ def defect_parts(found: Sequence[DefectSize]) -> Iterator[RenderableType]:
         by_class.setdefault(one.name, []).append(one)
     for name, row in by_class.items():
         cells = [
-            Text(f"{one.median:.1f}/{one.small:.1f}", "red" if one.lost else "")
+            Text(f"{_px(one.median)}/{_px(one.small)}", "red" if one.lost else "")
             for one in row
         ]
         table.add_row(f"{escape(name)} ({row[0].boxes})", *cells)
@@ -46,3 +46,7 @@ def _title(size: Size | None) -> str:
     if size is None:
         return "as is"
     return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
+
+
+def _px(value: float) -> str:
+    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
