@@ -23,6 +23,7 @@ from uda.training.state import checkpoint_paths
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
 from uda.training.texture import train_texture
+from uda.training.alerts import interplay
 
 
 def launch(
@@ -220,6 +221,7 @@ def _plan(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
             f"{config.consistency.unlabeled_ratio} unlabelled per labelled image, "
             f"targets by --weak-pass {config.consistency.weak_pass}"
         )
+        lines += [text for text in [interplay(config, len(parts.classes))] if text]
     if run is not None:
         lines.append(f"run folder {run.path}; watch: uda monitor {run.path}")
     return "\n".join(lines)

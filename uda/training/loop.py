@@ -10,13 +10,12 @@ import time
 import torch
 
 from uda.augment.kernels import is_compiled, warm_up
-from uda.data.multilabel import counts_of
 from uda.data.streams import Batch, prefetch
 from uda.errors import TrainingError
 from uda.models.finetune import set_trunk_frozen
 from uda.models.seeding import draws_at_random, seeded
 from uda.run.layout import RunFolder
-from uda.training import guard, pace, patience, save, watch
+from uda.training import alerts, guard, pace, patience, save, watch
 from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
 from uda.training.evaluate import (
@@ -26,12 +25,10 @@ from uda.training.evaluate import (
 )
 from uda.training.label_statistics import statistics_for
 from uda.training.monitor import tags
-from uda.training.monitor.alarms import AlarmBook, Facts
 from uda.training.monitor.progress import Progress
 from uda.training.monitor.writer import RunWriter
 from uda.training.objective import build_objective, start_memory
 from uda.training.prepare import Parts, Policies, build_stream, grouped
-from uda.training.prior import sampling_prior
 from uda.training.schedules import consistency_start
 from uda.training.sizes import change_size
 from uda.training.state import TrainState, checkpoint_paths, load_newest, to_device
@@ -101,13 +98,6 @@ def _load(state: TrainState, run: RunFolder, console: Progress) -> None:
 def _writer(
     config: RunConfig, run: RunFolder, parts: Parts, step: int, console: Progress
 ) -> RunWriter:
-    counts = counts_of(parts.validation_targets, len(parts.classes))
-    facts = Facts(
-        classes=parts.classes,
-        prior=sampling_prior(config, parts.class_counts),
-        validation_counts=tuple(counts.tolist()),
-        total_steps=config.loop.steps,
-    )
     writer = RunWriter(
         run.path,
         classes=parts.classes,
@@ -115,7 +105,7 @@ def _writer(
         # The checkpoint's own step is whole; only what came after it is done again.
         start_step=step + 1 if 0 < step < config.loop.steps else step,
         console=console,
-        alarms=AlarmBook(facts),
+        alarms=alerts.alarm_book(config, parts),
         on_alarms=lambda alarms: run.update_status("running", alarms=alarms),
     )
     if step == 0:
@@ -276,9 +266,7 @@ def _log(trainer: Trainer) -> None:
             "unlabeled/weight": moment.consistency_weight,
         }
     )
-    annealing = trainer.objective.labeled.annealing
-    if annealing is not None and moment.tsa_progress is not None:
-        values[tags.TSA_THRESHOLD] = annealing.level(moment.tsa_progress)
+    values |= alerts.levels(trainer, moment)
     trainer.writer.scalars(state.step, values)
     pace.tell_slow(trainer, values[tags.WAITING_SHARE])
     trainer.statistics.reset()

@@ -22,24 +22,31 @@ _START, _LEARNED = 0.1, 0.3  # shares of the run after which a class is judged
 _GROWTH = 10.0
 _WAITING = 0.05
 _FEW_VALIDATION = 10
+_EVALUATIONS = 50  # remembered; each comes twice, for raw and averaged weights
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """One alarm; ``key`` tells alarms apart, the rest is for people."""
+    """One alarm; ``key`` tells alarms apart, the rest is for people.
+
+    ``source`` says whose rule it is, where it names a treatment.
+    """
 
     key: str
     seen: str
     why: str
     change: str
+    source: str = ""
 
     def text(self) -> str:
         """Return the alarm as one paragraph."""
-        return f"{self.seen} {self.why} {self.change}"
+        rule = f" Rule: {self.source}." if self.source else ""
+        return f"{self.seen} {self.why} {self.change}{rule}"
 
     def markdown(self) -> str:
         """Return the alarm for TensorBoard's text tab."""
-        return f"**{self.seen}**\n\n{self.why}\n\n*What to change:* {self.change}"
+        rule = f"\n\n*Rule:* {self.source}" if self.source else ""
+        return f"**{self.seen}**\n\n{self.why}\n\n*What to change:* {self.change}{rule}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the alarm as it stands in status.json."""
@@ -151,7 +158,8 @@ def check_pseudo_labels(history: History, facts: Facts) -> Iterable[Alarm]:
                 "If the unlabelled images are not truly like that, the other "
                 "classes are being unlearned: their images are pulled to it.",
                 "Raise --threshold, lower --unlabeled-ratio, or add labels of the "
-                f"classes that lose. If most unlabelled images are {name}, fine.",
+                f"classes that lose. If most unlabelled images are {name}, fine: say "
+                "so with --prior.",
             )
 
 
@@ -291,6 +299,7 @@ class AlarmBook:
         self._facts = facts
         self._checks = tuple(checks)
         self._history: deque[Point] = deque()
+        self._evaluations: deque[Point] = deque(maxlen=_EVALUATIONS)
         self._active: dict[str, Alarm] = {}
 
     @property
@@ -305,6 +314,10 @@ class AlarmBook:
         """Take in the mix of the unlabelled images, known only during the run."""
         self._facts = replace(self._facts, unlabeled_prior=prior)
 
+    def evaluated(self, step: int, values: Mapping[str, float]) -> None:
+        """Take in an evaluation; the checks of the next step see it."""
+        self._evaluations.append(Point(step, dict(values)))
+
     def observe(self, step: int, values: Mapping[str, float]) -> list[Alarm]:
         """Take in one step's scalars; return the alarms that just went on.
 
@@ -316,7 +329,8 @@ class AlarmBook:
         self._history.append(Point(step, dict(values)))
         while step - self._history[0].step > 2 * self._facts.window:
             self._history.popleft()
-        history = tuple(self._history)
+        points = [*self._evaluations, *self._history]
+        history = tuple(sorted(points, key=lambda point: point.step))
         found = {
             alarm.key: alarm
             for check in self._checks

@@ -141,6 +141,8 @@ class RunWriter:
         values = {f"{name}/{key}": float(value) for key, value in metrics.items()}
         values |= self.class_values(f"{name}/recall", recall_per_class(counts))
         self._numbers(step, values)
+        if self._alarms is not None:
+            self._alarms.evaluated(step, values)
         figure = confusion_figure(counts, self.classes, title=f"{name}, step {step}")
         self.images(step, f"{name}/confusion_matrix", figure)
         if targets is not None and probs is not None:
@@ -304,6 +306,10 @@ def _layout() -> dict[str, dict[str, list[Any]]]:
             "loss": [multi, [rf"^{tag}$" for tag in tags.LOSSES]],
             "balanced accuracy": [multi, [r"^val.*/balanced_accuracy$"]],
             "mask rate": [multi, [rf"^{tags.MASK_RATE}$"]],
+            "annealing against the confidence threshold": [
+                multi,
+                [rf"^{tags.TSA_THRESHOLD}$", rf"^{tags.CONFIDENCE_THRESHOLD}$"],
+            ],
         },
         "per class": {
             "pseudo-label share": [multi, [rf"^{tags.PSEUDO_SHARE}/"]],

@@ -1,0 +1,154 @@
+"""Each rule that names a treatment, on constructed facts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from uda.cli.train import command
+from uda.training.monitor import diagnosis
+from uda.training.monitor.alarms import CHECKS, AlarmBook, Facts, Point
+from uda.training.monitor.diagnosis import (
+    DIAGNOSIS,
+    check_annealing,
+    check_mix,
+    check_recall,
+    check_starving,
+)
+
+FACTS = Facts(("Good", "a/b"), (0.5, 0.5), (50, 9), 1000, threshold=0.8)
+STARVED = {
+    "unlabeled/mask_rate": 0.4,
+    "unlabeled/pseudo_share/Good": 1.0,
+    "unlabeled/pseudo_share/a_b": 0.0,
+}
+
+
+def history(values, *, recalls=(), stop=400):
+    points = [Point(step, dict(values)) for step in range(0, stop, 10)]
+    every = stop // (len(recalls) + 1)
+    evaluations = [
+        Point(every * (i + 1), {"val_ema/recall/a_b": value, "val_ema/recall/Good": 1})
+        for i, value in enumerate(recalls)
+    ]
+    return sorted([*points, *evaluations], key=lambda point: point.step)
+
+
+def keys(check, points, facts=FACTS):
+    return [alarm.key for alarm in check(points, facts)]
+
+
+@pytest.mark.parametrize(
+    ("recalls", "fires"),
+    [
+        ((0.6, 0.5, 0.2), True),
+        ((), True),
+        ((0.2, 0.3, 0.5), False),
+        ((0.4, 0.4), False),
+    ],
+)
+def test_a_starving_class_is_told_while_its_recall_falls_or_is_unknown(recalls, fires):
+    found = list(check_starving(history(STARVED, recalls=recalls), FACTS))
+    assert [alarm.key for alarm in found] == ["class-starves/a_b"] * fires
+    for alarm in found:
+        assert "--class-floor 0.6" in alarm.change
+        assert "ICML 2022" in alarm.source
+    if len(recalls) > 1 and fires:
+        assert "0.60 to 0.20" in found[0].seen
+
+
+def test_starving_needs_others_that_are_fed():
+    nobody = STARVED | {"unlabeled/mask_rate": 0.0}
+    assert keys(check_starving, history(nobody)) == []
+    some = STARVED | {"unlabeled/pseudo_share/a_b": 0.05}
+    assert keys(check_starving, history(some)) == []
+    (alarm,) = check_starving(history(STARVED), replace(FACTS, threshold=None))
+    assert "--method uda --class-floor" in alarm.change
+
+
+@pytest.mark.parametrize(
+    ("shares", "prior", "expected"),
+    [
+        ((0.97, 0.03), None, ["prior-unknown"]),
+        ((0.8, 0.2), None, []),
+        ((0.97, 0.03), (0.95, 0.05), []),
+        ((0.6, 0.4), (0.95, 0.05), ["prior-missed"]),
+    ],
+)
+def test_the_mix_of_pseudo_labels(shares, prior, expected):
+    values = {
+        "unlabeled/pseudo_share/Good": shares[0],
+        "unlabeled/pseudo_share/a_b": shares[1],
+    }
+    facts = replace(FACTS, unlabeled_prior=prior)
+    assert keys(check_mix, history(values), facts) == expected
+
+
+def test_no_mix_without_pseudo_labels():
+    assert keys(check_mix, history({})) == []
+    nothing = {"unlabeled/pseudo_share/Good": 0.0, "unlabeled/pseudo_share/a_b": 0.0}
+    assert keys(check_mix, history(nothing)) == []
+
+
+@pytest.mark.parametrize(
+    ("level", "rate", "threshold", "fires"),
+    [
+        (0.6, 0.05, 0.8, True),
+        (0.9, 0.05, 0.8, False),
+        (0.6, 0.5, 0.8, False),
+        (0.6, 0.05, None, False),
+    ],
+)
+def test_annealing_that_holds_back(level, rate, threshold, fires):
+    values = {"labeled/tsa_threshold": level, "unlabeled/mask_rate": rate}
+    facts = replace(FACTS, threshold=threshold)
+    found = keys(check_annealing, history(values), facts)
+    assert found == ["annealing-holds-back"] * fires
+
+
+def test_annealing_or_a_branch_that_is_over_is_no_matter():
+    assert keys(check_annealing, history({"unlabeled/mask_rate": 0.0})) == []
+    assert keys(check_annealing, history({"labeled/tsa_threshold": 0.5})) == []
+
+
+@pytest.mark.parametrize(
+    ("recalls", "stop", "expected"),
+    [
+        ((0, 0, 0), 400, ["labels-not-learned/a_b"]),
+        ((0.5, 0, 0, 0), 400, ["labels-not-learned/a_b"]),
+        ((0, 0, 0.2), 400, []),
+        ((0, 0), 400, []),
+        ((0, 0, 0), 200, []),  # too early to say
+    ],
+)
+def test_a_class_that_is_never_found(recalls, stop, expected):
+    """Without a word of annealing: in the default recipe that has ended by then."""
+    points = history({}, recalls=recalls, stop=stop)
+    assert keys(check_recall, points) == expected
+
+
+def test_evaluations_reach_the_checks_and_the_mix_may_come_late():
+    book = AlarmBook(FACTS, (*CHECKS, *DIAGNOSIS))
+    values = STARVED | {"loss/total": 1.0}
+    for step in range(0, 600, 10):
+        book.observe(step, values)
+        if step % 100 == 50:
+            book.evaluated(step, {"val_ema/recall/a_b": 0.8 - step / 1000})
+    active = {alarm.key for alarm in book.active}
+    assert {"class-starves/a_b", "prior-unknown"} <= active
+    book.expect((0.98, 0.02))
+    for step in range(600, 800, 10):
+        book.observe(step, values)
+    assert "prior-unknown" not in {alarm.key for alarm in book.active}
+    starving = next(a for a in book.active if a.key.startswith("class-starves"))
+    assert starving.source in starving.text()
+    assert "*Rule:*" in starving.markdown()
+
+
+def test_treatments_name_options_that_exist():
+    source = Path(diagnosis.__file__).read_text(encoding="utf-8")
+    named = set(re.findall(r"--[a-z][a-z-]*[a-z]", source))
+    assert named <= {option for param in command.params for option in param.opts}

@@ -1,0 +1,54 @@
+"""Annealing against the confidence mask: when one lets the other through."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from uda.training.config import build_config
+from uda.training.alerts import confidence_threshold, interplay, passing_step
+
+
+def config(**keys):
+    given = {"loop.steps": 1000, **{k.replace("__", "."): v for k, v in keys.items()}}
+    return build_config(given)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "classes", "share"),
+    # Where the threshold 0.8 is passed, solved by hand: for six classes
+    # (0.8 - 1/6) / (5/6) = 0.76 = alpha(s).
+    [("log", 6, 0.285), ("linear", 6, 0.76), ("exp", 6, 0.945), ("log", 2, 0.183)],
+)
+def test_the_step_at_which_annealing_passes_the_threshold(schedule, classes, share):
+    whole = config(supervised__tsa=schedule, supervised__tsa_share=1.0)
+    assert passing_step(whole, classes) == pytest.approx(1000 * share, abs=2)
+
+
+def test_a_branch_that_waits_for_annealing_is_told():
+    early = interplay(config(), 6)
+    assert early is not None
+    assert "idles" not in early
+    late = config(supervised__tsa="linear", supervised__tsa_share=1.0)
+    text = interplay(late, 6)
+    assert text is not None
+    assert "from step 761; the unlabelled branch starts at step 150" in text
+    assert "idles over 61%" in text
+
+
+def test_where_nothing_is_capped_or_needed_there_is_nothing_to_say():
+    assert interplay(config(supervised__tsa="none"), 6) is None
+    assert interplay(config(supervised__tsa_form="quota"), 6) is None
+    assert interplay(config(method="freematch"), 6) is None
+    assert confidence_threshold(config(method="mean-teacher")) is None
+    assert confidence_threshold(config(method="fixmatch")) == 0.95
+
+
+def test_both_are_logged(quick):
+    folder, _ = quick({"supervised.tsa_share": 1.0})
+    lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+    both = [x for x in lines if "unlabeled/threshold" in x]
+    assert both
+    assert all(x["unlabeled/threshold"] == 0.8 for x in both)
+    assert all("labeled/tsa_threshold" in x for x in both)
