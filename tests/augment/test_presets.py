@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from tests.augment.helpers import make_images
 from tests.conftest import PROJECT
-from uda.augment import kernels
+from uda.augment import fallback, kernels
 from uda.augment.drawing import level_values
 from uda.augment.ops import OPS
 from uda.augment.plan import draw
@@ -224,25 +224,26 @@ def test_every_native_preset_says_where_its_numbers_come_from():
             assert path.read_text(encoding="utf-8").startswith("# ")
 
 
-ARRAYS = ("op", "value", "box", "hflip", "vflip", "turns", "dy", "dx", "cut")
+ARRAYS = (
+    "op", "value", "box", "place", "hflip", "vflip", "turns", "dy", "dx", "cut",
+)  # fmt: skip
 # The first 500 plans of each preset; where they change, so do a run's views.
-# The five eldest were taken before policies had sub-policies and fixed ops.
 GOLDEN = {
     ("weak", (32, 32)): "b5d05ac6d36d7838", ("weak", (40, 56)): "26ee4a4443301c3e",
     ("flip-crop", (32, 32)): "c73900af103e4132",
     ("flip-crop", (40, 56)): "f54009ebf66d71b5",
-    ("uda", (32, 32)): "294819423b83602f", ("uda", (40, 56)): "64e4260ceb7dacaf",
-    ("fixmatch", (32, 32)): "39ef77352c28f2b0",
-    ("fixmatch", (40, 56)): "8e805f9ffff8381f",
-    ("defect-safe", (32, 32)): "6f586f074a74bfd8",
-    ("defect-safe", (40, 56)): "7c11a37a5790d1e3",
-    ("usb", (40, 56)): "c904b00e246cf32d",
-    ("torchvision", (40, 56)): "21c727d4e67f2a42",
-    ("trivialaugment", (40, 56)): "88228cec682d55be",
-    ("autoaugment-cifar10", (40, 56)): "adb5c18c9023f1c3",
-    ("autoaugment-svhn", (40, 56)): "9bfad931658e257d",
-    ("lighting", (40, 56)): "302cc25700de0bf9",
-    ("camera", (40, 56)): "031f85702980cdaa",
+    ("uda", (32, 32)): "ce2db0affa254af4", ("uda", (40, 56)): "e51fc446c213c91c",
+    ("fixmatch", (32, 32)): "f330124e5cf8c128",
+    ("fixmatch", (40, 56)): "2923f3a75a385eb7",
+    ("defect-safe", (32, 32)): "791e9bd30a8517db",
+    ("defect-safe", (40, 56)): "ca223fa39423c3e6",
+    ("usb", (40, 56)): "4005427aed3cd5b8",
+    ("torchvision", (40, 56)): "f6884793e0bc6dd6",
+    ("trivialaugment", (40, 56)): "d4e31ceb4238680f",
+    ("autoaugment-cifar10", (40, 56)): "2a4b2a3528dcfecb",
+    ("autoaugment-svhn", (40, 56)): "78139ad2955f119f",
+    ("lighting", (40, 56)): "a3fef4bbeab65e23",
+    ("camera", (40, 56)): "3e7ebbb9566e9d9a",
 }  # fmt: skip
 
 
@@ -260,6 +261,32 @@ def digest(name, shape):
 @pytest.mark.parametrize(("name", "shape"), GOLDEN)
 def test_plans_stay_what_they_were(name, shape):
     assert digest(name, shape) == GOLDEN[name, shape]
+
+
+PIXELS_OF_THE_LINE = {
+    ("lighting", 1): "9e03dfd9a8ae8272", ("lighting", 3): "88016779c78f4c7f",
+    ("camera", 1): "ab13abe09652584d", ("camera", 3): "b4c3c24ebfb74518",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "channels"), PIXELS_OF_THE_LINE)
+def test_pixels_of_the_line_stay_what_they_were(name, channels):
+    """Without JPEG, whose pixels are those of whichever libjpeg Pillow has."""
+    n, y, x, k = np.ogrid[:64, :40, :56, :channels]
+    waves = 3 * np.abs((n % 7 + 1) * y % 80 - 40) + np.abs((5 * x + 20 * k) % 160 - 80)
+    images = (20 + waves + (n + 3 * y + 5 * x) % 11).astype(np.uint8)
+    plan = draw(
+        load_policy(name), seed=7, stream="strong", counters=np.arange(64),
+        shape=(40, 56),
+    )  # fmt: skip
+    plan.op[plan.op == OPS["Jpeg"].id] = -1
+    fill = np.full(channels, 117, np.uint8)
+    views = kernels.apply(plan, images, fill=fill)
+    again = np.empty_like(views)
+    fallback.apply(plan, images, fill=fill, out=again)
+    np.testing.assert_array_equal(views, again)
+    found = hashlib.sha256(views.tobytes()).hexdigest()[:16]
+    assert found == PIXELS_OF_THE_LINE[name, channels]
 
 
 README = PROJECT / "policies" / "README.md"
