@@ -71,6 +71,16 @@ def texts_of(table: npt.ArrayLike, classes: Sequence[str]) -> list[str]:
     ]
 
 
+def counts_of(targets: Ints, num_classes: int) -> Ints:
+    """Return (C,) images of each class, from (n,) class numbers or an (n, C) table.
+
+    Numbers of C and more are left out; with several labels an image counts for each.
+    """
+    if targets.ndim == 2:
+        return np.asarray((targets > 0).sum(0), dtype=np.int64)
+    return np.bincount(targets, minlength=num_classes)[:num_classes]
+
+
 def rarest(table: Ints) -> Ints:
     """Return (n,) the rarest class of each image; C for an image without any.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from uda.data.multilabel import texts_of
 from uda.errors import DataError
 from uda.files import atomic_path
 
@@ -102,6 +103,22 @@ class Predictions:
             limits = np.array(self.thresholds or (0.5,))
             return (self.probs >= limits).astype(np.int64)
         return np.asarray(self.log_probs.argmax(axis=1), dtype=np.int64)
+
+    @property
+    def wrong(self) -> npt.NDArray[np.bool_]:
+        """Return (N,) whether the truth is known and the answer is another."""
+        other = self.predicted != self.targets
+        return np.asarray(self.known & (other.any(axis=1) if self.several else other))
+
+    def names_of(self, answers: npt.NDArray[np.int64]) -> list[str]:
+        """Return names of ``predicted`` or ``targets``; of what is unknown nothing.
+
+        Several classes are joined by ``|``; an image without any is ``none``.
+        """
+        if self.several:
+            return texts_of(answers, self.classes)
+        names = (*self.classes, "")  # -1, unknown, is the last
+        return [names[int(answer)] for answer in answers]
 
     @property
     def confidence(self) -> npt.NDArray[np.float64]:

@@ -9,10 +9,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from uda.data.multilabel import texts_of
 from uda.evaluation.estimates import Metrics
 from uda.evaluation.evaluate import Evaluation
 from uda.evaluation.predict import Predictions
@@ -72,21 +68,13 @@ def rows(predictions: Predictions) -> Iterator[tuple[int, list[object]]]:
     Several classes are joined by ``|``; without any it is ``none``.
     """
     probs, sure = predictions.probs, predictions.confidence
-    for row, name in enumerate(_named(predictions, predictions.predicted)):
+    for row, name in enumerate(predictions.names_of(predictions.predicted)):
         numbers = [f"{value:.6f}" for value in (sure[row], *probs[row])]
         yield row, [name, *numbers]
 
 
-def _named(predictions: Predictions, answers: npt.NDArray[np.int64]) -> list[str]:
-    """Return the names of (N,) classes or of (N, C) answers; -1 has an empty one."""
-    if predictions.several:
-        return texts_of(answers, predictions.classes)
-    names = (*predictions.classes, "")  # -1, unknown, is the last
-    return [names[int(answer)] for answer in answers]
-
-
 def _rows(evaluation: Evaluation, predictions: Predictions) -> Iterator[list[object]]:
-    targets = _named(predictions, predictions.targets)
+    targets = predictions.names_of(predictions.targets)
     for row, answer in rows(predictions):
         yield [predictions.ids[row], targets[row], *answer, ""]
     blanks = [""] * (3 + len(predictions.classes))

@@ -49,6 +49,7 @@ def model_spec(config: RunConfig, parts: Parts) -> ModelSpec:
         tree=None if parts.tree is None else parts.tree.branches,
         independent=config.model.independent,
         tiles=_tiling(config, parts),
+        link="sigmoid" if config.data.multi_label else "softmax",
     )
 
 

@@ -25,6 +25,7 @@ from pydantic import (
 
 from uda.errors import UsageError
 from uda.training.effects import refuse_double_correction, refuse_without_effect
+from uda.training.multilabel_rules import preset, refuse_with_multi_label
 from uda.training.shape_effects import refuse_combinations
 from uda.training.tree_rules import refuse_with_tree
 
@@ -58,6 +59,7 @@ class DataConfig(Section):
     split: str | None = None
     unlabeled: tuple[str, ...] = ()
     group: str | None = None
+    multi_label: bool = False
     labels_per_class: int | None = Field(None, ge=1)
     validation: float = Field(0.15, ge=0, lt=1)
     test: float = Field(0.2, ge=0, lt=1)
@@ -121,7 +123,7 @@ class SupervisedConfig(Section):
     max_repeat: float | None = Field(None, ge=1)
     class_weights: Literal["none", "inverse", "sqrt", "effective"] = "none"
     reweight_from: float = Field(0.0, ge=0, lt=1)
-    loss: Literal["cross-entropy", "focal", "ldam"] = "cross-entropy"
+    loss: Literal["cross-entropy", "focal", "ldam", "asymmetric"] = "cross-entropy"
     focal_gamma: float = Field(1.0, gt=0, le=5)
     logit_adjustment: Literal["none", "loss", "post-hoc"] = "none"
     adjustment_tau: float = Field(1.0, gt=0, le=5)
@@ -357,7 +359,8 @@ def build_config(
             f"--recipe {recipe!r}: choose one of {', '.join(sorted(RECIPES))}"
         )
     method = METHODS.get(str(given.get("method", "uda")), {})
-    config = _validate({**RECIPES[recipe], **method, **given})
+    config = _validate({**RECIPES[recipe], **method, **preset(given), **given})
+    refuse_with_multi_label(config)
     refuse_double_correction(config)
     refuse_with_tree(config)
     refuse_combinations(config)

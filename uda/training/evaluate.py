@@ -12,7 +12,9 @@ from torch import nn
 from uda.data.streams import Batch
 from uda.evaluation.predict import Predictions, predict_pool
 from uda.evaluation.rates import confusion_matrix, rates
+from uda.models.links import Link, link_of, log_probs
 from uda.training.monitor.grids import error_grid, view_grid
+from uda.training.multilabel import quick_metrics
 from uda.training.patience import standard_error
 from uda.training.served import clean
 from uda.training.sizes import images_at
@@ -36,6 +38,11 @@ def evaluate_state(trainer: Trainer) -> dict[str, float]:
     for name, live in (("val", state.model), ("val_ema", state.ema.model)):
         model = clean(trainer, live)
         predictions = validation_predictions(trainer, model)
+        if predictions.several:
+            metrics, recall = quick_metrics(predictions)
+            trainer.writer.label_evaluation(state.step, name, metrics, recall)
+            found |= {f"{name}/{key}": value for key, value in metrics.items()}
+            continue
         counts = confusion_matrix(
             predictions.targets, predictions.predicted, len(trainer.parts.classes)
         )
@@ -82,15 +89,15 @@ def write_view_grid(trainer: Trainer, batch: Batch) -> None:
         images = images_at(trainer.config, trainer.parts, trainer.state.step - 1)
         model = clean(trainer, trainer.state.ema.model, images)
         leaf = model(batch.weak).served.float()
-    confidence, predicted = torch.softmax(leaf, 1).max(1)
+    answers = _answers(leaf, link_of(model), trainer.parts.classes)
     threshold = trainer.config.consistency.threshold
+    names = answers.names_of(answers.predicted)[:SHOWN]
     captions = [
-        f"{trainer.parts.classes[int(label)]}\n{float(value):.2f} "
-        f"{'kept' if value > threshold else 'masked'}"
-        for value, label in zip(confidence[:SHOWN], predicted[:SHOWN], strict=True)
+        f"{name}\n{value:.2f} {'kept' if value > threshold else 'masked'}"
+        for value, name in zip(answers.confidence[:SHOWN], names, strict=True)
     ]
     trainer.writer.histogram(
-        trainer.state.step, "unlabeled/confidence", confidence.cpu().numpy()
+        trainer.state.step, "unlabeled/confidence", answers.confidence
     )
     grid = view_grid(_pixels(weak), _pixels(strong), captions)
     trainer.writer.images(trainer.state.step, "unlabeled/views", grid)
@@ -104,18 +111,28 @@ def write_worst_errors(trainer: Trainer) -> None:
     predictions = validation_predictions(
         trainer, clean(trainer, trainer.state.ema.model)
     )
-    wrong = np.flatnonzero(predictions.predicted != predictions.targets)
+    wrong = np.flatnonzero(predictions.wrong)
     worst = wrong[np.argsort(-predictions.confidence[wrong], kind="stable")][:12]
     if worst.size == 0:
         return
+    true = predictions.names_of(predictions.targets[worst])
+    named = predictions.names_of(predictions.predicted[worst])
+    sure = predictions.confidence[worst]
     captions = [
-        f"{parts.classes[predictions.targets[i]]} called\n"
-        f"{parts.classes[predictions.predicted[i]]} {predictions.confidence[i]:.2f}"
-        for i in worst
+        f"{one} called\n{other} {value:.2f}"
+        for one, other, value in zip(true, named, sure, strict=True)
     ]
     images = np.ascontiguousarray(parts.pool.images[parts.validation[worst]])
     grid = error_grid(images, captions)
     trainer.writer.images(trainer.state.step, "val_ema/worst_errors", grid)
+
+
+def _answers(leaf: torch.Tensor, link: Link, classes: tuple[str, ...]) -> Predictions:
+    """Return what (U, C) logits say, of images about which nothing is known."""
+    logs = log_probs(leaf, link).cpu().numpy()
+    shape = logs.shape if link == "sigmoid" else logs.shape[:1]
+    ids = [str(row) for row in range(len(logs))]
+    return Predictions(ids, np.full(shape, -1), logs, classes, link)
 
 
 def _pixels(images: torch.Tensor) -> npt.NDArray[np.uint8]:

@@ -20,6 +20,7 @@ from uda.evaluation.rates import confusion_matrix, rates
 from uda.files import atomic_write
 from uda.run.bundle import save_weights
 from uda.training.evaluate import validation_predictions
+from uda.training.multilabel import label_accuracy
 from uda.training.served import clean
 from uda.training.texture import texture_teacher
 
@@ -90,6 +91,8 @@ def keep_warm_start(trainer: Trainer) -> None:
 def balanced_accuracy(trainer: Trainer, model: nn.Module) -> tuple[float, float]:
     """Return balanced accuracy on the validation part and its standard error."""
     predictions = validation_predictions(trainer, model)
+    if predictions.several:
+        return label_accuracy(predictions)
     return accuracy_of(
         confusion_matrix(
             predictions.targets, predictions.predicted, len(trainer.parts.classes)

@@ -43,6 +43,7 @@ from uda.objectives.priors import adjust_logits
 from uda.objectives.supervised import class_weights, cross_entropy
 from uda.rng import uniforms
 from uda.training.config import RunConfig
+from uda.training.multilabel import label_branches
 from uda.training.prior import refuse_unestimable, sampling_prior, stated_prior
 from uda.tree import Tree
 
@@ -200,6 +201,8 @@ def build_objective(
         device: where the steps are computed.
         estimated: (C,) prior of the unlabelled images, where it is not stated.
     """
+    if config.data.multi_label:
+        return Objective(config.seed, *label_branches(config, parts, device))
     refuse_unestimable(config, parts.classes, parts.validation_targets)
     known = estimated or stated_prior(config, parts.classes)
     counts = torch.from_numpy(parts.class_counts)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from uda.augment.policy import Policy, PythonPolicy, load_policy
 from uda.data.coarse import draw_with_coarse, refuse_coarse_tests
 from uda.data.groups import group_column, resolve_groups
+from uda.data.multilabel import counts_of, members, rarest
 from uda.data.pool import Pool, build_pool, default_cache
 from uda.data.records import Catalog, Record, scan
 from uda.data.sampling import LabeledSampler, UnlabeledSampler
@@ -37,7 +38,8 @@ class Parts:
     """The images of a run as rows of the pool.
 
     Attributes:
-        labeled: (n,) rows and their ``targets``.
+        labeled: (n,) rows and their ``targets``; with several labels per image all
+            targets are (n, C) of 0 and 1 in place of (n,), unknown rows -1.
         unlabeled: (m,) rows; with the labelled ones where the recipe says so.
         groups: (n,) group of each labelled image; its path where it has none.
         validation: (v,) rows and their ``validation_targets``.
@@ -72,11 +74,17 @@ class Parts:
     @property
     def class_counts(self) -> Rows:
         """(C,) labelled training images per class."""
-        return np.bincount(self.drawn_as, minlength=len(self.classes))
+        targets = self.drawn_as if self.targets.ndim == 1 else self.targets
+        return counts_of(targets, len(self.classes))
 
     @property
     def drawn_as(self) -> Rows:
-        """(n,) class that each labelled image counts for in the sampler."""
+        """(n,) class that each labelled image counts for in the sampler.
+
+        Of several labels the rarest; C for an image without any.
+        """
+        if self.targets.ndim == 2:
+            return rarest(self.targets)
         return drawn_as(self.targets, self.tree)
 
     @property
@@ -126,6 +134,7 @@ def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
         Path(config.data.root),
         unlabeled=unlabeled,
         group_column=group_column(config.data.group),
+        multi_label=config.data.multi_label,
     )
     if config.data.split is not None:
         split = Split.load(Path(config.data.split))
@@ -239,16 +248,16 @@ def _sort_rows(
     tree = named if isinstance(named, Tree) else None
     classes = named.classes if isinstance(named, Tree) else named
     names = classes if tree is None else (*classes, *tree.coarse)
-    number = {name: index for index, name in enumerate(names)}
+    texts: list[str | None] = [None] * len(pool.records)
     rows: dict[str, list[int]] = {"labeled": [], "unlabeled": [], "validation": []}
-    target = np.full(len(pool.records), -1, dtype=np.int64)
     groups: dict[int, str] = {}
     for row in split.rows:
         if row.part in rows and row.path in pool.index:
             place = pool.index[row.path]
             rows[row.part].append(place)
             groups[place] = row.group or row.path
-            target[place] = number[row.label] if row.label else -1
+            texts[place] = row.label or None
+    target = _numbers(texts, names, several=config.data.multi_label)
     labeled = np.array(rows["labeled"], dtype=np.int64)
     extra = rows["labeled"] if config.consistency.include_labeled else []
     unlabeled = np.array([*rows["unlabeled"], *extra], dtype=np.int64)
@@ -268,15 +277,25 @@ def _sort_rows(
     )
 
 
+def _numbers(
+    texts: Sequence[str | None], names: Sequence[str], *, several: bool
+) -> Rows:
+    """Return (N,) class numbers, -1 for none, or with several labels (N, C)."""
+    if several:
+        return members(texts, names)
+    number = {name: index for index, name in enumerate(names)}
+    return np.array([number[text] if text else -1 for text in texts], dtype=np.int64)
+
+
 def _refuse_empty(classes: tuple[str, ...], labeled: Rows, target: Rows) -> None:
     if len(classes) < 2:
         raise DataError(
             f"classes found: {', '.join(classes) or 'none'}; a classifier needs two "
             "or more, each with labelled images"
         )
-    counts = np.bincount(target[labeled], minlength=len(classes))
     # Behind the classes are nodes of a tree, whose images name none of them.
-    empty = [name for name, count in zip(classes, counts, strict=False) if count == 0]
+    counts = counts_of(target[labeled], len(classes))
+    empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
     if empty:
         raise DataError(
             f"no labelled training image of: {', '.join(empty)}; label some, or take "

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from uda.augment.installed import source_of
 from uda.data.pool import write_skipped
+from uda.evaluation.thresholds import DEFAULT, MIN_SUPPORT, fit_thresholds
 from uda.files import atomic_write, write_json
 from uda.models.classifier import ModelSpec
-from uda.run.bundle import save_description, save_weights
+from uda.run.bundle import load_bundle, save_description, save_weights
 from uda.run.layout import RunFolder
 from uda.training.config import RunConfig, flatten
+from uda.training.evaluate import validation_predictions
 from uda.training.prepare import Parts, Policies
 from uda.training.served import clean
 from uda.training.state import checkpoint_paths, is_valid, save_checkpoint
@@ -60,6 +62,26 @@ def weights(trainer: Trainer) -> None:
     """Write raw and averaged weights as safetensors."""
     for name, model in (("raw", trainer.state.model), ("ema", trainer.state.ema.model)):
         save_weights(trainer.run.weights, name, clean(trainer, model))
+
+
+def thresholds(trainer: Trainer) -> None:
+    """Fit a threshold per class to the weights that are handed over, and keep it.
+
+    Where an image has one label there are none.
+    """
+    parts = trainer.parts
+    if parts.targets.ndim == 1 or len(parts.validation) == 0:
+        return
+    model: Any = load_bundle(trainer.run.path).model
+    predictions = validation_predictions(trainer, model.to(trainer.device))
+    found = fit_thresholds(predictions.targets, predictions.probs)
+    found.save(trainer.run.thresholds, parts.classes)
+    own = sum(support >= MIN_SUPPORT for support in found.support)
+    trainer.writer.console.note(
+        f"thresholds: fitted by F1 on validation for {own} of {len(parts.classes)} "
+        f"classes, {DEFAULT} for those with too few images; see "
+        f"{trainer.run.thresholds.name}"
+    )
 
 
 def last_good(run: RunFolder) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from uda.data.streams import Batch
+from uda.objectives.consistency.method import ConsistencyTerms
 from uda.training.monitor import tags
 from uda.training.step import Terms
 
@@ -52,22 +53,30 @@ class StepStatistics:
         self._sum("loss/supervised", terms.supervised)
         self._sum(tags.GRADIENT_NORM, norm)
         self._sum(tags.LABELED_ACCURACY, terms.correct)
-        ones = torch.ones_like(terms.kept)
-        labels = batch.targets.clamp(max=len(self.class_tags))
-        self.drawn.index_add_(0, labels, ones)
-        self.kept.index_add_(0, labels, terms.kept.to(ones.dtype))
+        self.take_labels(batch, terms)
         if terms.unlabeled is None or terms.consistency is None:
             return
         self._sum("loss/consistency", terms.consistency)
         if terms.entropy is not None:
             self._sum("loss/entropy", terms.entropy)
-        mask = terms.unlabeled.mask.to(ones.dtype)
-        self._sum(tags.MASK_RATE, mask.mean())
+        self._sum(tags.MASK_RATE, terms.unlabeled.mask.to(self.drawn.dtype).mean())
         by_node = terms.unlabeled.by_node or {}
         names = tags.class_tags(tuple(by_node))
         for name, share in zip(names, by_node.values(), strict=True):
             self._sum(f"{tags.MASK_RATE}/{name}", share)
-        predicted = terms.unlabeled.targets.argmax(1)
+        self.take_pseudo_labels(batch, terms.unlabeled)
+
+    def take_labels(self, batch: Batch, terms: Terms) -> None:
+        """Take in what was drawn and kept of each class."""
+        ones = torch.ones_like(terms.kept)
+        labels = batch.targets.clamp(max=len(self.class_tags))
+        self.drawn.index_add_(0, labels, ones)
+        self.kept.index_add_(0, labels, terms.kept.to(ones.dtype))
+
+    def take_pseudo_labels(self, batch: Batch, found: ConsistencyTerms) -> None:
+        """Take in the pseudo-labels that count, by class."""
+        mask = found.mask.to(self.drawn.dtype)
+        predicted = found.targets.argmax(1)
         self.pseudo.index_add_(0, predicted, mask)
         if batch.unlabeled_index is not None:
             truth = self.hidden[batch.unlabeled_index.to(self.device)]

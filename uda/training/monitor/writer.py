@@ -150,6 +150,27 @@ class RunWriter:
         self._stage_row(step, values)
         self.console.update(step, values)
 
+    def label_evaluation(
+        self,
+        step: int,
+        name: str,
+        metrics: Mapping[str, float],
+        recall: Sequence[float] | npt.NDArray[Any],
+    ) -> None:
+        """Write an evaluation of several labels per image, without confusion matrix.
+
+        Args:
+            step: optimisation steps done.
+            name: ``val`` (raw weights) or ``val_ema``; the tags' first part.
+            metrics: ``balanced_accuracy``, ``macro_f1`` and any other scalar.
+            recall: (C,) by class; NaN for a class that is absent.
+        """
+        values = {f"{name}/{key}": float(value) for key, value in metrics.items()}
+        values |= self.class_values(f"{name}/recall", recall)
+        self._numbers(step, values)
+        self._stage_row(step, values)
+        self.console.update(step, values)
+
     def expect(self, prior: Sequence[float]) -> None:
         """Tell the alarms the (C,) mix of the unlabelled images, once it is known."""
         if self._alarms is not None:
