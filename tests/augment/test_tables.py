@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 from tests.augment.helpers import widest
 from uda.augment import tables
-from uda.augment.ops import OPS
+from uda.augment.ops import NAMES, OPS
 from uda.augment.plan import draw
 from uda.augment.policy import Policy
 
@@ -67,16 +69,34 @@ def test_equalize_is_monotonic():
     assert (np.diff(tables.equalize_table(histogram).astype(int)) >= 0).all()
 
 
+def fixed(name, value, shape):
+    policy = Policy("one", (widest(name),), count=1)
+    plan = draw(policy, seed=0, stream="s", counters=[0], shape=shape)
+    plan.value[:] = value
+    return tables.fixed_point(tables.matrices(plan)[0, 0]).tolist()
+
+
 def test_whole_translation_is_a_whole_shift():
-    a0, a1, a2, a3, a4, a5 = tables.affine(OPS["TranslateX"].id, 5.0, 10, 10)
+    a0, a1, a2, a3, a4, a5 = fixed("TranslateX", 5.0, (10, 10))
     assert (a0, a1, a3, a4) == (65536, 0, 0, 65536)
     assert (a2 >> 16, a5 >> 16) == (5, 0)
 
 
 def test_half_turn_reverses_both_axes():
-    a0, a1, a2, a3, a4, a5 = tables.affine(OPS["Rotate"].id, 180.0, 6, 9)
+    a0, a1, a2, a3, a4, a5 = fixed("Rotate", 180.0, (6, 9))
     assert (a0, a1, a3, a4) == (-65536, 0, 0, -65536)
     assert (a2 >> 16, a5 >> 16) == (8, 5)
+
+
+def test_fixed_point_is_pillows_in_plain_numbers():
+    """FIX(v) = floor(v * 65536 + .5) of the map at the first pixel's centre."""
+    maps = np.random.default_rng(0).normal(0, 30, (40, 3, 6))
+    found = tables.fixed_point(maps)
+    assert found.shape == maps.shape
+    for at in np.ndindex(40, 3):
+        a, b, c, d, e, f = maps[at].tolist()
+        plain = (a, b, c + a * 0.5 + b * 0.5, d, e, f + d * 0.5 + e * 0.5)
+        assert found[at].tolist() == [math.floor(v * 65536 + 0.5) for v in plain]
 
 
 @pytest.mark.parametrize(
@@ -115,17 +135,28 @@ def test_the_box_of_a_blur_has_its_variance_and_weight(deviation):
     assert abs(3 * (weights * offsets**2).sum() - deviation**2) < 1e-4
 
 
-def test_matrices_are_the_maps_that_the_nearest_samples_use():
+def literal(name, value, height, width):
+    """The map of one op as Pillow's documentation and ``Image.rotate`` have it."""
+    if name != "Rotate":
+        column = {"ShearX": 1, "ShearY": 3, "TranslateX": 2, "TranslateY": 5}[name]
+        matrix = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+        matrix[column] += value
+        return matrix
+    angle = -math.radians(value % 360.0)
+    cos, sin = round(math.cos(angle), 15), round(math.sin(angle), 15)
+    x, y = width / 2, height / 2
+    return [cos, sin, x - cos * x - sin * y, -sin, cos, y + sin * x - cos * y]
+
+
+def test_matrices_are_those_of_each_op():
     names = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
     policy = Policy("moves", tuple(widest(name) for name in names), count=2)
     plan = draw(policy, seed=0, stream="s", counters=np.arange(60), shape=(11, 17))
     maps = tables.matrices(plan)
     assert maps.shape == (60, 2, 6)
     for at in np.ndindex(60, 2):
-        fixed = tables.affine(int(plan.op[at]), float(plan.value[at]), 11, 17)
-        a, b, c, d, e, f = maps[at]
-        found = np.array([a, b, c + (a + b) / 2, d, e, f + (d + e) / 2])
-        np.testing.assert_allclose(np.array(fixed) / 65536, found, atol=1e-5)
+        expected = literal(NAMES[plan.op[at]], float(plan.value[at]), 11, 17)
+        np.testing.assert_allclose(maps[at], expected, atol=1e-12)
 
 
 def test_the_map_of_a_crop_lies_inside_and_others_stay():

@@ -50,22 +50,32 @@ def apply(plan: Plan, images: UInt8, *, fill: UInt8, out: UInt8) -> None:
         fill: (K,) uint8, written by geometric ops and cutout.
         out: (N, H, W, K) uint8, written.
     """
+    maps = tables.matrices(plan)
     for row in range(len(plan)):
-        out[row] = _one(plan, row, images[row], fill)
+        out[row] = _one(plan, row, images[row], maps[row], fill=fill)
 
 
-def _one(plan: Plan, row: int, image: UInt8, fill: UInt8) -> UInt8:
+def _one(
+    plan: Plan, row: int, image: UInt8, maps: filters.Float64, *, fill: UInt8
+) -> UInt8:
     if not plan.geometry_last:
         image = _weak(plan, row, image)
     for slot in range(plan.op.shape[1]):
         op_id = int(plan.op[row, slot])
         if op_id not in (NOT_APPLIED, _IDENTITY):
-            image = _op(plan, (row, slot), image, fill)
+            image = _op(plan, (row, slot), image, maps[slot], fill=fill)
     image = _erase(image, plan.cut[row], fill)
     return _weak(plan, row, image) if plan.geometry_last else image
 
 
-def _op(plan: Plan, at: tuple[int, int], image: UInt8, fill: UInt8) -> UInt8:
+def _op(
+    plan: Plan,
+    at: tuple[int, int],
+    image: UInt8,
+    matrix: filters.Float64,
+    *,
+    fill: UInt8,
+) -> UInt8:
     name, value = NAMES[plan.op[at]], float(plan.value[at])
     if name in _STATIC:
         return _STATIC[name](value)[image]
@@ -78,7 +88,10 @@ def _op(plan: Plan, at: tuple[int, int], image: UInt8, fill: UInt8) -> UInt8:
     if name == "Cutout":
         return _erase(image, plan.box[at], fill)
     if OPS[name].kind == "geometry":
-        return _geometry(plan, at, image, fill)
+        crop = plan.op[at] == _RESIZED_CROP
+        if plan.bilinear or crop:
+            return _bilinear(image, matrix, fill, plan.reflect and not crop)
+        return _nearest(image, matrix, fill, plan.reflect)
     return _other(name, value, image)
 
 
@@ -110,13 +123,10 @@ def _grey_mean(image: UInt8) -> int:
     return int(int(grey.sum(dtype=np.int64)) / grey.size + 0.5)
 
 
-def _geometry(plan: Plan, at: tuple[int, int], image: UInt8, fill: UInt8) -> UInt8:
-    crop = plan.op[at] == _RESIZED_CROP
-    if not (plan.bilinear or crop):
-        return _nearest(plan, at, image, fill)
-    row, slot = at
-    matrix = tables.matrices(plan[row : row + 1])[0, slot]
-    if plan.reflect and not crop:
+def _bilinear(
+    image: UInt8, matrix: filters.Float64, fill: UInt8, reflect: bool
+) -> UInt8:
+    if reflect:
         return filters.mirrored_bilinear(image, matrix)
     color = tuple(fill.tolist()) if image.shape[2] == 3 else int(fill[0])
     picture = _to_pillow(image)
@@ -132,16 +142,16 @@ def _geometry(plan: Plan, at: tuple[int, int], image: UInt8, fill: UInt8) -> UIn
     )
 
 
-def _nearest(plan: Plan, at: tuple[int, int], image: UInt8, fill: UInt8) -> UInt8:
+def _nearest(
+    image: UInt8, matrix: filters.Float64, fill: UInt8, reflect: bool
+) -> UInt8:
     """Sample the nearest source pixel on Pillow's fixed-point grid."""
     height, width, _ = image.shape
-    a0, a1, a2, a3, a4, a5 = tables.affine(
-        int(plan.op[at]), float(plan.value[at]), height, width
-    )
+    a0, a1, a2, a3, a4, a5 = tables.fixed_point(matrix)
     y, x = np.arange(height)[:, None], np.arange(width)[None, :]
     source_x = (a2 + a0 * x + a1 * y) >> 16
     source_y = (a5 + a3 * x + a4 * y) >> 16
-    if plan.reflect:
+    if reflect:
         return image[filters.fold(source_y, height), filters.fold(source_x, width)]
     known = (source_x >= 0) & (source_x < width)
     known &= (source_y >= 0) & (source_y < height)

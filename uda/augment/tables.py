@@ -183,47 +183,22 @@ def matrices(plan: Plan) -> Float64:
     return maps
 
 
-@lru_cache(maxsize=4096)
-def affine(
-    op_id: int, value: float, height: int, width: int
-) -> tuple[int, int, int, int, int, int]:
-    """Return Pillow's 16.16 fixed-point map of a geometric op.
+def fixed_point(maps: Float64) -> Int64:
+    """Return maps as Pillow samples the nearest pixel by them: in 16.16 fixed point.
 
     Output pixel (x, y) takes source pixel ``(xx >> 16, yy >> 16)`` with
-    ``xx = a2 + a0 * x + a1 * y`` and ``yy = a5 + a3 * x + a4 * y``.
+    ``xx = c + a * x + b * y`` and ``yy = f + d * x + e * y``.
 
     Args:
-        op_id: id of a geometric op.
-        value: as in a Plan: shear, whole pixels or degrees, signed.
-        height: of the image, pixels.
-        width: of the image, pixels.
+        maps: (..., 6) as ``matrices`` gives them.
 
     Returns:
-        (a0, a1, a2, a3, a4, a5).
+        (..., 6) a, b, c, d, e, f of whole pixel numbers, in units of 2**-16.
     """
-    a, b, c, d, e, f = _matrix(op_id, value, height, width)
-    return (
-        _fixed(a), _fixed(b), _fixed(c + a * 0.5 + b * 0.5),
-        _fixed(d), _fixed(e), _fixed(f + d * 0.5 + e * 0.5),
-    )  # fmt: skip
-
-
-def _fixed(value: float) -> int:
-    return math.floor(value * 65536.0 + 0.5)
-
-
-def _matrix(
-    op_id: int, value: float, height: int, width: int
-) -> tuple[float, float, float, float, float, float]:
-    if op_id == _SHEAR_X:
-        return (1.0, value, 0.0, 0.0, 1.0, 0.0)
-    if op_id == _SHEAR_Y:
-        return (1.0, 0.0, 0.0, value, 1.0, 0.0)
-    if op_id == _TRANSLATE_X:
-        return (1.0, 0.0, value, 0.0, 1.0, 0.0)
-    if op_id == _TRANSLATE_Y:
-        return (1.0, 0.0, 0.0, 0.0, 1.0, value)
-    return _rotation(value, height, width)
+    moved = maps.copy()
+    moved[..., [2, 5]] += maps[..., [0, 3]] * 0.5
+    moved[..., [2, 5]] += maps[..., [1, 4]] * 0.5
+    return np.floor(moved * 65536.0 + 0.5).astype(np.int64)
 
 
 def _rotation(
