@@ -77,6 +77,8 @@ def test_an_unknown_background_is_told_the_classes(quick):
              "consistency.balanced_head": "abc"},
             "does not combine with --balanced-head abc",
         ),
+        ({"loop.patience": 3, "data.multi_label": True}, "--patience does not combine"),
+        ({**TILES, "data.multi_label": True}, "does not combine: --tiles"),
         ({**TILES, "model.good_class": "Good"}, "does not combine with a tree"),
         ({**TILES, "method": "texture"}, "whole images of one size"),
         ({"data.sizes": ((8, 8, 0.5), (9, 9, 0.5)), "data.size": (9, 9)}, "no effect"),
