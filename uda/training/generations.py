@@ -59,9 +59,9 @@ def launch_generations(
     Raises:
         UsageError: a method or label type that this does not combine with.
     """
-    if config.method == "texture":
+    if num > 1 and config.method == "texture":
         raise UsageError("--generations: --method texture has no generations")
-    if getattr(config.data, "multi_label", False):
+    if num > 1 and config.data.multi_label:
         raise UsageError(
             "--generations: pseudo-labels name one class per image; leave it out with "
             "--multi-label"
