@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.augment.helpers import KINDS, everything, make_images, widest
-from uda.augment import accelerated, accelerated_ops, kernels
+from uda.augment import accelerated, accelerated_ops, kernels, tables
 from uda.augment.ops import OPS
 from uda.augment.plan import draw
 from uda.augment.policy import Policy, load_policy
@@ -54,6 +54,19 @@ def test_each_op_equals_the_other_executors(name, channels):
     for shape in [(24, 24), (13, 21), (1, 1), (2, 3)]:
         policy = Policy("one", (widest(name),), count=1)
         compare(policy, shape, channels, num=8)
+
+
+def test_maps_are_computed_once_for_all_slots(monkeypatch):
+    asked, real = [], tables.matrices
+    monkeypatch.setattr(
+        tables, "matrices", lambda plan: asked.append(plan) or real(plan)
+    )
+    images = make_images("noise", 4, 8, 8, 3)
+    plan = draw(
+        most(3, "geometry-last"), seed=0, stream="s", counters=range(4), shape=(8, 8)
+    )
+    accelerated.apply(plan, to_batch(images), fill=FILL)
+    assert asked == [plan]
 
 
 @pytest.mark.parametrize("changes", VARIANTS[1:])

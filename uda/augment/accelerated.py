@@ -59,8 +59,9 @@ def apply(
     if not plan.geometry_last:
         batch = _weak(plan, batch, put)
     color = put(filling).view(1, -1, 1, 1)
+    maps = tables.matrices(plan)
     for slot in range(plan.op.shape[1]):
-        batch = _slot(plan, slot, batch, color, put)
+        batch = _slot(plan, slot, batch, color, maps=maps[:, slot], put=put)
     batch = _erase(batch, plan.cut, color, put)
     if plan.geometry_last:
         batch = _weak(plan, batch, put)
@@ -105,17 +106,19 @@ def _uploader(device: torch.device) -> Put:
     return put
 
 
-def _slot(plan: Plan, slot: int, batch: Tensor, color: Tensor, put: Put) -> Tensor:
+def _slot(
+    plan: Plan, slot: int, batch: Tensor, color: Tensor, *, maps: Float64, put: Put
+) -> Tensor:
     """Execute the ops in one slot of all rows: one op and its rows at a time."""
     skipped = {0} if batch.shape[1] == 3 else {0, *_COLORED}
     column = plan.op[:, slot]
-    result, maps = batch, tables.matrices(plan)
+    result = batch
     for code in sorted({int(op) for op in column if op >= 0} - skipped):
         chosen = np.flatnonzero(column == code)
         rows = Rows(
             value=plan.value[chosen, slot],
             box=plan.box[chosen, slot],
-            maps=maps[chosen, slot],
+            maps=maps[chosen],
             place=plan.place[chosen, slot],
             put=put,
         )
@@ -180,7 +183,7 @@ def _move(plan: Plan, code: int, rows: Rows, images: Tensor, color: Tensor) -> T
     if plan.bilinear or code == _CROP:
         return _bilinear(plan, code, rows, images, color)
     height, width = plan.shape
-    a = rows.put(_fixed_point(rows.maps).T).view(6, -1, 1, 1)
+    a = rows.put(tables.fixed_point(rows.maps).T).view(6, -1, 1, 1)
     y, x = _grid(images, torch.int64)
     source_x = (a[2] + a[0] * x + a[1] * y) >> 16
     source_y = (a[5] + a[3] * x + a[4] * y) >> 16
@@ -190,14 +193,6 @@ def _move(plan: Plan, code: int, rows: Rows, images: Tensor, color: Tensor) -> T
     known &= (source_y >= 0) & (source_y < height)
     index = source_y.clamp(0, height - 1) * width + source_x.clamp(0, width - 1)
     return torch.where(known[:, None], _take(images, index), color)
-
-
-def _fixed_point(maps: Float64) -> npt.NDArray[np.int64]:
-    """Pillow's 16.16 maps (n, 6) of whole pixel numbers."""
-    moved = maps.copy()
-    moved[:, [2, 5]] += maps[:, [0, 3]] * 0.5
-    moved[:, [2, 5]] += maps[:, [1, 4]] * 0.5
-    return np.floor(moved * 65536.0 + 0.5).astype(np.int64)
 
 
 def _bilinear(
