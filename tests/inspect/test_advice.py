@@ -50,6 +50,8 @@ def test_the_notes_own_numbers() -> None:
     assert "imbalance 13 : 1" in text
     assert "Leave per-class thresholds alone" in text
     assert all(advice.source for advice in found)
+    commands = " ".join(advice.command for advice in found)
+    assert "--sampling-power 0.5 --logit-adjustment loss" in commands
 
 
 def test_moderate_imbalance_few_pool_folds_and_size() -> None:

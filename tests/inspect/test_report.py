@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.data.test_detail import texture
+from uda.data.records import Catalog, Record
+from uda.inspect import report
 from uda.inspect.report import Inspection, inspect_data
 
 
@@ -88,3 +90,18 @@ def test_a_column_beats_auto_and_parts_are_compared(tmp_path: Path) -> None:
     assert found.agreement.proved_pairs == 2
     assert found.as_dict()["pairs_across_parts"]["pairs"] == {"test - training": 1}
     assert inspect_data(folder, group="auto").agreement is None
+
+
+def test_the_data_own_test_part_is_counted_by_itself():
+    """Ten training and three test images: not thirteen of either."""
+    kinds = [("train", "A", 10), ("train", "B", 2), ("test", "A", 3), ("test", "B", 3)]
+    records = tuple(
+        Record(f"{part}/{label}/{i}.png", Path(), label, part=part)
+        for part, label, count in kinds
+        for i in range(count)
+    )
+    catalog = Catalog(Path(), records, ("A", "B"), "parts")
+    assert report.training_counts(catalog) == {"A": 10, "B": 2}
+    one, two = report._support(catalog, [record.path for record in records])
+    assert (one.images, one.test_units) == (13, 3)
+    assert (two.images, two.test_units) == (5, 3)

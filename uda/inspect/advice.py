@@ -6,83 +6,26 @@ Pure functions on numbers; thresholds stand beside the rule that uses them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from uda.data.defects import LEAST_SIDE, DefectSize
+from uda.data.defects import LEAST_SIDE
+from uda.inspect import treatments
+from uda.inspect.facts import Advice, Facts
 from uda.inspect.numbers import (
     MIN_FOR_THRESHOLDS,
     best_recall_low,
     folds,
-    imbalance_ratio,
     thresholds_make_sense,
     units_for_rate,
 )
 
 # Twins of more than this share of test images make a random split worthless.
 _LEAK = 0.05
-_BALANCED = 1.5
-_SKEWED = 10.0
 # Published gains of consistency training need several unlabelled images per label.
 _POOL_RATIO = 3
 _SMALL_SET = 1000
-_SHIFTED = 0.2
 _LARGE_SIDE = 256
 _DEFAULT_SIZE = (64, 64)
-
-
-@dataclass(frozen=True)
-class Facts:
-    """The numbers that advice rests on.
-
-    Attributes:
-        counts: labelled images per class; units: independent groups per class.
-        unlabeled: unlabelled images.
-        broken: unreadable images; total: all images.
-        conflicts: sets of identical files that carry different labels.
-        copies: files that repeat another's content.
-        related: images that share their group with another.
-        leaked: share of test images a random split leaks; None = not measured.
-        gain: balanced accuracy that raw pixels gain by it; None = not measured.
-        crossing: proved pairs across the data's own parts (train, test …).
-        has_groups: whether a column of groups was used.
-        shift: largest distance of brightness or contrast, labelled to unlabelled.
-        side: median longest side in pixels.
-        defects: shorter sides of boxes per class and image size; empty = unknown.
-    """
-
-    counts: Mapping[str, int]
-    units: Mapping[str, int]
-    unlabeled: int = 0
-    broken: int = 0
-    total: int = 0
-    conflicts: int = 0
-    copies: int = 0
-    related: int = 0
-    leaked: float | None = None
-    gain: float | None = None
-    crossing: int = 0
-    has_groups: bool = False
-    shift: float | None = None
-    side: float = 0.0
-    defects: tuple[DefectSize, ...] = ()
-
-
-@dataclass(frozen=True)
-class Advice:
-    """One thing to do.
-
-    Attributes:
-        title: what to do.
-        reason: why, with the numbers.
-        command: how, empty where it is work by hand.
-        source: where the rule comes from.
-    """
-
-    title: str
-    reason: str
-    command: str
-    source: str
 
 
 def advise(facts: Facts) -> list[Advice]:
@@ -178,7 +121,7 @@ def _baseline(facts: Facts) -> Advice | None:
 
 
 def _pretrained(facts: Facts) -> Advice | None:
-    labeled = sum(facts.counts.values())
+    labeled = sum(facts.training.values())
     if not 0 < labeled < _SMALL_SET:
         return None
     return Advice(
@@ -190,32 +133,8 @@ def _pretrained(facts: Facts) -> Advice | None:
     )
 
 
-def _imbalance(facts: Facts) -> Advice | None:
-    ratio = imbalance_ratio(facts.counts)
-    if len(facts.counts) < 2 or ratio <= _BALANCED:
-        return None
-    rarest = min(facts.counts, key=lambda name: facts.counts[name])
-    least = facts.counts[rarest]
-    if ratio <= _SKEWED:
-        return Advice(
-            "Keep class-balanced sampling (the default)",
-            f"imbalance {ratio:.1f} : 1, moderate; one correction of the prior is "
-            "enough",
-            "uda train DATA --sampling-power 0",
-            "Cui et al., CVPR 2019: weights matter as classes get rarer",
-        )
-    return Advice(
-        "Balance, but cap how often a rare image repeats",
-        f"imbalance {ratio:.0f} : 1; full balance would show each of the {least} "
-        f"images of {rarest} {ratio:.0f} times as often as one of the largest class",
-        "uda train DATA --sampling-power 0.5   (or 0 with --max-repeat 20; or "
-        "--class-weights effective, never both)",
-        "Cui et al., CVPR 2019 (effective number); one prior correction at a time",
-    )
-
-
 def _unlabeled(facts: Facts) -> Advice | None:
-    labeled = sum(facts.counts.values())
+    labeled = sum(facts.training.values())
     if not labeled:
         return None
     ratio = facts.unlabeled / labeled
@@ -233,18 +152,6 @@ def _unlabeled(facts: Facts) -> Advice | None:
         "gain is small",
         "uda train DATA --method supervised --labeled-view defect-safe",
         "Xie et al., NeurIPS 2020, ablation of the unlabelled set's size",
-    )
-
-
-def _shift(facts: Facts) -> Advice | None:
-    if facts.shift is None or facts.shift <= _SHIFTED:
-        return None
-    return Advice(
-        "Check where the unlabelled images come from",
-        f"their brightness or contrast differs from the labelled ones' (distance "
-        f"{facts.shift:.2f} of 1); another camera or another kind of part can harm",
-        "label a few dozen of them, or leave the foreign ones out",
-        "Oliver et al., NeurIPS 2018: unlabelled images of other classes can hurt",
     )
 
 
@@ -313,6 +220,8 @@ def _size_by_defects(facts: Facts) -> Advice | None:
     )
 
 
+__all__ = ["Advice", "Facts", "advise"]
+
 _RULES: tuple[Callable[[Facts], Advice | None], ...] = (
     _conflicts,
     _broken,
@@ -322,8 +231,12 @@ _RULES: tuple[Callable[[Facts], Advice | None], ...] = (
     _baseline,
     _pretrained,
     _unlabeled,
-    _imbalance,
-    _shift,
+    treatments.correction,
+    treatments.balanced_head,
+    treatments.discouraged,
+    treatments.annealing,
+    treatments.mix,
+    treatments.foreign_images,
     _thresholds,
     _folds,
     _size,

@@ -30,7 +30,8 @@ class ClassSupport:
         images: labelled images.
         groups: independent units (parts, photos) among them; exposures or crops of
             one part are one unit.
-        test_units: units that a test part of 30 % would hold, at least one of two.
+        test_units: units of the data's own test part; without one, what a test part
+            of 30 % would hold, at least one of two.
         best_recall_low: lower bound of recall if every unit were found right.
         best_recall_low_test: the same with the units of the test part alone.
         conformal: smallest error rate alpha for which a class-wise conformal set
@@ -93,15 +94,24 @@ def thresholds_make_sense(counts: Mapping[str, int]) -> bool:
     return min(counts.values(), default=0) >= MIN_FOR_THRESHOLDS
 
 
-def class_support(name: str, *, images: int, groups: int) -> ClassSupport:
+def class_support(
+    name: str, *, images: int, groups: int, test_groups: int | None = None
+) -> ClassSupport:
     """Say what a class of so many images in so many independent groups supports.
+
+    Args:
+        name: of the class.
+        images: of all parts together.
+        groups: independent units among them.
+        test_groups: those of the data's own test part; None where it has none.
 
     Raises:
         ValueError: for more groups than images.
     """
     if groups > images:
         raise ValueError(f"{name}: {groups} groups of {images} images")
-    test = max(1, round(TEST_SHARE * groups)) if groups >= _MIN_FOLDS else 0
+    drawn = max(1, round(TEST_SHARE * groups)) if groups >= _MIN_FOLDS else 0
+    test = drawn if test_groups is None else test_groups
     verdict, reason = _verdict(images, groups, test)
     return ClassSupport(
         name,

@@ -89,7 +89,7 @@ class Inspection:
             "unlabeled": sum(r.label is None for r in records),
             "classes": [asdict(support) for support in self.support],
             "counts_per_part": counts_per_part(records),
-            "imbalance_ratio": numbers.imbalance_ratio(self.catalog.class_counts),
+            "imbalance_ratio": numbers.imbalance_ratio(training_counts(self.catalog)),
             "claims": claims(self.support),
             "sizes": [
                 {"width": w, "height": h, "images": n}
@@ -257,13 +257,32 @@ def _place(record: Record) -> str:
 
 def _support(catalog: Catalog, names: Sequence[str]) -> list[numbers.ClassSupport]:
     groups: defaultdict[str, set[str]] = defaultdict(set)
-    for record, name in zip(catalog.records, names, strict=True):
-        if record.label is not None:
-            groups[record.label].add(name)
+    tested: defaultdict[str, set[str]] = defaultdict(set)
+    for record, group in zip(catalog.records, names, strict=True):
+        for name in catalog.names_in(record.label):
+            groups[name].add(group)
+            if record.part == "test":
+                tested[name].add(group)
     return [
-        numbers.class_support(name, images=count, groups=len(groups[name]))
+        numbers.class_support(
+            name,
+            images=count,
+            groups=len(groups[name]),
+            test_groups=len(tested[name]) if tested else None,
+        )
         for name, count in catalog.class_counts.items()
     ]
+
+
+def training_counts(catalog: Catalog) -> dict[str, int]:
+    """Return labelled images per class without the data's own validation and test."""
+    counts = Counter(
+        name
+        for record in catalog.records
+        if _place(record) == "training"
+        for name in catalog.names_in(record.label)
+    )
+    return {name: counts[name] for name in catalog.classes}
 
 
 def _leak(
@@ -341,6 +360,7 @@ def _facts(
     crossing = pairs_across_parts(found, catalog.records)["pairs"]
     return Facts(
         counts=catalog.class_counts,
+        trained=training_counts(catalog),
         units={s.name: s.groups for s in support},
         unlabeled=sum(r.label is None for r in catalog.records),
         broken=len(looks) - len(read),

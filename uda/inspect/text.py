@@ -19,6 +19,7 @@ from uda.inspect.report import (
     conflicts,
     counts_per_part,
     pairs_across_parts,
+    training_counts,
 )
 
 _STYLES = {"too low": "bold red", "low": "yellow", "enough": "green"}
@@ -62,7 +63,8 @@ def _classes(inspection: Inspection) -> Table:
         table.add_column(part, justify="right")
     table.add_column("groups", justify="right")
     table.add_column("all right proves recall", justify="right")
-    table.add_column("in a 30 % test", justify="right")
+    own_test = any(row.get("test") for row in parts.values())
+    table.add_column("in its test" if own_test else "in a 30 % test", justify="right")
     table.add_column("verdict")
     for support in inspection.support:
         cells = [str(parts[support.name].get(part, 0)) for part in columns]
@@ -82,7 +84,7 @@ def _classes(inspection: Inspection) -> Table:
 
 def _claims(inspection: Inspection) -> Iterator[Text]:
     said = claims(inspection.support)
-    ratio = numbers.imbalance_ratio(inspection.catalog.class_counts)
+    ratio = numbers.imbalance_ratio(training_counts(inspection.catalog))
     folds = said["folds"]
     thresholds = "make sense" if said["per_class_thresholds"] else "do not make sense"
     escapes = " / ".join(
