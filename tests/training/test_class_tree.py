@@ -15,6 +15,7 @@ from tests.support.surfaces import surface
 from tests.test_tree import DEEP
 from tests.training.conftest import QUICK
 from tests.training.test_loop import StopAt, same, weights
+from tests.training.test_objective import PLAIN, PRIOR
 from uda.cli import main
 from uda.data.sampling import LabeledSampler
 from uda.data.splits import Split
@@ -149,6 +150,28 @@ def test_a_depth_one_tree_trains_like_the_flat_head(quick, tmp_path):
     images = torch.randint(0, 256, (4, 1, 16, 16), dtype=torch.uint8)
     one, two = (load_bundle(f).model(images).leaf.softmax(1) for f in (flat, tree))
     torch.testing.assert_close(one, two, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"consistency.weak_pass": "joint", "consistency.entropy_weight": 0.1},
+        {"consistency.weak_pass": "ema", "method": "fixmatch"},
+        {"consistency.prior": PRIOR, "loop.precision": "bf16"},
+        {"consistency.prior": PRIOR, "consistency.refinery": "darp"},
+        {"consistency.debias": True, "consistency.texture_weight": 0.5},
+        {**PLAIN, "supervised.logit_adjustment": "loss"},
+        {**PLAIN, "supervised.logit_adjustment": "post-hoc"},
+        {"supervised.tsa_form": "prior", "supervised.tsa_exempt_below": 9},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_what_combines_trains_to_the_end(quick, coarse, changes):
+    changes = {**GOOD, "data.root": str(coarse), **changes}
+    folder, summary = quick(changes)
+    assert summary.state == "done"
+    model = load_bundle(folder).model
+    assert bool(torch.isfinite(model(torch.zeros(2, 1, 16, 16).byte()).leaf).all())
 
 
 def test_the_run_keeps_its_tree(quick, tmp_path):
