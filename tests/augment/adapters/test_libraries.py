@@ -145,6 +145,24 @@ def test_gray_images_made_three_channels_come_back_as_one(tmp_path, op):
 @pytest.mark.parametrize(
     ("head", "body"),
     [
+        (V2, "augment = v2.Grayscale()"),
+        (V1, "augment = T.Compose([T.Grayscale(), T.ToTensor()])"),
+        (A, "augment = A.ToGray(num_output_channels=1, p=1.0)"),
+    ],
+)
+def test_colour_images_made_grey_keep_their_channels(tmp_path, head, body):
+    policy = load(tmp_path, head, body)
+    images = make_images("noise", 3, 9, 7, 3)
+    made = views(policy, images, np.arange(3))
+    assert made.shape == images.shape
+    assert (made == made[..., :1]).all()
+    plain = images @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(made[..., 0] - plain).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
         (A, "augment = A.Compose([A.RandomSunFlare(p=1.0)])"),
         (IAA, "augment = iaa.AddToHueAndSaturation((-20, 20))"),
         (IAA, "augment = iaa.RandAugment(n=2, m=9)"),

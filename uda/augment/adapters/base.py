@@ -30,7 +30,8 @@ class Adapter(ABC):
     Attributes:
         library: top-level module it comes from.
         channels: counts of channels it accepts; a grey image goes to any other
-            as three equal channels. In colour it comes back as its luminance.
+            as three equal channels. In colour it comes back as its luminance, and a
+            colour image that comes back grey as three equal channels.
         takes: what the library is given, in words.
         transform: the user's object.
     """
@@ -56,9 +57,7 @@ class Adapter(ABC):
             Misfit: the result is no image.
         """
         view = to_uint8(self.view(image, generator), overshoot=self.overshoot)
-        # Composes often begin by making three equal channels of one.
-        became_color = image.shape[2] == 1 and view.shape[2] == 3
-        return to_gray(view) if became_color else view
+        return same_channels(view, image.shape[2])
 
     @abstractmethod
     def view(self, image: UInt8, generator: np.random.Generator) -> object:
@@ -183,6 +182,19 @@ def _from_floats(array: npt.NDArray[Any], overshoot: float) -> UInt8:
         raise Misfit(f"returned floats from {low:.3g} to {high:.3g}, not 0..1; {hint}")
     scaled = np.floor(255.0 * np.clip(array, 0.0, 1.0).astype(np.float64) + 0.5)
     return np.ascontiguousarray(scaled.astype(np.uint8))
+
+
+def same_channels(view: UInt8, channels: int) -> UInt8:
+    """Return a view (H, W, K) with its image's ``channels``, 1 or 3.
+
+    Composes often begin by making three equal channels of one, and some ops for
+    colour give one channel (torchvision's Grayscale()); grey is a valid colour.
+    """
+    if (view.shape[2], channels) == (3, 1):
+        return to_gray(view)
+    if (view.shape[2], channels) == (1, 3):
+        return np.repeat(view, 3, axis=2)
+    return view
 
 
 def to_gray(image: UInt8) -> UInt8:
