@@ -44,13 +44,8 @@ def shape_rules(config: RunConfig, key: str) -> list[Rule]:
 
 
 def refuse_combinations(config: RunConfig) -> None:
-    """Raise a UsageError for what sizes, tiles and patience cannot do right."""
+    """Raise a UsageError for tiles with what cannot be joined over them."""
     data = config.data
-    if config.loop.patience is not None and data.multi_label:
-        raise UsageError(
-            "--patience does not combine with --multi-label: its standard error is "
-            "that of one class per image; train to the end"
-        )
     if data.tiles is None:
         return
     if data.tiles == (1, 1):
