@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from uda.inspect.advice import Facts, advise
+from uda.inspect.advice import advise
+from uda.inspect.facts import Facts
 
 QUIET = Facts(
     counts={"a": 600, "b": 600}, units={"a": 600, "b": 600}, unlabeled=9000, total=10200

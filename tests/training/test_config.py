@@ -88,3 +88,46 @@ def test_recipes_use_known_keys_and_the_papers_numbers():
     assert paper.supervised.tsa == "none"
     assert paper.loop.ema_decay == 0.9999
     assert isinstance(paper, RunConfig)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        {"method": "supervised", "consistency.threshold": 0.9},
+        {"optimizer.name": "adamw", "optimizer.momentum": 0.8},
+        {"method": "texture", "optimizer.lr": 0.1},
+    ],
+)
+def test_a_key_of_a_file_that_cannot_act_is_an_error(file):
+    with pytest.raises(UsageError, match="no effect"):
+        build_config({}, file)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"method": "supervised"},
+        {"method": "texture"},
+        {"method": "mean-teacher"},
+        {"recipe": "paper"},
+        {"consistency.threshold": 0.9, "data.labels_per_class": 5},
+        {"consistency.prior": {"a": 0.9, "b": 0.1}, "consistency.refinery": "darp"},
+    ],
+)
+def test_the_complete_record_of_a_run_stays_loadable(flags, tmp_path):
+    """With what the run settled when it began: split, steps, threads, evaluations."""
+    config = build_config(flags)
+    data = config.data.model_copy(update={"split": "run/split.csv"})
+    loop = config.loop.model_copy(update={"steps": 77, "eval_every": 7, "threads": 2})
+    model = config.model.model_copy(update={"frozen_steps": 0, "layer_decay": 1.0})
+    config = config.model_copy(update={"data": data, "loop": loop, "model": model})
+    path = tmp_path / "config.yaml"
+    path.write_text(config.to_yaml())
+    assert build_config({}, read_config_file(path)) == config
+
+
+def test_a_file_is_held_to_itself_and_not_to_the_flags():
+    """The baseline of a run: its own file with another method."""
+    file = {"consistency.threshold": 0.9, "loop.batch": 16}
+    config = build_config({"method": "supervised"}, file)
+    assert (config.method, config.loop.batch) == ("supervised", 16)

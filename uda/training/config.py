@@ -26,10 +26,19 @@ from pydantic import (
 from uda.errors import UsageError
 from uda.training.effects import refuse_double_correction, refuse_without_effect
 from uda.training.multilabel_rules import preset, refuse_with_multi_label
+from uda.training.presets import METHODS as METHODS
+from uda.training.presets import RECIPES as RECIPES
 from uda.training.shape_effects import refuse_combinations
 from uda.training.tree_rules import refuse_with_tree
 
 MAX_CONFIG_BYTES = 1_000_000
+# Keys on which other keys' usual values depend.
+_CHOOSING = ("recipe", "method", "data.multi_label")
+# Keys that `training.length` writes into every run's config.yaml.
+_SETTLED = {
+    *("loop.steps", "loop.threads", "loop.eval_every", "loop.save_every"),
+    *("model.frozen_steps", "model.layer_decay"),
+}
 
 
 Method = Literal[
@@ -217,60 +226,6 @@ class RunConfig(Section):
         return text
 
 
-# The recipe `small` is the defaults above. `paper` is google-research/uda's
-# image recipe: one joint pass, targets from the live network, from step 0, no
-# annealing, the full RandAugment list, cos(7 pi s / 16).
-RECIPES: dict[str, dict[str, Any]] = {
-    "small": {},
-    "paper": {
-        "model.name": "wrn-28-2",
-        "views.labeled": "flip-crop",
-        "views.weak": "flip-crop",
-        "views.strong": "uda",
-        "supervised.sampling_power": 1.0,
-        "supervised.tsa": "none",
-        "supervised.tsa_share": 1.0,
-        "consistency.weak_pass": "joint",
-        "consistency.teacher_flips": "none",
-        "loop.clean_statistics": False,
-        "consistency.start_share": 0.0,
-        "consistency.ramp_share": 0.0,
-        "consistency.unlabeled_ratio": 7,
-        "optimizer.name": "sgd",
-        "optimizer.lr": 0.03,
-        "optimizer.weight_decay": 5e-4,
-        "optimizer.schedule": "cosine-7-16",
-        "optimizer.warmup_steps": 0,
-        "loop.batch": 64,
-        "loop.ema_decay": 0.9999,
-        "loop.ema_warmup": False,
-        "loop.steps": 500_000,
-    },
-}
-
-
-# What a published method sets differently from UDA; everything else (teacher, views,
-# ramp) is the recipe's, so that a comparison changes the method alone.
-METHODS: dict[str, dict[str, Any]] = {
-    "fixmatch": {"consistency.threshold": 0.95},
-    "flexmatch": {"consistency.threshold": 0.95},
-    "freematch": {},
-    "softmatch": {},
-    "pseudo-label": {"consistency.threshold": 0.95, "views.strong": "weak"},
-    "pi-model": {
-        "consistency.weak_pass": "no-grad",
-        "consistency.weight": 10.0,
-        "consistency.ramp_share": 0.4,
-        "views.strong": "weak",
-    },
-    "mean-teacher": {
-        "consistency.weak_pass": "ema",
-        "consistency.weight": 50.0,
-        "consistency.ramp_share": 0.4,
-    },
-}
-
-
 def known_keys() -> list[str]:
     """Return every dotted key, for example ``consistency.threshold``."""
     keys: list[str] = []
@@ -351,7 +306,20 @@ def build_config(
     Raises:
         UsageError: for an unknown key, a bad value, or a key without effect.
     """
-    given = {**(file or {}), **flags}
+    config = _merged({**(file or {}), **flags})
+    refuse_with_multi_label(config)
+    refuse_double_correction(config)
+    refuse_with_tree(config)
+    refuse_combinations(config)
+    refuse_without_effect(config, set(flags))
+    if file:
+        # By itself: `--config run/config.yaml --method supervised` is a fair baseline.
+        refuse_without_effect(_merged(file), _told_by(file))
+    return config
+
+
+def _merged(given: Mapping[str, Any]) -> RunConfig:
+    """Put keys over the recipe, the method's settings and the defaults."""
     _refuse_unknown(given)
     recipe = given.get("recipe", "small")
     if recipe not in RECIPES:
@@ -359,15 +327,25 @@ def build_config(
             f"--recipe {recipe!r}: choose one of {', '.join(sorted(RECIPES))}"
         )
     method = METHODS.get(str(given.get("method", "uda")), {})
-    config = _validate({**RECIPES[recipe], **method, **preset(given), **given})
-    refuse_with_multi_label(config)
-    refuse_double_correction(config)
-    refuse_with_tree(config)
-    refuse_combinations(config)
-    # A file is a complete record (config.yaml of a run), so only what the user
-    # typed is held to have an effect.
-    refuse_without_effect(config, set(flags))
-    return config
+    return _validate({**RECIPES[recipe], **method, **preset(given), **given})
+
+
+def _told_by(file: Mapping[str, Any]) -> set[str]:
+    """Return the keys by which a file says something of its own.
+
+    A run's complete config.yaml repeats every default, and what the data and the
+    machine settled when the run began; neither is held to have an effect.
+    """
+    choices = {key: file[key] for key in _CHOOSING if key in file}
+    said = flatten(_merged(file).model_dump())
+    usual = flatten(_merged(choices).model_dump())
+    return {
+        key
+        for key in file
+        if said.get(key) != usual.get(key)
+        and key not in _SETTLED
+        and not key.startswith("data.")
+    }
 
 
 def _refuse_unknown(given: Mapping[str, Any]) -> None:

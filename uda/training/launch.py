@@ -11,6 +11,7 @@ from uda.files import atomic_write, folder_lock, write_json
 from uda.run.environment import describe_environment
 from uda.run.layout import RunFolder, create_run, open_run
 from uda.training import patience, sizes
+from uda.training.alerts import interplay
 from uda.training.class_tree import own_tree
 from uda.training.config import RunConfig, build_config, read_config_file
 from uda.training.defects import warn_of_small_defects
@@ -23,7 +24,6 @@ from uda.training.state import checkpoint_paths
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
 from uda.training.texture import train_texture
-from uda.training.alerts import interplay
 
 
 def launch(
