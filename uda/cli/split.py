@@ -152,11 +152,18 @@ def command(
     split.save(out)
     _print_table(split, catalog)
     _print_notes([*catalog.notes, *notes])
-    more = "".join(f" --unlabeled {folder}" for folder in unlabeled)
-    more += " --multi-label" * multi_label
-    more += f" --tree {tree}" if tree else ""
-    more += f" --good-class {good_class}" if good_class else ""
-    click.echo(f"Wrote {out}. Next: uda train {data}{more} --split {out}")
+    click.echo(f"Wrote {out}. Next: uda train {data}{_same(ctx)} --split {out}")
+
+
+def _same(ctx: click.Context) -> str:
+    """Return the options that `uda train` needs as well."""
+    given = ctx.params
+    more = "".join(f" --unlabeled {folder}" for folder in given["unlabeled"])
+    more += " --multi-label" * given["multi_label"]
+    more += f" --tree {given['tree']}" if given["tree"] else ""
+    return more + (
+        f" --good-class {given['good_class']}" if given["good_class"] else ""
+    )
 
 
 def _tree(ctx: click.Context, catalog: Catalog) -> Tree | None:
