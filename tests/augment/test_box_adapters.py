@@ -136,6 +136,69 @@ def test_single_transforms_and_images_without_boxes(tmp_path):
     assert (pixels == drawn()[:, ::-1]).all()
 
 
+COLOR = """
+import albumentations as A
+augment = A.Compose([A.HorizontalFlip(p=1), A.RandomSunFlare(p=1)])
+"""
+IMGAUG_COLOR = """
+import imgaug.augmenters as iaa
+augment = iaa.Sequential([iaa.Fliplr(1.0), iaa.AddToHueAndSaturation((-9, 9))])
+"""
+
+
+@pytest.mark.parametrize("text", [COLOR, IMGAUG_COLOR])
+def test_ops_for_colour_take_grey_images_with_their_boxes(tmp_path, text):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        renderer = BoxRenderer(policy(tmp_path, text), BoxRules(min_side=0))
+        pixels, moved = view(renderer)
+        again, same = view(renderer)
+    assert pixels.shape == (40, 60, 1)
+    assert (pixels == again).all()
+    mirrored = [[60 - x1, y0, 60 - x0, y1] for x0, y0, x1, y1 in BOXES]
+    np.testing.assert_allclose(moved.boxes, mirrored, atol=1e-4)
+    assert (same.boxes == moved.boxes).all()
+
+
+@pytest.mark.parametrize(("channels", "made"), [(1, 3), (3, 1)])
+def test_a_change_of_channels_is_undone_as_in_training(tmp_path, channels, made):
+    text = f"""
+import albumentations as A
+def other(image, **_):
+    return image.mean(axis=2, keepdims=True).astype("u1").repeat({made}, axis=2)
+augment = A.Lambda(image=other, p=1)
+"""
+    image = np.repeat(drawn(), channels, axis=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        renderer = BoxRenderer(policy(tmp_path, text))
+        pixels, moved = view(renderer, image=image)
+    np.testing.assert_array_equal(pixels, image)
+    np.testing.assert_allclose(moved.boxes, BOXES, atol=1e-4)
+
+
+def test_versions_of_albumentations_without_shared_state_are_seeded_too(tmp_path):
+    albumentations = pytest.importorskip("albumentations")
+    renderer = BoxRenderer(policy(tmp_path, ALBUMENTATIONS))
+
+    class Old:
+        """What may be relied on in any version."""
+
+        def __init__(self, compose):
+            self.set_random_seed, self.compose = compose.set_random_seed, compose
+
+        def __call__(self, **data):
+            return self.compose(**data)
+
+    assert isinstance(renderer._handler._compose, albumentations.Compose)
+    renderer._handler._compose = Old(renderer._handler._compose)
+    views = [view(renderer, counter=counter) for counter in (0, 1, 2, 3, 2, 1)]
+    for one, two in ((1, 5), (2, 4)):
+        assert (views[one][0] == views[two][0]).all()
+        assert (views[one][1].boxes == views[two][1].boxes).all()
+    assert len({pixels.tobytes() for pixels, _ in views}) == 4
+
+
 def test_a_crop_may_change_the_size(tmp_path):
     text = "import albumentations as A\naugment = A.Crop(5, 5, 45, 30)\n"
     pixels, moved = view(BoxRenderer(policy(tmp_path, text)))

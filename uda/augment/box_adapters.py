@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from random import Random
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from uda import rng
-from uda.augment.adapters.base import Adapter, Misfit, to_uint8
+from uda.augment.adapters.albumentations import AlbumentationsAdapter
+from uda.augment.adapters.base import Misfit, same_channels, to_gray, to_uint8
+from uda.augment.adapters.imgaug import ImgaugAdapter
 from uda.augment.boxes import (
     BoxRules,
     Followed,
@@ -27,7 +27,7 @@ from uda.augment.boxes import (
 from uda.augment.kernels import render
 from uda.augment.plan import draw
 from uda.augment.pluginfile import FAULTS
-from uda.augment.plugins import contained
+from uda.augment.plugins import OpFault, call_for_channels, contained
 from uda.augment.policy import Policy, PythonPolicy
 from uda.errors import DataError, UsageError
 
@@ -120,11 +120,14 @@ class BoxRenderer:
         """
         if self._handler is not None:
             original = checked_boxes(boxes)
-            generator = rng.generator(seed, stream, counter)
             words = rng.integers32(seed, f"{stream}/globals", [counter], 1)
             with contained() as seed_globals:
-                seed_globals(int(words[0, 0]))
-                return self._foreign(image, original, generator)
+
+                def seeded() -> np.random.Generator:
+                    seed_globals(int(words[0, 0]))
+                    return rng.generator(seed, stream, counter)
+
+                return self._foreign(image, original, seeded)
         view = render(
             self.policy, image[None], seed=seed, stream=stream, counters=[counter],
             fill=fill,
@@ -134,20 +137,15 @@ class BoxRenderer:
         return view, found
 
     def _foreign(
-        self, image: UInt8, boxes: Float64, generator: np.random.Generator
+        self, image: UInt8, boxes: Float64, seeded: Callable[[], np.random.Generator]
     ) -> tuple[UInt8, MovedBoxes]:
-        assert self._handler is not None
         assert isinstance(self.policy, PythonPolicy)
-        try:
-            result, followed = self._handler(image.copy(), boxes, generator)
-            view = to_uint8(result)
-        except Misfit as error:
-            raise DataError(f"{self.policy.path}: {error}") from error
-        except FAULTS as error:  # the user's own code, and a library under it
-            raise DataError(
-                f"{self.policy.path}: failed on an image of shape {image.shape} with "
-                f"{len(boxes)} boxes: {type(error).__name__}: {error}"
-            ) from error
+        view, followed = call_for_channels(
+            self.policy,
+            image,
+            lambda given: self._call(given, boxes, seeded()),
+            gray=lambda made: (to_gray(made[0]), made[1]),
+        )
         if view.shape[2] != image.shape[2] or not view.size:
             raise DataError(
                 f"{self.policy.path}: returned an image of shape {view.shape} for one "
@@ -155,14 +153,28 @@ class BoxRenderer:
             )
         return view, collect(followed, self.rules)
 
+    def _call(
+        self, image: UInt8, boxes: Float64, generator: np.random.Generator
+    ) -> tuple[UInt8, list[Followed]]:
+        assert self._handler is not None
+        try:
+            result, followed = self._handler(image, boxes, generator)
+            return same_channels(to_uint8(result), image.shape[2]), followed
+        except Misfit as error:
+            raise DataError(f"{self.policy.path}: {error}") from error
+        except FAULTS as error:  # the user's own code, and a library under it
+            raise OpFault(
+                f"{self.policy.path}: failed on an image of shape {image.shape} with "
+                f"{len(boxes)} boxes: {type(error).__name__}: {error}"
+            ) from error
+
 
 def _handler(policy: PythonPolicy, rules: BoxRules) -> _Handler:
-    function = policy.function
-    library = function.library if isinstance(function, Adapter) else None
-    if library == "albumentations":
-        return _Albumentations(function.transform, rules)  # type: ignore[attr-defined]
-    if library == "imgaug":
-        return _Imgaug(function)
+    adapter = policy.adapter
+    if isinstance(adapter, AlbumentationsAdapter):
+        return _Albumentations(adapter, rules)
+    if isinstance(adapter, ImgaugAdapter):
+        return _Imgaug(adapter)
     raise UsageError(
         f"{policy.path}: nobody can know how this Python policy moves pixels, so its "
         "boxes would be wrong. Use a native policy (YAML), or albumentations or "
@@ -174,8 +186,8 @@ def _handler(policy: PythonPolicy, rules: BoxRules) -> _Handler:
 class _Albumentations:
     """The user's transforms in a Compose that has been told of boxes."""
 
-    def __init__(self, transform: Any, rules: BoxRules) -> None:
-        library = sys.modules["albumentations"]
+    def __init__(self, adapter: AlbumentationsAdapter, rules: BoxRules) -> None:
+        library, transform = sys.modules["albumentations"], adapter.transform
         handling = library.BboxParams(
             format="pascal_voc",
             label_fields=["number"],
@@ -191,13 +203,12 @@ class _Albumentations:
             p=transform.p if is_compose else 1.0,
             bbox_params=handling,
         )
-        self._random = Random()
+        self._adapter = adapter
 
     def __call__(
         self, image: UInt8, boxes: Float64, generator: np.random.Generator
     ) -> tuple[object, list[Followed]]:
-        self._random.seed(int(generator.integers(2**31)))
-        self._compose.set_random_state(generator, self._random)
+        self._adapter.seed(generator, self._compose)
         numbers = np.arange(len(boxes), dtype=np.float64)
         result = self._compose(image=image, bboxes=boxes, number=numbers)
         followed = [_GONE] * len(boxes)
@@ -211,15 +222,14 @@ class _Albumentations:
 class _Imgaug:
     """The user's augmenter with imgaug's own bounding boxes."""
 
-    def __init__(self, adapter: Any) -> None:
+    def __init__(self, adapter: ImgaugAdapter) -> None:
         self._adapter = adapter
 
     def __call__(
         self, image: UInt8, boxes: Float64, generator: np.random.Generator
     ) -> tuple[object, list[Followed]]:
         module = sys.modules["imgaug.augmentables.bbs"]
-        adapter = self._adapter
-        adapter._shared.generator = adapter._global.generator = generator
+        self._adapter.seed(generator)
         given = module.BoundingBoxesOnImage(
             [
                 module.BoundingBox(*box.tolist(), label=number)
@@ -227,7 +237,7 @@ class _Imgaug:
             ],
             shape=image.shape,
         )
-        view, moved = adapter.transform(image=image, bounding_boxes=given)
+        view, moved = self._adapter.transform(image=image, bounding_boxes=given)
         followed = [_GONE] * len(boxes)
         for item in moved.bounding_boxes:
             share = 1.0 - float(item.compute_out_of_image_fraction(view))

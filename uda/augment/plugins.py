@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ from uda.augment.specs import Policy
 from uda.errors import DataError
 
 UInt8 = npt.NDArray[np.uint8]
+Result = TypeVar("Result")
 Augment = Callable[[UInt8, np.random.Generator], UInt8]
 
 
@@ -147,22 +148,45 @@ def render_python(
 def _view(
     policy: PythonPolicy, image: UInt8, seeded: Callable[[], np.random.Generator]
 ) -> UInt8:
-    """Make one view; grey images pass ops for colour as three equal channels."""
+    def call(given: UInt8) -> UInt8:
+        return _call(policy, given, seeded())
+
+    return call_for_channels(policy, image, call, gray=to_gray)
+
+
+def call_for_channels(
+    policy: PythonPolicy,
+    image: UInt8,
+    call: Callable[[UInt8], Result],
+    *,
+    gray: Callable[[Result], Result],
+) -> Result:
+    """Make one view; grey images pass ops for colour as three equal channels.
+
+    Args:
+        policy: the policy.
+        image: (H, W, K) uint8; ``call`` gets copies.
+        call: makes the view of an image, from the same seed each time.
+        gray: turns what ``call`` made of a colour image to grey.
+
+    Raises:
+        OpFault: from the first call, where an image in colour fails as well.
+    """
     if policy.adapter is None or image.shape[2] == 3:
-        return _call(policy, image.copy(), seeded())
+        return call(image.copy())
     color = np.repeat(image, 3, axis=2)
     if 1 not in policy.adapter.channels:
-        return to_gray(_call(policy, color, seeded()))
+        return gray(call(color))
     try:
-        return _call(policy, image.copy(), seeded())
-    except _OpFault as fault:
+        return call(image.copy())
+    except OpFault as fault:
         try:
-            return to_gray(_call(policy, color, seeded()))
+            return gray(call(color))
         except DataError:
             raise fault from fault.__cause__
 
 
-class _OpFault(DataError):
+class OpFault(DataError):
     """An op has raised, in contrast to a result that does not fit."""
 
 
@@ -174,7 +198,7 @@ def _call(policy: PythonPolicy, image: UInt8, generator: np.random.Generator) ->
     except Misfit as error:
         raise DataError(f"{policy.path}: {who} {error}") from error
     except FAULTS as error:
-        raise _OpFault(
+        raise OpFault(
             f"{policy.path}{blame(policy.path, error, function)} failed on an "
             f"image of shape {shape}: {what(error)}"
         ) from error

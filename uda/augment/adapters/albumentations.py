@@ -24,14 +24,25 @@ class AlbumentationsAdapter(Adapter):
         super().__init__(transform)
         self._random = Random()
 
-    def view(self, image: UInt8, generator: np.random.Generator) -> object:
-        """Seed the whole tree and call it."""
+    def seed(self, generator: np.random.Generator, transform: Any = None) -> None:
+        """Let a tree draw from one generator.
+
+        Args:
+            generator: of the view.
+            transform: the tree, for example this one in another Compose; None: the
+                user's own.
+        """
+        tree = self.transform if transform is None else transform
         seed = int(generator.integers(2**31))
-        share = getattr(self.transform, "set_random_state", None)
+        share = getattr(tree, "set_random_state", None)
         if share is not None:
             self._random.seed(seed)
             share(generator, self._random)
         else:  # versions before the shared state: slower, and as repeatable
-            self.transform.set_random_seed(seed)
+            tree.set_random_seed(seed)
+
+    def view(self, image: UInt8, generator: np.random.Generator) -> object:
+        """Seed the whole tree and call it."""
+        self.seed(generator)
         result = self.transform(image=image)
         return result["image"]

@@ -30,7 +30,11 @@ class ImgaugAdapter(Adapter):
             augmenter.random_state = self._shared
             augmenter.deterministic = False
 
+    def seed(self, generator: np.random.Generator) -> None:
+        """Exchange the generator that the whole tree draws from."""
+        self._shared.generator = self._global.generator = generator
+
     def view(self, image: UInt8, generator: np.random.Generator) -> object:
         """Exchange the generator and call the augmenter."""
-        self._shared.generator = self._global.generator = generator
+        self.seed(generator)
         return self.transform.augment_image(image)
