@@ -41,6 +41,8 @@ invert = lineviews.policies:invert
 nested = lineviews.policies:Shop.invert
 gone = lineviews.nothing:augment
 weak = lineviews.policies:invert
+built-in = sys:intern
+folder = lineviews.folder:__path__._name
 """
 
 
@@ -59,6 +61,7 @@ def package(tmp_path, monkeypatch):
     folder = site / "lineviews"
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text("")
+    (folder / "folder").mkdir()
     (folder / "policies.py").write_text(MODULE)
     (folder / "line.yaml").write_text("hflip: 0.5\n")
     (folder / "code.py").write_text("def augment(image, rng):\n    return image\n")
@@ -121,6 +124,8 @@ def test_a_native_object_is_copied_as_an_import(tmp_path):
     [
         ("gone", r"lineviews 1\.2: entry point gone = lineviews\.nothing:augment: Mod"),
         ("number", r"lineviews 1\.2: entry point number = .* of type builtins\.int"),
+        ("built-in", r"entry point built-in = sys:intern: sys has no file"),
+        ("folder", r"point folder = lineviews.* lineviews\.folder has no file"),
         ("missing", r"lineviews 1\.2: .*nowhere\.yaml: there is no such policy file"),
     ],
 )

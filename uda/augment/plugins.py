@@ -99,7 +99,13 @@ def load_entry(name: str, entry: str) -> PythonPolicy | Policy | Path:
                 value = getattr(value, part)
     except FAULTS as error:
         raise DataError(f"entry point {name} = {entry}: {what(error)}") from error
-    path = Path(module.__file__ or "").resolve()
+    if not getattr(module, "__file__", None):
+        raise DataError(
+            f"entry point {name} = {entry}: {module_name} has no file (it is built in, "
+            "or a folder without __init__.py), so nothing tells whether the policy "
+            "changes; put it in a module with a file"
+        )
+    path = Path(str(module.__file__)).resolve()
     if isinstance(value, str | Path):
         return path.parent / value
     found = usable(value, f"entry point {name} = {entry}", attribute)
