@@ -183,9 +183,9 @@ def build_classifier(
                 weights=weights,
                 pretrained=pretrained,
             )
-            for _ in range(len(spec.tree or ()) if spec.independent else 1)
+            for _ in range(len(spec.tree) if spec.tree and spec.independent else 1)
         ]
-        backbone = Together(backbones) if spec.independent else backbones[0]
+        backbone = Together(backbones) if len(backbones) > 1 else backbones[0]
         num_features = int(backbone.num_features)  # type: ignore[arg-type]
         head = _build_head(spec, num_features)
     num_classes = len(spec.classes)

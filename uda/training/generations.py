@@ -99,9 +99,11 @@ def resume_generations(
 
 def _lasting(config: RunConfig) -> RunConfig:
     """Return the configuration with paths that hold from every folder."""
-    data = config.data
+    data, tree = config.data, config.model.tree
+    where = str(Path(tree).resolve()) if tree else None
     return config.model_copy(
         update={
+            "model": config.model.model_copy(update={"tree": where}),
             "data": data.model_copy(
                 update={
                     "root": str(Path(data.root).resolve()) if data.root else "",
