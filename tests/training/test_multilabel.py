@@ -14,6 +14,8 @@ from sklearn import metrics as sk
 
 from tests.support.several import CLASSES, write_several
 from uda.cli.evaluate import command as evaluate
+from uda.cli.filter import command as filter_command
+from uda.cli.policy_audit import command as audit
 from uda.cli.predict import command as predict
 from uda.cli.split import command as split
 from uda.cli.train import command as train
@@ -199,6 +201,20 @@ def test_forms_of_the_run(quick, changes):
     assert load_bundle(folder).link == "sigmoid"
     assert 0 <= summary.metrics["val_ema/macro_ap"] <= 1
     assert plain is None or not same(weights(plain), weights(folder))
+
+
+def test_commands_that_need_one_class_per_image_say_so(quick, data, tmp_path):
+    folder, _ = quick({"method": "supervised", "loop.steps": 1})
+    for command, words in (
+        (filter_command, (folder, "--unlabeled", data, "--out", tmp_path / "kept.csv")),
+        (audit, (folder,)),
+        (evaluate, (folder, "--good-class", "Rust")),
+        (evaluate, (folder, "--require", "balanced_accuracy>=0.5")),
+    ):
+        done = CliRunner().invoke(command, [str(word) for word in words])
+        assert isinstance(done.exception, UsageError), done.output
+        assert "multi-label" in str(done.exception) or "macro_ap" in str(done.exception)
+    assert "macro_ap" in ok(evaluate, folder, "--require", "macro_ap>=0")
 
 
 def test_the_log_tells_each_class(quick):

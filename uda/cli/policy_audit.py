@@ -108,7 +108,10 @@ def command(
     audited = load_policy(policy or str(_strong(folder)))
     name = audited.name if policy else f"{audited.name} (the run's strong policy)"
     where = choose_device(device)
-    bundle = bundles.load_bundle(folder.path, weights=weights)
+    bundle = bundles.require_one_label(
+        bundles.load_bundle(folder.path, weights=weights),
+        "`uda policy audit` asks for the probability of the one true class",
+    )
     chosen, notes = choose_images(folder, bundle.classes, data)
     images, more = read_images(chosen, bundle.preprocessing, per_class=per_class)
     click.echo(f"{name} on {len(images.targets)} images of the part {chosen.name}")

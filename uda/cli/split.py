@@ -161,7 +161,7 @@ def _same(ctx: click.Context) -> str:
     more = "".join(f" --unlabeled {folder}" for folder in given["unlabeled"])
     more += " --multi-label" * given["multi_label"]
     more += f" --tree {given['tree']}" if given["tree"] else ""
-    return more + (
+    return str(more) + (
         f" --good-class {given['good_class']}" if given["good_class"] else ""
     )
 

@@ -47,6 +47,20 @@ class Bundle:
     link: Link = "softmax"
 
 
+def require_one_label(bundle: Bundle, what: str) -> Bundle:
+    """Return a bundle that names one class per image.
+
+    Raises:
+        UsageError: it names several; ``what`` says what cannot be done with that.
+    """
+    if bundle.link == "sigmoid":
+        raise UsageError(
+            f"{bundle.folder}: a multi-label run names several classes per image or "
+            f"none, and {what}; take a run that names one"
+        )
+    return bundle
+
+
 def save_description(
     path: Path, kind: str, spec: ModelSpec, preprocessing: Preprocessing
 ) -> None:
