@@ -43,10 +43,12 @@ ARMS: dict[str, list[str]] = {
     "mean-teacher": ["--method", "mean-teacher"],
     "uda, thresholds per class": ["--class-floor", "0.5"],
     "uda, aligned to the stated prior": ["--prior", "{prior}"],
+    "uda, aligned to an estimated prior": ["--prior", "estimate"],
     "uda, DARP with the stated prior": ["--prior", "{prior}", "--refinery", "darp"],
     "uda, ABC": ["--sampling-power", "1", *ABC],
     "uda, ACR": ["--sampling-power", "1", "--balanced-head", "acr"],
     "uda, CDMAD": ["--debias"],
+    "uda, CReST, 3 generations": ["--generations", "3"],
     # The claim, on supervised training alone: one correction at a time.
     BALANCED: ["--method", "supervised", "--sampling-power", "0", "--tsa", "none"],
     "square-root sampling": [
@@ -139,9 +141,9 @@ SUITES = {
         (
             TEXTURE, "supervised, default", DEFAULT, "fixmatch", "uda, ABC",
             "uda, ACR", "uda, CDMAD", "freematch", "flexmatch", "softmatch",
-            "uda, aligned to the stated prior", "uda, thresholds per class",
-            "uda, DARP with the stated prior", "mean-teacher", "pseudo-label",
-            "pi-model",
+            "uda, aligned to the stated prior", "uda, aligned to an estimated prior",
+            "uda, thresholds per class", "uda, DARP with the stated prior",
+            "uda, CReST, 3 generations", "mean-teacher", "pseudo-label", "pi-model",
         ),
     ),
 }  # fmt: skip

@@ -40,6 +40,13 @@ class Length:
     def name(self) -> str:
         return f"{self.flag.lstrip('-')}-{self.value}"
 
+    def flags(self, arm: list[str]) -> list[str]:
+        """Return the flags of one arm's runs: generations share the length."""
+        if "--generations" in arm and self.flag == "--steps":
+            num = int(arm[arm.index("--generations") + 1])
+            return [self.flag, str(max(1, int(self.value) // num))]
+        return [self.flag, self.value]
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -141,7 +148,7 @@ def run(data: Path, work: Path, cell: Cell, length: Length, extra: list[str]) ->
         prior = {name: max(n, 0.5) / sum(pool.values()) for name, n in pool.items()}
         flags = flags_of(cell.arm, DRAWS[cell.draw], prior)
         if cell.arm != TEXTURE:
-            flags = [*flags, length.flag, length.value, "--threads", "1"]
+            flags = [*flags, *length.flags(flags), "--threads", "1"]
         begin = time.time()
         uda(
             "train", str(data / DRAWS[cell.draw].data), "--split", str(path),

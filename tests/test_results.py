@@ -79,6 +79,14 @@ def test_suites_name_arms_and_no_two_arms_are_one_run_by_mistake():
         assert _arms.ARMS[one] == _arms.ARMS[other]
 
 
+def test_generations_share_the_length_of_one_run():
+    steps, time = _folds.Length("--steps", "400"), _folds.Length("--budget", "8m")
+    crest = _arms.ARMS["uda, CReST, 3 generations"]
+    assert steps.flags([]) == ["--steps", "400"]
+    assert steps.flags(crest) == ["--steps", "133"]
+    assert time.flags(crest) == ["--budget", "8m"]  # uda train divides it
+
+
 def test_the_seed_turns_which_class_is_rare():
     draw = _arms.Draw("x", (9, 5, 1))
     assert draw.labels(("a", "b", "c"), 0) == {"a": 9, "b": 5, "c": 1}
@@ -140,7 +148,9 @@ def test_runs_resumes_and_pools_the_folds(tiny, tmp_path, monkeypatch, capsys):
 
     page = tmp_path / "docs" / "results.md"
     page.parent.mkdir()
-    page.write_text("before\n<!-- begin claim -->\nstale table\n<!-- end claim -->\nafter\n")
+    page.write_text(
+        "before\n<!-- begin claim -->\nstale table\n<!-- end claim -->\nafter\n"
+    )
     monkeypatch.setitem(_folds.DRAWS, "tiny", TINY)
     monkeypatch.setattr(_folds, "uda", in_process)
     monkeypatch.setattr(_fold_tables, "PROJECT", tmp_path)
