@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -91,3 +92,18 @@ def test_few_survivors_do_not_weigh_more_than_the_floor_allows():
     one, _ = free(logits, labels, {}, progress=0.0, annealed=0.5)
     two, _ = bound(logits, labels, {}, progress=0.0, annealed=0.5)
     torch.testing.assert_close(two.loss * 10, one.loss * float(one.kept.sum()))
+
+
+@pytest.mark.parametrize("form", ["common", "prior", "quota"])
+def test_labels_of_several_classes_never_wait_and_leave_the_others_alone(form):
+    logits, labels = draw(5, num=20)
+    coarse = torch.arange(20) % 4 == 0
+    mixed = torch.where(coarse, 3, labels)  # 3 and more are no classes
+    plain, both = annealing(form), replace(annealing(form), coarse=True)
+    one, memory_one = plain(logits[~coarse], labels[~coarse], 0.1, plain.memory())
+    two, memory_two = both(logits, mixed, 0.1, both.memory())
+    assert torch.equal(two[~coarse], one)
+    assert bool(two[coarse].all())
+    assert all(torch.equal(memory_one[k], memory_two[k]) for k in memory_one)
+    nothing, _ = both(logits[coarse], mixed[coarse], 0.1, both.memory())
+    assert bool(nothing.all())
