@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from uda.training.config import build_config
 from uda.training.alerts import confidence_threshold, interplay, passing_step
+from uda.training.config import build_config
 
 
 def config(**keys):

@@ -8,7 +8,10 @@ import torch
 from tests.training.test_loop import StopAt, same, weights
 from uda.errors import UsageError
 from uda.models.heads import Outputs
+from uda.objectives.consistency.by_class import LIMITS
+from uda.objectives.consistency.method import Shape
 from uda.run.bundle import load_bundle
+from uda.training import objective
 from uda.training.config import METHODS, build_config
 from uda.training.launch import resume
 from uda.training.monitor.progress import Progress
@@ -150,3 +153,15 @@ def test_one_correction_in_two_parts_is_allowed_and_two_when_told():
             "supervised.allow_double_correction": True,
         }
     )
+
+
+@pytest.mark.parametrize("method", ["uda", "fixmatch", "pseudo-label"])
+def test_thresholds_per_class_replace_the_common_one(method):
+    """An image between floor and threshold counts once its class allows it."""
+    config = build_config({"method": method, "consistency.class_floor": 0.3})
+    gated = objective._method(config, None, None)
+    shape = Shape(2, 4, torch.arange(4), torch.device("cpu"))
+    memory = {**gated.memory(shape), LIMITS: torch.tensor([0.5, 0.9])}
+    weak = torch.tensor([[0.6, 0.4], [0.4, 0.6]]).log()
+    terms, _ = gated(weak, torch.zeros(2, 2), torch.arange(2), memory)
+    assert terms.mask.tolist() == [1.0, 0.0]

@@ -79,8 +79,10 @@ class PriorType(PriorParam):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> dict[str, float] | str:
         """Return class name -> share, or the word ``estimate``."""
-        if isinstance(value, dict) or value == "estimate":
+        if isinstance(value, dict):
             return value
+        if value == "estimate":
+            return "estimate"
         shares: dict[str, float] = {}
         for part in str(value).split(","):
             name, separator, number = part.rpartition("=")

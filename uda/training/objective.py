@@ -279,7 +279,7 @@ def _method(
         "flexmatch": FlexMatch(threshold),
         "freematch": FreeMatch(),
         "softmatch": SoftMatch(prior=prior),
-        "pseudo-label": PseudoLabel(threshold),
+        "pseudo-label": PseudoLabel(0.0 if gate is None else gate),
         "pi-model": MeanSquare(),
         "mean-teacher": MeanSquare(),
     }
