@@ -77,7 +77,7 @@ def test_an_unknown_background_is_told_the_classes(quick):
              "consistency.balanced_head": "abc"},
             "does not combine with --balanced-head abc",
         ),
-        ({"loop.patience": 3, "data.multi_label": True}, "does not combine: --patience"),
+        ({"loop.patience": 3, "data.multi_label": True}, "combine: --patience"),
         ({**TILES, "data.multi_label": True}, "does not combine: --tiles"),
         ({**TILES, "model.good_class": "Good"}, "does not combine with a tree"),
         ({**TILES, "method": "texture"}, "whole images of one size"),

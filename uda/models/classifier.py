@@ -59,8 +59,6 @@ class ModelSpec:
     def __post_init__(self) -> None:
         for field in ("classes", "mean", "std"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
-        if isinstance(self.tiles, dict):
-            object.__setattr__(self, "tiles", Tiling(**self.tiles))
         if self.tree is not None:
             branches = tuple((name, tuple(below)) for name, below in self.tree)
             object.__setattr__(self, "tree", branches)
@@ -81,8 +79,9 @@ class ModelSpec:
         Raises:
             CheckpointError: a key is missing or unknown.
         """
+        tiles = value.get("tiles")
         try:
-            return cls(**value)
+            return cls(**{**value, "tiles": Tiling(**tiles) if tiles else None})
         except TypeError as error:
             raise CheckpointError(
                 f"model description: {error}; it was written by another version "
