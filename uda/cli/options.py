@@ -80,7 +80,8 @@ class PriorType(PriorParam):
     ) -> dict[str, float] | str:
         """Return class name -> share, or the word ``estimate``."""
         if isinstance(value, dict):
-            return value
+            known: dict[str, float] = value
+            return known
         if value == "estimate":
             return "estimate"
         shares: dict[str, float] = {}
