@@ -53,3 +53,9 @@ def test_without_boxes_nothing_is_said_and_bad_ones_are_named(boxes, tmp_path):
     warn_of_small_defects(build_config({}), SimpleNamespace(warn=None))
     with pytest.raises(DataError, match=r"none\.json"):
         told(tmp_path / "none.json")
+
+
+def test_a_bad_file_leaves_no_run(quick, tmp_path):
+    with pytest.raises(DataError, match=r"none\.json"):
+        quick({"data.boxes": str(tmp_path / "none.json")}, name="never")
+    assert not (tmp_path / "runs" / "never").exists()

@@ -193,6 +193,23 @@ def test_killed_between_the_last_checkpoint_and_the_end(quick, scripted, monkeyp
     assert same(weights(whole, "ema"), weights(folder, "ema"))
 
 
+def test_a_choice_that_is_gone_is_replaced_by_the_next(quick, scripted, monkeypatch):
+    scripted(VALUES)
+    look = patience.look
+
+    def careless(trainer):
+        over = look(trainer)
+        if trainer.state.step == 12:
+            for path in trainer.run.weights.glob("candidate-00000008*"):
+                path.unlink()
+        return over
+
+    monkeypatch.setattr(patience, "look", careless)
+    folder, _ = quick(STOPPING)
+    status = json.loads((folder / "status.json").read_text())
+    assert (status["chosen"], status["best"]) == (10, 10)
+
+
 def test_a_run_without_end_of_patience_hands_over_by_the_rule_too(quick, scripted):
     scripted(VALUES)
     folder, summary = quick({**STOPPING, "loop.patience": 9})

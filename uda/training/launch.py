@@ -41,6 +41,7 @@ def launch(
         raise UsageError("no data: uda train DATA, or data.root in --config")
     if length.given and config.method == "texture":
         raise UsageError("--method texture has no steps; leave the length out")
+    warn_of_small_defects(config, console)
     if dry_run:
         return _dry_run(config, length, console)
     if config.method != "texture":
@@ -58,7 +59,6 @@ def launch(
             parts = build_parts(config, catalog, split, console.stage)
             config = fix_length(config, length, parts)
             sizes.check(config)
-            warn_of_small_defects(config, console)
             patience.check(config, parts)
             atomic_write(run.config, config.to_yaml())
             run.write_status("running", step=0, steps=config.loop.steps)
@@ -78,8 +78,10 @@ def _with_split(config: RunConfig, run: RunFolder) -> RunConfig:
         path = str(Path(model.weights).resolve())
         model = model.model_copy(update={"weights": path})
     model = model.model_copy(update={"tree": own_tree(config, run)})
+    boxes = config.data.boxes
     data = config.data.model_copy(
         update={
+            "boxes": None if boxes is None else str(Path(boxes).resolve()),
             "root": str(Path(config.data.root).resolve()),
             "unlabeled": tuple(str(Path(p).resolve()) for p in config.data.unlabeled),
             "split": str(run.split.resolve()),
