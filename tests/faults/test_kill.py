@@ -128,3 +128,19 @@ def test_two_processes_cannot_share_a_run(home):
     run = home / "runs" / "whole"
     with folder_lock(run), pytest.raises(UsageError, match="another process"):
         resume(run, workers=None, console=Progress(), stop=StopRequest())
+
+
+def test_a_killed_study_goes_on_at_its_generation_and_step(home):
+    for name in ("study", "killed-study"):
+        words = [*train(home, name), "--generations", "2"]
+        process = uda(home, *words)
+        if name == "study":
+            assert process.wait(timeout=300) == 0
+            continue
+        wait_for_step(home / "runs" / name / "gen1", 20)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    study = home / "runs" / "killed-study"
+    assert uda(home, "resume", str(study), "--quiet").wait(timeout=300) == 0
+    for name in ("gen0", "gen1"):
+        assert same_weights(home / "runs" / "study" / name, study / name)

@@ -23,6 +23,7 @@ from uda.training.objective import build_objective, start_memory
 from uda.training.prior import learned_prior
 from uda.training.schedules import consistency_start
 from uda.training.served import clean
+from uda.training.sizes import images_at
 from uda.training.step import FLIPS
 from uda.training.teacher import prediction_table
 
@@ -67,9 +68,10 @@ def _estimate(trainer: Trainer) -> Tensor:
     """Return the (C,) float64 prior of the unlabelled images, and tell about it."""
     parts, config = trainer.parts, trainer.config
     rows = np.setdiff1d(parts.unlabeled, parts.truly_labeled.labeled)
+    images = images_at(config, parts, trainer.state.step)
     table = prediction_table(
-        clean(trainer, trainer.state.ema.model),
-        parts.pool.images,
+        clean(trainer, trainer.state.ema.model, images),
+        images,
         np.concatenate([rows, parts.validation]),
         num_classes=len(parts.classes),
         flips=FLIPS[config.consistency.teacher_flips],

@@ -198,7 +198,7 @@ def _plan(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
     shown = [f"{h}x{w} for {share:.0%}" for h, w, share in config.data.sizes]
     lines = [
         f"method {config.method}, recipe {config.recipe}, seed {config.seed}",
-        f"images {height}x{width}x{channels}: {len(parts.labeled)} labelled in "
+        f"images {height}x{width}x{channels}: {len(parts.truly_labeled.labeled)} labelled in "
         f"{len(parts.classes)} classes, {len(parts.unlabeled)} in the unlabelled "
         f"stream, {len(parts.validation)} for validation",
     ]
@@ -210,6 +210,8 @@ def _plan(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
             f"each image cut into {rows}x{columns} tiles, joined by "
             f"{config.data.tile_join} against {config.data.background}"
         )
+    if parts.guessed:
+        lines.append(f"{parts.guessed} of the unlabelled ones have a pseudo-label")
     if parts.pool.skipped:
         lines.append(f"{len(parts.pool.skipped)} files skipped; see skipped.csv")
     if config.method != "texture":
