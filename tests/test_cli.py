@@ -93,6 +93,12 @@ def test_python_dash_m():
         (["train", "data", "--recipe", "papr"], "paper"),
         (["train", "data", "--imgsz", "64 px"], "64x96"),
         (["train", "data", "--budget", "20"], "20m"),
+        (["train", "data", "--sizes", "64:many,96:0.5"], "write 64:0.4"),
+        (["train", "data", "--sizes", "64:0.5,96:0.4"], "add up to 1"),
+        (["train", "data", "--sizes", "64:0.5,96:0.5", "--imgsz", "64"], "--sizes"),
+        (["train", "data", "--tiles", "two"], "write 2x2"),
+        (["train", "data", "--tiles", "2x2"], "--background"),
+        (["lrfind", "data"], "'lr-find'"),
         (["train", "data", "--set", "seed"], "section.key=value"),
         (["train", "data", "--steps", "5", "--epochs", "2"], "give one of them"),
         (
