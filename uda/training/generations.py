@@ -110,7 +110,7 @@ def _lasting(config: RunConfig) -> RunConfig:
                     "unlabeled": tuple(str(Path(p).resolve()) for p in data.unlabeled),
                     "split": str(Path(data.split).resolve()) if data.split else None,
                 }
-            )
+            ),
         }
     )
 

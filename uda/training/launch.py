@@ -198,8 +198,8 @@ def _plan(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
     shown = [f"{h}x{w} for {share:.0%}" for h, w, share in config.data.sizes]
     lines = [
         f"method {config.method}, recipe {config.recipe}, seed {config.seed}",
-        f"images {height}x{width}x{channels}: {len(parts.truly_labeled.labeled)} labelled in "
-        f"{len(parts.classes)} classes, {len(parts.unlabeled)} in the unlabelled "
+        f"images {height}x{width}x{channels}: "
+        f"{len(parts.labeled) - parts.guessed} labelled in {len(parts.classes)} classes, {len(parts.unlabeled)} in the unlabelled "
         f"stream, {len(parts.validation)} for validation",
     ]
     if shown:
