@@ -199,7 +199,8 @@ def _plan(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
     lines = [
         f"method {config.method}, recipe {config.recipe}, seed {config.seed}",
         f"images {height}x{width}x{channels}: "
-        f"{len(parts.labeled) - parts.guessed} labelled in {len(parts.classes)} classes, {len(parts.unlabeled)} in the unlabelled "
+        f"{len(parts.labeled) - parts.guessed} labelled in "
+        f"{len(parts.classes)} classes, {len(parts.unlabeled)} in the unlabelled "
         f"stream, {len(parts.validation)} for validation",
     ]
     if shown:
