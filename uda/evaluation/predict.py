@@ -127,7 +127,7 @@ class Predictions:
         With several labels: of the answer, yes or no, on the least sure class.
         """
         if self.several:
-            sure = np.maximum(self.probs, 1 - self.probs)
+            sure = np.where(self.predicted > 0, self.probs, 1 - self.probs)
             return np.asarray(sure.min(axis=1, initial=1.0))
         return np.asarray(self.probs.max(axis=1, initial=0.0))
 
