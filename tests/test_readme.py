@@ -130,6 +130,28 @@ def with_boxes(words: list[str]) -> int:
     return call(words)
 
 
+def three_classes(words: list[str]) -> int:
+    """Without the class that the drawn surfaces lack."""
+    return short([word.replace(",Grind_Marks=0.01", "") for word in words])
+
+
+def patient(words: list[str]) -> int:
+    """Evaluated at each of a dozen steps."""
+    return call([*words, *TINY, "--steps", "16"])
+
+
+def sized(words: list[str]) -> int:
+    """From 12 to 16 pixels."""
+    at = words.index("--sizes")
+    words = [*words[:at], "--sizes", "12:0.5,16:0.5", *words[at + 2 :]]
+    return call([*words, *TINY[2:]])
+
+
+def range_test(words: list[str]) -> int:
+    """Over few steps."""
+    return call([*words, "--imgsz", "16", "--batch", "4", "--steps", "20"])
+
+
 Runner = Callable[[list[str]], int]
 # Command -> (runner, expected exit code).
 RUNNERS: dict[str, tuple[Runner, int]] = {
@@ -144,20 +166,43 @@ RUNNERS: dict[str, tuple[Runner, int]] = {
     "uda predict runs/train $UDA_DATA/unlabeled --out predictions.csv": (plain, 0),
     "uda train $UDA_DATA --split split.csv --method supervised": (short, 0),
     "uda train $UDA_DATA --split split.csv --method texture": (texture, 0),
-    "uda train $UDA_DATA --split split.csv --strong policies/example_gamma.py": (
-        short, 0,
-    ),
+    "uda train $UDA_DATA --split split.csv --strong example_gamma": (short, 0),
     "uda policy list": (plain, 0),
     "uda policy preview $UDA_DATA --strong defect-safe --out preview.png": (plain, 0),
     "uda policy show uda": (plain, 0),
-    "uda policy check policies/example_gamma.py": (plain, 0),
-    "uda policy bench defect-safe policies/example_gamma.py": (plain, 0),
+    "uda policy check example_gamma": (plain, 0),
+    "uda policy bench defect-safe example_gamma": (plain, 0),
     "uda policy audit runs/train --policy uda": (plain, 0),
     "uda augment images $UDA_DATA --to-count 20 --policy defect-safe --out more": (
         plain, 0,
     ),
     "uda augment boxes boxes.json --images photos --policy defect-safe --copies 5 "
     "--out set --format yolo": (with_boxes, 0),
+    "uda train $UDA_DATA --split split.csv --sampling-power 1 "
+    "--logit-adjustment loss": (short, 0),
+    "uda train $UDA_DATA --split split.csv --sampling-power 1 "
+    "--class-weights effective": (short, 0),
+    "uda train $UDA_DATA --split split.csv --method fixmatch --class-floor 0.6": (
+        short, 0,
+    ),
+    "uda train $UDA_DATA --split split.csv --sampling-power 1 --balanced-head abc": (
+        short, 0,
+    ),
+    "uda train $UDA_DATA --split split.csv --prior "
+    '"Good=0.94,Scratch=0.03,Rust=0.02,Grind_Marks=0.01"': (three_classes, 0),
+    "uda train $UDA_DATA --split split.csv --good-class Good --name tree": (short, 0),
+    "uda evaluate runs/tree": (plain, 0),
+    "uda lr-find $UDA_DATA --split split.csv --method supervised": (range_test, 0),
+    "uda train $UDA_DATA --split split.csv --patience 3 --eval-every 50 "
+    "--lr-schedule constant": (patient, 0),
+    "uda train $UDA_DATA --split split.csv --sizes 48:0.5,64:0.5": (sized, 0),
+    "uda train $UDA_DATA --split split.csv --imgsz 48 --tiles 2x2 --background Good": (
+        short, 0,
+    ),
+    "uda filter runs/train --unlabeled $UDA_DATA/unlabeled --out kept.csv": (plain, 0),
+    "uda train $UDA_DATA/train --unlabeled kept.csv --generations 2 --name study": (
+        short, 0,
+    ),
     'uda evaluate runs/train --require "recall:Rust>=0.8"': (gate, 4),
     "uda env": (plain, 0),
 }  # fmt: skip
