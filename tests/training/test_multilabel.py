@@ -31,7 +31,12 @@ from uda.training.generations import launch_generations
 from uda.training.launch import launch, resume
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress
-from uda.training.multilabel import drawn_shares, label_accuracy, quick_metrics
+from uda.training.multilabel import (
+    drawn_shares,
+    label_accuracy,
+    label_health,
+    quick_metrics,
+)
 from uda.training.prepare import Policies, build_parts, build_stream, find_split
 from uda.training.stop import StopRequest
 
@@ -252,6 +257,30 @@ def test_the_sampler_is_even_over_the_rarest_label(data, monkeypatch):
             np.testing.assert_allclose(
                 drawn_shares(config, parts), parts.targets.mean(0), atol=1e-12
             )
+
+
+def test_the_health_of_a_table_is_told_by_class():
+    before = torch.tensor([[2.0, -2.0], [-2.0, -2.0]])
+    now = torch.tensor([[2.0, 2.0], [-2.0, -2.0]])
+    first, start = label_health(before, None, None)
+    values, shares = label_health(now, before, start)
+    assert start.tolist() == [1, 0]
+    assert shares.tolist() == [0.5, 0.5]
+    p = torch.tensor(2.0, dtype=torch.float64).sigmoid()
+    entropy = float(-p * p.log() - (1 - p) * (1 - p).log())
+    assert first == {"unlabeled/target_entropy[nats]": pytest.approx(entropy)}
+    assert values["unlabeled/target_flips"] == 0.25
+    assert values["unlabeled/mix_drift"] == 0.5
+
+
+def test_a_dry_run_keeps_nothing(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    output = ok(
+        train, data, "--multi-label", "--imgsz", 16, "--batch", 6, "--threads", 1,
+        "--dry-run",
+    )  # fmt: skip
+    assert "Dry run passed" in output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_quick_numbers_are_scikit_learns():

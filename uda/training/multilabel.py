@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from uda.data.sampling import class_probabilities
 from uda.evaluation.predict import Predictions
@@ -107,6 +108,33 @@ def label_accuracy(predictions: Predictions) -> tuple[float, float]:
     present = (~np.isnan(rates)).sum(0)
     error = float(np.sqrt((variance / np.maximum(present, 1) ** 2).sum()))
     return _mean(_mean_rows(rates)), error / true.shape[1]
+
+
+def label_health(
+    table: Tensor, before: Tensor | None, start: Tensor | None
+) -> tuple[dict[str, float], Tensor]:
+    """Describe a table of targets of several labels: `watch.table_health` by class.
+
+    Args:
+        table: (m, C) logits of the unlabelled images.
+        before: the same, one renewal earlier, or None.
+        start: (C,) shares of the classes among the answers "yes" at the beginning.
+
+    Returns:
+        tags and values, and the (C,) shares now.
+    """
+    named, probs = table > 0, table.double().sigmoid()
+    counts = named.sum(0).double()
+    shares = counts / counts.sum().clamp(min=1)
+    entropy = -torch.xlogy(probs, probs) - torch.xlogy(1 - probs, 1 - probs)
+    values = {"unlabeled/target_entropy[nats]": float(entropy.mean())}
+    if before is not None:
+        flips = (named != (before > 0)).double().mean()
+        values["unlabeled/target_flips"] = float(flips)
+    if start is not None:
+        drift = 0.5 * (shares - start.to(shares)).abs().sum()
+        values["unlabeled/mix_drift"] = float(drift)
+    return values, shares
 
 
 def _mean_rows(table: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from uda.data.pool import write_skipped
 from uda.evaluation.thresholds import DEFAULT, MIN_SUPPORT, fit_thresholds
 from uda.files import atomic_write, write_json
 from uda.models.classifier import ModelSpec
-from uda.run.bundle import load_bundle, save_description, save_weights
+from uda.run.bundle import save_description, save_weights
 from uda.run.layout import RunFolder
 from uda.training.config import RunConfig, flatten
 from uda.training.evaluate import validation_predictions
@@ -69,11 +70,14 @@ def thresholds(trainer: Trainer) -> None:
 
     Where an image has one label there are none.
     """
+    from safetensors.torch import load_model
+
     parts = trainer.parts
     if parts.targets.ndim == 1 or len(parts.validation) == 0:
         return
-    model: Any = load_bundle(trainer.run.path).model
-    predictions = validation_predictions(trainer, model.to(trainer.device))
+    model = copy.deepcopy(trainer.state.ema.model)
+    load_model(model, str(trainer.run.weights / "ema.safetensors"))
+    predictions = validation_predictions(trainer, model)
     found = fit_thresholds(predictions.targets, predictions.probs)
     found.save(trainer.run.thresholds, parts.classes)
     own = sum(support >= MIN_SUPPORT for support in found.support)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from uda.training.guard import balanced_accuracy, say
+from uda.training.multilabel import label_health
 
 if TYPE_CHECKING:
     from uda.training.trainer import Trainer
@@ -45,7 +46,9 @@ def look(trainer: Trainer, teacher: nn.Module, table: Tensor) -> None:
     memory = trainer.state.objective_state
     rows = torch.from_numpy(trainer.parts.unlabeled).to(table.device)
     before = memory["teacher"][rows] if "teacher" in memory else None
-    values, histogram = table_health(table[rows], before, memory.get(START))
+    several = trainer.parts.targets.ndim == 2
+    health = label_health if several else table_health
+    values, histogram = health(table[rows], before, memory.get(START))
     memory.setdefault(START, histogram)
     if len(trainer.parts.validation):
         values |= _judge(trainer, teacher)
