@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from uda.errors import DataError, TrainingError, UsageError
+from uda.errors import CheckpointError, DataError, TrainingError, UsageError
 from uda.run.bundle import load_bundle
 from uda.training import loop
 from uda.training.config import build_config, read_config_file
@@ -204,3 +204,25 @@ def test_a_misspelt_policy_leaves_no_run(quick, tmp_path):
     with pytest.raises(UsageError, match="defect-save"):
         quick({"views.strong": "defect-save"}, name="never")
     assert not (tmp_path / "runs" / "never").exists()
+
+
+_BROKEN = "def augment(image, rng):\n    raise ValueError('broken')\n"
+
+
+def test_a_policy_edited_since_is_told_of_and_a_new_run_advised(
+    quick, tmp_path, capsys
+):
+    mine = tmp_path / "mine.py"
+    mine.write_text(_BROKEN)
+    with pytest.raises(DataError, match="broken"):
+        quick({"views.strong": str(mine)})
+    folder = (tmp_path / "runs" / "latest").resolve()
+    with pytest.raises(CheckpointError, match=r"broken.*new run with `uda train`"):
+        load_bundle(folder)
+    for text, told in ((_BROKEN, 0), (_BROKEN + "# mended\n", 1)):
+        mine.write_text(text)
+        capsys.readouterr()
+        with pytest.raises(DataError, match="broken"):
+            resume(folder, workers=None, console=Progress(), stop=StopRequest())
+        said = capsys.readouterr().err
+        assert said.count(f"strong.py is the run's own copy; {mine} has") == told

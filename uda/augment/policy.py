@@ -17,7 +17,7 @@ from uda.errors import UsageError
 
 __all__ = [
     "OpSpec", "Policy", "PythonPolicy", "installed_policies", "load_policy",
-    "packaged_policies",
+    "packaged_policies", "policy_file",
 ]  # fmt: skip
 
 _SUFFIXES = (".yaml", ".yml", ".py")
@@ -63,6 +63,21 @@ def load_policy(name_or_path: str) -> Policy | PythonPolicy:
     raise UsageError(
         f"{name_or_path}: there is no such policy file (.yaml, .yml or .py)"
     )
+
+
+def policy_file(name_or_path: str) -> Path | None:
+    """Return the file that ``load_policy`` would read; nothing is read or run.
+
+    Returns:
+        None where there is none: an entry point, or a name that is unknown.
+    """
+    path = Path(name_or_path)
+    if path.suffix in _SUFFIXES or len(path.parts) > 1:
+        return path if path.is_file() else None
+    local = _policies_in(Path("policies"))
+    if name_or_path not in local and name_or_path in installed_policies():
+        return None
+    return {**packaged_policies(), **local}.get(name_or_path)
 
 
 def _load_file(path: Path) -> Policy | PythonPolicy:

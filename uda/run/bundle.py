@@ -17,7 +17,7 @@ from uda.errors import CheckpointError, UsageError
 from uda.files import atomic_path, atomic_write, read_json, sha256_file, write_json
 from uda.models.classifier import Classifier, ModelSpec, build_classifier
 from uda.models.links import Link
-from uda.run.layout import open_run
+from uda.run.layout import RunFolder, open_run
 from uda.tree import Tree
 
 FORMAT = 1
@@ -100,8 +100,8 @@ def load_bundle(folder: Path, *, weights: str = "ema") -> Bundle:
     run = open_run(folder)
     if not run.model.is_file():
         raise CheckpointError(
-            f"{run.path}: no trained model yet (model.json is missing); wait for the "
-            "first checkpoint, or `uda resume` the run"
+            f"{run.path}: no trained model yet (model.json is missing); "
+            f"{_way_out(run)}"
         )
     description = read_json(run.model)
     if description.get("format") != FORMAT or description.get("kind") not in KINDS:
@@ -112,9 +112,27 @@ def load_bundle(folder: Path, *, weights: str = "ema") -> Bundle:
     if kind == "texture":
         model: Any = _load_texture(run.weights / "texture.npz", weights)
     else:
-        model = _load_network(run.weights / f"{weights}.safetensors", spec)
+        path = run.weights / f"{weights}.safetensors"
+        if not path.is_file():
+            raise CheckpointError(f"{path}: missing; {_way_out(run)}")
+        model = _load_network(path, spec)
     tree = spec.class_tree
     return Bundle(kind, model, spec.classes, preprocessing, run.path, tree, spec.link)
+
+
+def _way_out(run: RunFolder) -> str:
+    """Say what to do about a run without weights."""
+    status = run.read_status() if run.status.is_file() else {}
+    if any(run.checkpoints.glob("step-*.pt")):
+        return "`uda resume` the run to write it"
+    if status.get("state") != "failed":
+        return "wait for the first checkpoint, or `uda resume` the run"
+    reason = f" ({status['reason']})" if status.get("reason") else ""
+    # Resumed, it would replay its own copies of the policies and fail again.
+    return (
+        f"the run failed before its first checkpoint{reason}; mend that, and start a "
+        "new run with `uda train`"
+    )
 
 
 def _load_network(path: Path, spec: ModelSpec) -> Classifier:

@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from uda.augment.policy import policy_file
 from uda.errors import UdaError, UsageError
 from uda.files import atomic_write, folder_lock, write_json
 from uda.run.environment import describe_environment
@@ -19,6 +20,7 @@ from uda.training.length import Length, fix_length
 from uda.training.loop import train
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import Parts, Policies, build_parts, find_split
+from uda.training.save import policy_copy
 from uda.training.schedules import consistency_start
 from uda.training.state import checkpoint_paths
 from uda.training.stop import StopRequest
@@ -125,6 +127,7 @@ def resume(
         if workers is not None:
             loop = config.loop.model_copy(update={"workers": workers})
             config = config.model_copy(update={"loop": loop})
+        _tell_of_edited_policies(config, run, console)
         config = _moved_run(config, run)
         catalog, split, _ = find_split(config)
         problems = split.verify(catalog)
@@ -141,6 +144,22 @@ def resume(
             raise
     _say(summary, run, console)
     return summary
+
+
+def _tell_of_edited_policies(
+    config: RunConfig, run: RunFolder, console: Progress
+) -> None:
+    """Warn that a resumed run keeps to its own copies of policies edited since."""
+    for view, name in config.views.model_dump().items():
+        original = policy_file(str(name))
+        copy = policy_copy(run, view, original or "")
+        if original is None or not copy.is_file():
+            continue
+        if original.read_bytes() != copy.read_bytes():
+            console.warn(
+                f"{copy} is the run's own copy; {original} has changed since: start a "
+                "new run (uda train) to use it"
+            )
 
 
 def _moved_run(config: RunConfig, run: RunFolder) -> RunConfig:
