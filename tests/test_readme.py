@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.several import write_several
 from tests.support.surfaces import CLASSES, surface
 from uda.cli import COMMANDS, main
 
@@ -107,7 +108,7 @@ def elsewhere(words: list[str]) -> int:
 
 def with_boxes(words: list[str]) -> int:
     """On two drawn photos with one box each."""
-    Path("photos").mkdir()
+    Path("photos").mkdir(exist_ok=True)
     for number in range(2):
         Image.fromarray(surface("Good", np.random.default_rng(number))).save(
             f"photos/{number}.png"
@@ -128,6 +129,14 @@ def with_boxes(words: list[str]) -> int:
     }
     Path("boxes.json").write_text(json.dumps(content))
     return call(words)
+
+
+def with_several(words: list[str]) -> int:
+    """On drawn surfaces of which some show two defects."""
+    if not Path("several").exists():
+        write_several(Path("several"))
+    words = ["several" if word == "photos" else word for word in words]
+    return short(words) if "train" in words else call(words)
 
 
 def three_classes(words: list[str]) -> int:
@@ -192,6 +201,10 @@ RUNNERS: dict[str, tuple[Runner, int]] = {
     '"Good=0.94,Scratch=0.03,Rust=0.02,Grind_Marks=0.01"': (three_classes, 0),
     "uda train $UDA_DATA --split split.csv --good-class Good --name tree": (short, 0),
     "uda evaluate runs/tree": (plain, 0),
+    "uda split photos --multi-label --out several.csv": (with_several, 0),
+    "uda train photos --multi-label --split several.csv --name several": (
+        with_several, 0,
+    ),
     "uda lr-find $UDA_DATA --split split.csv --method supervised": (range_test, 0),
     "uda train $UDA_DATA --split split.csv --patience 3 --eval-every 50 "
     "--lr-schedule constant": (patient, 0),

@@ -37,7 +37,7 @@ def test_literal_loss(temperature):
     for i in range(6):
         total = kept = 0.0
         for c in range(4):
-            p, q = sigmoid(float(weak[i, c])), sigmoid(float(strong[i, c]))
+            p, q = sigmoid(weak[i, c].item()), sigmoid(strong[i, c].item())
             if temperature == 0:
                 t = float(p > 0.5)
             elif temperature is None:
