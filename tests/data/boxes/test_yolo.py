@@ -88,8 +88,11 @@ def test_labels_without_image_images_that_share_labels_and_no_names(tmp_path):
 
 def test_writes_all_digits_and_the_names(tmp_path):
     files = yolo.encode(sample())
-    names = yaml.safe_load(files["data.yaml"])["names"]
-    assert names == dict(enumerate(c.name for c in sample().categories))
+    content = yaml.safe_load(files["data.yaml"])
+    # A 'path' of "." would be another folder for every trainer.
+    assert list(content) == ["train", "val", "names"]
+    assert b"# No validation part" in files["data.yaml"]
+    assert content["names"] == dict(enumerate(c.name for c in sample().categories))
     line = files["labels/sub folder/zwei ä.txt"].decode().split()
     assert len(line[1].partition(".")[2]) >= 9
     assert files["labels/sub folder/empty.txt"] == b""

@@ -31,6 +31,14 @@ FOLDER, NAMES = "labels", "data.yaml"
 _NAME_FILES = ("classes.txt", "obj.names")
 # Text files that lie beside labels in many sets and are none.
 _OTHER = frozenset((*_NAME_FILES, "train.txt", "val.txt", "test.txt", "labels.txt"))
+# Without 'path', trainers count from the folder of this file; '.' would be the
+# folder that they are called in.
+_PLACES = """\
+train: images
+# No validation part: these are the training images and their copies again, since
+# trainers refuse a file without this key. Put a folder of other images here.
+val: images
+"""
 
 
 def read(path: Path, rules: ReadRules, side: Side | None = None) -> BoxSet:
@@ -199,14 +207,9 @@ def encode(boxes: BoxSet) -> dict[str, bytes]:
                 f"{place} in YOLO; rename one, or choose another --format"
             )
         files[place] = "".join(_lines(image)).encode()
-    names = {
-        "path": ".",
-        "train": "images",
-        "val": "images",
-        "names": dict(enumerate(category.name for category in boxes.categories)),
-    }
-    text = yaml.safe_dump(names, allow_unicode=True, sort_keys=False)
-    files[NAMES] = text.encode()
+    names = dict(enumerate(category.name for category in boxes.categories))
+    text = yaml.safe_dump({"names": names}, allow_unicode=True, sort_keys=False)
+    files[NAMES] = (_PLACES + text).encode()
     return files
 
 
