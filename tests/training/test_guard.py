@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from uda.training import guard, loop
 from uda.training.guard import trust_of
+from uda.training.texture import TextureTeacher
 
 
 @pytest.mark.parametrize(
@@ -18,6 +20,40 @@ from uda.training.guard import trust_of
 )
 def test_trust_rises_with_skill(skill, trust):
     assert trust_of(skill) == pytest.approx(trust)
+
+
+def _teacher(features, targets, groups, names):
+    """A teacher of given features: what reads pixels is not asked here."""
+    count = len(targets)
+    teacher = object.__new__(TextureTeacher)
+    teacher.parts = SimpleNamespace(
+        targets=np.array(targets), groups=tuple(groups), labeled=np.arange(count),
+        fine=np.arange(count), classes=("a", "b", "c"),
+        ids=lambda rows: [names[int(row)] for row in rows],
+    )  # fmt: skip
+    teacher.features, teacher.place = np.array(features), np.arange(count)
+    return teacher
+
+
+def test_copies_of_the_same_parts_buy_no_trust():
+    rng = np.random.default_rng(5)
+    targets = np.repeat(np.arange(3), (6, 8, 12))
+    features = rng.normal(targets[:, None] * 0.6, 1.0, (len(targets), 8))
+    names = [f"{t}/{i:02d}.png" for i, t in enumerate(targets)]
+    plain = _teacher(features, targets, names, names).skill(3)
+    assert 0 < plain < 1
+    rows = [(name, i) for i, name in enumerate(names)]
+    rows += [
+        (f"0/{i % 6:02d}.aug{i:05d}.png", i % 6) for i in range(94)
+    ] + [(f"1/{i + 6:02d}.aug{i:05d}.png", i + 6) for i in range(5)]  # fmt: skip
+    rows.sort()  # as in the pool: a copy comes before its source
+    source = [i for _, i in rows]
+    noise = rng.normal(0, 0.01, (len(rows), 8))
+    copied = _teacher(
+        features[source] + noise * [[".aug" in name] for name, _ in rows],
+        targets[source], [names[i] for i in source], [name for name, _ in rows],
+    )  # fmt: skip
+    assert copied.skill(3) == plain
 
 
 def test_standard_error_of_balanced_accuracy(quick, monkeypatch):

@@ -70,7 +70,8 @@ class TextureTeacher:
     def skill(self, seed: int) -> float | None:
         """Tell how far the labels carry: cross-validated, on labelled images alone.
 
-        Folds keep groups together, or twins would let poor labels look good.
+        Folds keep groups together, or twins would let poor labels look good. One
+        image of each class and group counts: augmented copies are no evidence.
         Classes with a single labelled image (or group) are left out.
 
         Returns:
@@ -81,12 +82,12 @@ class TextureTeacher:
         from sklearn.model_selection import StratifiedGroupKFold
 
         targets, groups = self.parts.targets, self.parts.groups
-        pairs = {(int(targets[i]), groups[i]) for i in self.parts.fine}
-        num_groups = np.bincount([c for c, _ in pairs])
+        counted = self._one_per_group()
+        num_groups = np.bincount(targets[counted])
         divisible = np.flatnonzero(num_groups >= 2)
         if divisible.size < 2:
             return None
-        chosen = np.flatnonzero(np.isin(targets, divisible))
+        chosen = counted[np.isin(targets[counted], divisible)]
         num_folds = int(min(5, num_groups[divisible].min()))
         folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
         predicted = np.full(len(targets), -1)
@@ -102,6 +103,19 @@ class TextureTeacher:
         accuracy = float(balanced_accuracy_score(targets[told], predicted[told]))
         chance = 1 / divisible.size
         return (accuracy - chance) / (1 - chance)
+
+    def _one_per_group(self) -> Rows:
+        """Return the (g,) sorted places of one labelled image per class and group.
+
+        It is the one with the shortest name: a copy is named after its source, with
+        more behind it, so what counts is the same with and without copies.
+        """
+        parts = self.parts
+        names = parts.ids(parts.labeled)
+        found: dict[tuple[int, str], int] = {}
+        for place in sorted(parts.fine, key=lambda i: (len(names[i]), names[i])):
+            found.setdefault((int(parts.targets[place]), parts.groups[place]), place)
+        return np.sort(np.array([*found.values()], dtype=np.int64))
 
     def _fit(self, chosen: Rows) -> TextureClassifier:
         """Fit to some of the labelled images, by their place among them."""
