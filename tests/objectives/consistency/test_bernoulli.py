@@ -46,13 +46,13 @@ def test_literal_loss(temperature):
                 a, b = p ** (1 / temperature), (1 - p) ** (1 / temperature)
                 t = a / (a + b)
             sure = p > 0.8 or p < 1 - 0.8
-            assert float(terms.entries[i, c]) == float(sure)
-            assert float(terms.targets[i, c]) == pytest.approx(t, abs=1e-9)
+            assert terms.entries[i, c].item() == float(sure)
+            assert terms.targets[i, c].item() == pytest.approx(t, abs=1e-9)
             kept += sure
             total += sure * (xlog(t, q) + xlog(1 - t, 1 - q))
-        assert float(terms.loss[i]) == pytest.approx(total / 4, abs=1e-6)
-        assert float(terms.mask[i]) == pytest.approx(kept / 4)
-    assert 0 < float(terms.mask.mean()) < 1
+        assert terms.loss[i].item() == pytest.approx(total / 4, abs=1e-6)
+        assert terms.mask[i].item() == pytest.approx(kept / 4)
+    assert 0 < terms.mask.mean().item() < 1
     terms.loss.mean().backward()
     assert torch.isfinite(strong.grad).all()
     assert (strong.grad[terms.entries == 0] == 0).all()
