@@ -303,3 +303,15 @@ def test_the_page_shows_the_examples_as_they_are(library):
     example = project / "policies" / f"example_{library}.py"
     code = example.read_text(encoding="utf-8").rpartition('"""\n\n')[2]
     assert f"```python\n{code}```" in page
+
+
+def test_boxes_asked_for_in_a_compose_are_explained(tmp_path):
+    pytest.importorskip("albumentations")
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import albumentations as A\n"
+        "augment = A.Compose([A.HorizontalFlip()], bbox_params=A.BboxParams(\n"
+        "    format='pascal_voc', label_fields=['labels']))\n"
+    )
+    with pytest.raises(DataError, match="take bbox_params and keypoint_params out"):
+        check_policy(load_policy(str(path)))

@@ -44,5 +44,13 @@ class AlbumentationsAdapter(Adapter):
     def view(self, image: UInt8, generator: np.random.Generator) -> object:
         """Seed the whole tree and call it."""
         self.seed(generator)
-        result = self.transform(image=image)
+        try:
+            result = self.transform(image=image)
+        except ValueError as error:
+            if not getattr(self.transform, "processors", None):
+                raise
+            raise ValueError(
+                f"{error}; take bbox_params and keypoint_params out: a view is made of "
+                "the image alone (uda augment boxes hands boxes over itself)"
+            ) from error
         return result["image"]

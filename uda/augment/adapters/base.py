@@ -174,14 +174,27 @@ def _from_floats(array: npt.NDArray[Any], overshoot: float) -> UInt8:
         raise Misfit("returned NaN or infinite values")
     low, high = float(array.min()), float(array.max())
     if low < -overshoot or high > 1 + overshoot:
-        hint = (
-            "these look like 0..255: return them as uint8"
-            if low >= 0 and 1.5 < high < 256
-            else "take out whatever normalises: the network does that itself"
+        raise Misfit(
+            f"returned floats from {low:.3g} to {high:.3g}, not 0..1; {_hint(array)}"
         )
-        raise Misfit(f"returned floats from {low:.3g} to {high:.3g}, not 0..1; {hint}")
     scaled = np.floor(255.0 * np.clip(array, 0.0, 1.0).astype(np.float64) + 0.5)
     return np.ascontiguousarray(scaled.astype(np.uint8))
+
+
+def _hint(array: npt.NDArray[Any]) -> str:
+    """Tell grey levels, perhaps with noise added, from normalised values."""
+    low, high = float(array.min()), float(array.max())
+    # Normalised values lie within a few standard deviations of 0.
+    levels = low >= 0 and high > 1.5
+    noisy = (high > 16 or float(np.median(array)) > 2) and low > -high / 2
+    if not (levels or noisy):
+        return "take out whatever normalises: the network does that itself"
+    if low >= 0 and high < 256:
+        return "these look like 0..255: return them as uint8"
+    return (
+        "these look like 0..255 and a little beyond: clip, round and return them as "
+        "uint8, np.clip(np.rint(x), 0, 255).astype(np.uint8)"
+    )
 
 
 def same_channels(view: UInt8, channels: int) -> UInt8:
