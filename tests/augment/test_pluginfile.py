@@ -102,6 +102,11 @@ def test_a_missing_library_names_the_extra(library, tmp_path, monkeypatch):
         load_policy(str(path))
 
 
+def test_a_misspelt_library_is_recognised(tmp_path):
+    with pytest.raises(DataError, match=r"'albumentations'\?.*uda\[albumentations\]"):
+        load_policy(str(write(tmp_path, "import albumentation as A\n")))
+
+
 def test_lines_are_those_of_the_first_mention(tmp_path):
     tree = "augment = x.Compose([\n    x.Flip(),\n    x.Flip(),\n])\n"
     text = f"import x\ndef f(): ...\n{tree}"

@@ -121,7 +121,7 @@ class BoxRenderer:
         if self._handler is not None:
             original = checked_boxes(boxes)
             words = rng.integers32(seed, f"{stream}/globals", [counter], 1)
-            with contained() as seed_globals:
+            with contained(self.policy.path) as seed_globals:
 
                 def seeded() -> np.random.Generator:
                     seed_globals(int(words[0, 0]))

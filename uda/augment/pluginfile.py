@@ -7,7 +7,7 @@ and a generator, an object of a library that has an adapter, or a native Policy.
 from __future__ import annotations
 
 import ast
-import contextlib
+import difflib
 import hashlib
 import inspect
 import sys
@@ -19,6 +19,7 @@ from typing import Any
 
 from uda.augment.adapters import SUPPORTED, Adapter, adapt
 from uda.augment.adapters.oldnumpy import importable
+from uda.augment.prints import no_output
 from uda.augment.specs import Policy
 from uda.errors import DataError
 
@@ -116,16 +117,11 @@ def run_file(path: Path) -> ModuleType:
     module.__file__ = resolved
     sys.modules[module.__name__] = module  # dataclasses look their module up
     try:
-        with importable(), no_output():
+        with importable(), no_output(path.resolve()):
             exec(compile(path.read_bytes(), resolved, "exec"), module.__dict__)
     except FAULTS as error:
         raise DataError(f"{path}{where(path, error)}: {what(error)}") from error
     return module
-
-
-def no_output() -> contextlib.AbstractContextManager[Any]:
-    """Send what foreign code prints to stderr: stdout carries results alone."""
-    return contextlib.redirect_stdout(sys.stderr)
 
 
 def where(path: Path, error: BaseException) -> str:
@@ -143,8 +139,10 @@ def what(error: BaseException) -> str:
     words = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, ModuleNotFoundError) and error.name:
         top = error.name.partition(".")[0]
-        if top in _EXTRAS:
-            words += f'; install it with: pip install "uda[{top}]"'
+        near = difflib.get_close_matches(top, _EXTRAS, n=1, cutoff=0.8)
+        if near:
+            meant = "" if near[0] == top else f" (did you mean {near[0]!r}?)"
+            words += f'{meant}; install it with: pip install "uda[{near[0]}]"'
     return words
 
 

@@ -24,7 +24,8 @@ from uda import rng
 from uda.augment.adapters import Adapter
 from uda.augment.adapters.base import Misfit, to_gray, to_uint8
 from uda.augment.adapters.oldnumpy import importable
-from uda.augment.pluginfile import FAULTS, blame, no_output, read_object, usable, what
+from uda.augment.pluginfile import FAULTS, blame, read_object, usable, what
+from uda.augment.prints import no_output
 from uda.augment.specs import Policy
 from uda.errors import DataError
 
@@ -92,7 +93,7 @@ def load_entry(name: str, entry: str) -> PythonPolicy | Policy | Path:
     """
     module_name, _, attribute = entry.partition(":")
     try:
-        with importable(), no_output():
+        with importable(), no_output(f"entry point {name}"):
             module = importlib.import_module(module_name)
             value: Any = module
             for part in attribute.split("."):
@@ -141,7 +142,7 @@ def render_python(
             of the image's shape and dtype.
     """
     global_seeds = rng.integers32(seed, f"{stream}/globals", counters, 1)[:, 0]
-    with contained() as seed_globals:
+    with contained(policy.path) as seed_globals:
         for row, counter in enumerate(counters.tolist()):
 
             def seeded(row: int = row, counter: int = counter) -> np.random.Generator:
@@ -239,14 +240,21 @@ def _way_out(result: npt.NDArray[Any], shape: tuple[int, ...]) -> str:
 
 
 @contextmanager
-def contained() -> Iterator[Callable[[int], None]]:
+def contained(source: object) -> Iterator[Callable[[int], None]]:
     """Let foreign code run: what it prints and draws stays without consequences.
+
+    Args:
+        source: the file that it is of.
 
     Yields:
         A function that seeds the generators of ``random``, ``numpy.random`` and
         torch; they are put back at the end.
     """
-    with importable(mend=False), no_output(), _seedable_globals() as seed_globals:
+    with (
+        importable(mend=False),
+        no_output(source),
+        _seedable_globals() as seed_globals,
+    ):
         yield seed_globals
 
 
