@@ -35,7 +35,6 @@ def test_everything_conforms():
             "return other.integers(0, 256, image.shape, dtype='uint8')",
             r"mine\.py: on .*two calls with the same seed differ",
         ),
-        ("return np.rot90(image)", r"mine\.py: augment returned uint8 of shape"),
         (
             "return image // (image.max() - image.min())",
             r"mine\.py:4: augment failed on .*divide",
@@ -58,7 +57,7 @@ def verdicts(policy, **options):
 
 def test_every_probe_is_told_and_a_good_plug_in_passes_all():
     found = verdicts(load_policy("example_gamma"))
-    assert len(found) == 12
+    assert len(found) == 14
     assert all(verdict.passed for verdict in found.values())
     assert "ms per image of 64x64 px" in found["time"].note
     assert "above" not in found["time"].note
@@ -108,6 +107,43 @@ def test_a_policy_that_cannot_travel_is_told(tmp_path):
 def test_slow_and_idle_policies_are_warned_of(tmp_path):
     slow = verdicts(plug_in(tmp_path, "return 255 - image"), slow_ms=1e-9)["time"]
     assert slow.passed
-    assert "above 1e-09 ms: training may wait" in slow.note
-    idle = verdicts(Policy("idle"))["time"]
-    assert "nothing is augmented" in idle.note
+    assert "above 1e-09 ms: training may wait" in slow.warning
+    for idle in (Policy("idle"), plug_in(tmp_path, "return image", "idle.py")):
+        found = verdicts(idle)["views differ from their images"]
+        assert found.passed
+        assert "changes nothing" in found.warning
+    assert not verdicts(Policy("flip", hflip=0.05))[
+        "views differ from their images"
+    ].warning
+
+
+@pytest.mark.parametrize(
+    ("body", "other"),
+    [
+        ("return np.rot90(image)", "non-square images"),
+        ("y = image[20:44, 20:44]\nreturn y[np.ix_(*[np.arange(64) * 24 // 64] * 2)]",
+         "images of 1 x 1 px"),
+    ],
+)  # fmt: skip
+def test_other_sizes_than_the_trainings_are_no_fault(tmp_path, body, other):
+    policy = plug_in(tmp_path, body)
+    check_policy(policy)
+    found = verdicts(policy)
+    assert all(verdict.passed for verdict in found.values())
+    assert "which --imgsz 64x64 does not meet: " in found[other].warning
+    with pytest.raises(DataError, match=r"it must return uint8 of shape \(48, 64, 3"):
+        check_policy(policy, size=(48, 64))
+
+
+def test_costly_policies_are_put_to_fewer_images(tmp_path):
+    body = "import time\ncalls.append(1)\ntime.sleep(0.011)\nreturn 255 - image\n"
+    policy = plug_in(tmp_path, body)
+    calls = policy.function.__globals__["calls"] = []
+    check_policy(policy)
+    assert len(calls) < 80
+
+
+def test_prints_are_warned_of(tmp_path, capsys):
+    found = verdicts(plug_in(tmp_path, "print('hello')\nreturn 255 - image"))
+    assert "lines here; training shows the first 5" in found["prints nothing"].warning
+    assert capsys.readouterr().err.count("hello") == 5

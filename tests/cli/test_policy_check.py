@@ -24,7 +24,7 @@ def test_policies_that_conform():
         "example_gamma",
     ]
     probes = [line for line in lines if line.startswith("  ")]
-    assert len(probes) == 24
+    assert len(probes) == 28
     assert all(line.startswith("  PASS  ") for line in probes)
     assert "ms per image" in lines[-1]
 
@@ -38,7 +38,7 @@ def test_what_fails_is_named_and_the_others_are_still_checked(tmp_path):
     assert result.exit_code == 3
     text = " ".join(result.stdout.split())
     assert "FAIL shape and dtype of grey images" in text
-    assert "wrong.py: augment returned uint8 of shape (16, 15, 1)" in text
+    assert "wrong.py: augment returned uint8 of shape (64, 63, 3)" in text
     assert "FAIL can be loaded" in text
     assert "broken.yaml:2: unknown op 'Rotat' (did you mean 'Rotate'?)" in text
     assert "PASS time" in text  # of weak
@@ -53,7 +53,26 @@ def test_a_slow_plug_in_is_warned_of(tmp_path):
     )
     result = call(slow, "--slow", "2")
     assert result.exit_code == 0, result.output
-    assert "above 2 ms" in " ".join(result.stdout.split())
+    text = " ".join(result.stdout.split())
+    assert "WARN time" in text
+    assert "above 2 ms" in text
+
+
+def test_alike_faults_are_told_once(tmp_path):
+    square = tmp_path / "square.py"
+    square.write_text(
+        "def augment(image, rng):\n"
+        "    if image.shape[:2] != (32, 32):\n"
+        "        raise ValueError(f'no {image.shape[0]}')\n"
+        "    return 255 - image\n"
+    )
+    result = call(square, "--imgsz", "32")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("ValueError: no") == 1
+    assert "WARN  images of 1 x 1 px: as non-square images" in result.stdout
+    result = call(square)
+    assert result.exit_code == 3
+    assert "FAIL  shape and dtype of grey images: as shape and dtype" in result.stdout
 
 
 def test_unknown_names_and_no_names():

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from uda.augment.kernels import render
 from uda.augment.policy import Policy, PythonPolicy
+from uda.augment.prints import SHOWN, printed
 from uda.errors import DataError
 
 UInt8 = npt.NDArray[np.uint8]
@@ -27,14 +29,19 @@ AnyPolicy = Policy | PythonPolicy
 # Slower than this per image, and training on a few cores waits for its views.
 SLOW_MS = 5.0
 
-_NUM = 8
-_SQUARE = (16, 16)
-_ODD = ((12, 20), (1, 9), (3, 2))
-_ODD_NAMES = (
-    "non-square images", "images of 1 x 1 px", "constant images", "checkerboards",
-)  # fmt: skip
+# Height and width that training uses, unless it is told otherwise.
+SIZE = (64, 64)
+
+_NUM, _FEW = 8, 2
+# From so many seconds per view on, fewer views are made.
+_COSTLY = 0.01
+_ODD = {
+    "non-square images": ((12, 20), (1, 9), (3, 2)),
+    "images of 1 x 1 px": ((1, 1),),
+}
 _KINDS = {3: "colour", 1: "grey"}
-_TIMED, _ROUNDS = 64, 5
+_ROUNDS = 5
+_MANY = 8
 _CHILD_SECONDS = 300
 _CHILD = (
     "import sys; from uda.augment.conformance import answer; "
@@ -49,12 +56,14 @@ class Verdict:
     Attributes:
         name: of the probe, in words.
         fault: what is wrong and the way out; empty when the probe was passed.
-        note: a number, a warning or how it was passed; no fault.
+        note: a number, or how it was passed; no fault.
+        warning: what training bears, and its user should know; no fault.
     """
 
     name: str
     fault: str = ""
     note: str = ""
+    warning: str = ""
 
     @property
     def passed(self) -> bool:
@@ -70,8 +79,9 @@ class _Case:
     images: UInt8
     about: str
 
-    def views(self, start: int = 0, stop: int = _NUM) -> UInt8:
+    def views(self, start: int = 0, stop: int | None = None) -> UInt8:
         """Render some of the views."""
+        stop = len(self.images) if stop is None else stop
         return render(
             self.policy,
             self.images[start:stop],
@@ -82,7 +92,7 @@ class _Case:
         )
 
 
-def check_policy(policy: AnyPolicy) -> None:
+def check_policy(policy: AnyPolicy, *, size: tuple[int, int] = SIZE) -> None:
     """Hold a policy to its contract and stop at the first fault.
 
     Puts it to all probes of :func:`probe_policy` but those that take another
@@ -90,60 +100,129 @@ def check_policy(policy: AnyPolicy) -> None:
 
     Args:
         policy: native or Python.
+        size: height and width of the images that it is for.
 
     Raises:
         DataError: the first thing that fails, naming the policy and the image.
     """
-    for verdict in _probes_here(policy):
+    for verdict in _probes_here(_Bench.of(policy, size), []):
         if not verdict.passed:
             raise DataError(verdict.fault)
 
 
-def probe_policy(policy: AnyPolicy, *, slow_ms: float = SLOW_MS) -> Iterator[Verdict]:
+def probe_policy(
+    policy: AnyPolicy, *, slow_ms: float = SLOW_MS, size: tuple[int, int] = SIZE
+) -> Iterator[Verdict]:
     """Put a policy to every probe, and go on after a fault.
 
     Views keep shape, dtype and range; the same seed, stream and counter give the
     same pixels, here and in a new process whose global generators hold something
     else; the division into batches changes nothing; the input stays as it was;
-    noise, constant, checkerboard, non-square and 1 x 1 px images pass in grey and
-    in colour, without a division by zero or a NaN on the way.
+    noise, constant and checkerboard images pass in grey and in colour, without a
+    division by zero or a NaN on the way. All images of one training have one size,
+    so a Python policy that fails on other sizes alone is warned of.
 
     Args:
         policy: native or Python.
-        slow_ms: milliseconds per image of 64 x 64 px above which a note warns.
+        slow_ms: milliseconds per image above which a warning is given.
+        size: height and width of the images that it is for.
 
     Yields:
         One verdict per probe, as soon as it is known.
     """
+    before = printed(policy.path)
+    bench = _Bench.of(policy, size)
     usable: list[int] = []
-    yield from _probes_here(policy, usable)
-    if usable:
-        plain = [_noise(policy, _SQUARE, channels) for channels in usable]
-        yield _verdict("same views in a new process", _same_elsewhere, plain)
-        yield _timing(policy, max(usable), slow_ms)
+    yield from _probes_here(bench, usable)
+    if not usable:
+        return
+    plain = [bench.noise(size, channels) for channels in usable]
+    yield _verdict("same views in a new process", _same_elsewhere, plain)
+    yield _idle(bench, plain)
+    yield _silent(policy, printed(policy.path) - before)
+    yield _timing(bench, plain[0], slow_ms)
 
 
-def _probes_here(
-    policy: AnyPolicy, usable: list[int] | None = None
-) -> Iterator[Verdict]:
+@dataclass(frozen=True)
+class _Bench:
+    """A policy, the size that it is for, and how many views it is worth."""
+
+    policy: AnyPolicy
+    size: tuple[int, int]
+    num: int
+
+    @classmethod
+    def of(cls, policy: AnyPolicy, size: tuple[int, int]) -> _Bench:
+        """Make one view, to see how many more are bearable."""
+        bench = cls(policy, size, 1)
+        begin = time.perf_counter()
+        for channels in (1, 3):
+            # The first view of all may import and compile; a probe tells of faults.
+            with suppress(DataError), np.errstate(all="ignore"):
+                bench.noise(size, channels).views()
+                begin = time.perf_counter()
+                bench.noise(size, channels).views()
+        costly = time.perf_counter() - begin > _COSTLY
+        return replace(bench, num=_FEW if costly else _NUM)
+
+    @property
+    def costly(self) -> bool:
+        """Whether views take so long that few are made."""
+        return self.num == _FEW
+
+    def stack(self, kind: str, plane: UInt8, channels: int) -> _Case:
+        """Return a case of the same plane (H, W) again and again."""
+        images = np.tile(plane[None, :, :, None], (self.num, 1, 1, channels))
+        return self._case(kind, images)
+
+    def noise(self, shape: tuple[int, int], channels: int) -> _Case:
+        """Return a case of random pixels."""
+        size = (self.num, *shape, channels)
+        pixels = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+        return self._case("random", pixels)
+
+    def _case(self, kind: str, images: UInt8) -> _Case:
+        where = self.policy.path or self.policy.name
+        height, width, channels = images.shape[1:]
+        about = f"{where}: on {kind} images of {height}x{width}x{channels}"
+        return _Case(self.policy, images, about)
+
+
+def _probes_here(bench: _Bench, usable: list[int]) -> Iterator[Verdict]:
     """Probe in this process; ``usable`` is filled with the channels that work."""
-    usable = [] if usable is None else usable
     for channels, kind in _KINDS.items():
         name = f"shape and dtype of {kind} images"
-        verdict = _verdict(name, _renders, [_noise(policy, _SQUARE, channels)])
+        verdict = _verdict(name, _renders, [bench.noise(bench.size, channels)])
         if verdict.passed:
             usable.append(channels)
-            verdict = replace(verdict, note=_taken_as(policy, channels))
+            verdict = replace(verdict, note=_taken_as(bench.policy, channels))
         yield verdict
+    if not usable:
+        return
     # A policy that fails on grey alone is told so once, not by every probe.
-    odd = _odd_cases(policy, usable)
-    for name, cases in odd.items():
-        if usable:
-            yield _verdict(name, _renders, cases)
-    every = [case for cases in odd.values() for case in cases]
+    every = [bench.noise(bench.size, channels) for channels in usable]
+    for name, cases in _unusual(bench, usable).items():
+        yield _verdict(name, _renders, cases)
+        every += [] if bench.costly else cases
+    for name, shapes in _ODD.items():
+        cases = [bench.noise(shape, k) for k in usable for shape in shapes]
+        verdict = _verdict(name, _renders, cases)
+        every += cases if verdict.passed and not bench.costly else []
+        yield _borne(bench, verdict)
     for name, probe in _PROBES.items():
-        if usable:
-            yield _verdict(name, probe, every)
+        yield _verdict(name, probe, every)
+
+
+def _borne(bench: _Bench, verdict: Verdict) -> Verdict:
+    """Turn a fault on another size into a warning: training has one size."""
+    if verdict.passed or isinstance(bench.policy, Policy):
+        return verdict
+    height, width = bench.size
+    return Verdict(
+        verdict.name,
+        warning=f"other sizes fail, which --imgsz {height}x{width} does not meet: "
+        f"{verdict.fault}",
+    )
 
 
 def _taken_as(policy: AnyPolicy, channels: int) -> str:
@@ -154,36 +233,17 @@ def _taken_as(policy: AnyPolicy, channels: int) -> str:
     return "as three equal channels, and back by their luminance"
 
 
-def _odd_cases(policy: AnyPolicy, usable: Sequence[int]) -> dict[str, list[_Case]]:
+def _unusual(bench: _Bench, usable: Sequence[int]) -> dict[str, list[_Case]]:
     """Return the cases of each kind of unusual image, by what to call them."""
-    y, x = np.mgrid[: _SQUARE[0], : _SQUARE[1]]
+    y, x = np.mgrid[: bench.size[0], : bench.size[1]]
     board = (255 * ((x + y) % 2)).astype(np.uint8)
     flat = {"black": np.zeros_like(board), "white": np.full_like(board, 255)}
-    found: dict[str, list[_Case]] = {name: [] for name in _ODD_NAMES}
-    square, single, constant, boards = found.values()
-    for k in usable:
-        square += [_noise(policy, shape, k) for shape in _ODD]
-        single.append(_noise(policy, (1, 1), k))
-        constant += [_case(policy, n, _stack(plane, k)) for n, plane in flat.items()]
-        boards.append(_case(policy, "checkerboard", _stack(board, k)))
-    return found
-
-
-def _stack(plane: UInt8, channels: int) -> UInt8:
-    return np.tile(plane[None, :, :, None], (_NUM, 1, 1, channels))
-
-
-def _noise(policy: AnyPolicy, shape: tuple[int, int], channels: int) -> _Case:
-    size = (_NUM, *shape, channels)
-    pixels = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
-    return _case(policy, "random", pixels)
-
-
-def _case(policy: AnyPolicy, kind: str, images: UInt8) -> _Case:
-    where = policy.path or policy.name
-    height, width, channels = images.shape[1:]
-    about = f"{where}: on {kind} images of {height}x{width}x{channels}"
-    return _Case(policy, images, about)
+    return {
+        "constant images": [
+            bench.stack(name, plane, k) for k in usable for name, plane in flat.items()
+        ],
+        "checkerboards": [bench.stack("checkerboard", board, k) for k in usable],
+    }
 
 
 def _verdict(
@@ -234,7 +294,8 @@ def _repeats(case: _Case) -> str:
 
 
 def _ignores_split(case: _Case) -> str:
-    late, early = case.views(_NUM // 2, _NUM), case.views(0, _NUM // 2)
+    half = len(case.images) // 2
+    late, early = case.views(half), case.views(0, half)
     if np.array_equal(case.views(), np.concatenate([early, late])):
         return ""
     return (
@@ -245,7 +306,7 @@ def _ignores_split(case: _Case) -> str:
 
 _PROBES = {
     "grey levels up to 255": _in_range,
-    "images left unchanged": _leaves_input,
+    "input array not modified": _leaves_input,
     "same seed, same views": _repeats,
     "independent of the batch split": _ignores_split,
 }
@@ -296,23 +357,54 @@ def _digest(views: UInt8) -> str:
     return hashlib.sha256(np.ascontiguousarray(views).tobytes()).hexdigest()
 
 
-def _timing(policy: AnyPolicy, channels: int, slow_ms: float) -> Verdict:
-    name, side = "time", _TIMED
-    case = _noise(policy, (side, side), channels)
+def _idle(bench: _Bench, cases: Sequence[_Case]) -> Verdict:
+    """Look for one view that differs from its image, among many if they are cheap."""
+    name, count = "views differ from their images", 0
+    for case in cases:
+        times = 1 if bench.costly else _MANY
+        many = replace(case, images=np.concatenate([case.images] * times))
+        try:
+            if not np.array_equal(many.views(), many.images):
+                return Verdict(name)
+        except DataError as error:
+            return Verdict(name, str(error))
+        count += len(many.images)
+    return Verdict(
+        name,
+        warning=f"none of {count} views does: the policy changes nothing, or hardly "
+        "ever; raise a probability",
+    )
+
+
+def _silent(policy: AnyPolicy, lines: int) -> Verdict:
+    name = "prints nothing"
+    if not lines:
+        return Verdict(name)
+    return Verdict(
+        name,
+        warning=f"{policy.path} has printed {lines} lines here; training shows the "
+        f"first {SHOWN} of each process alone, on stderr",
+    )
+
+
+def _timing(bench: _Bench, case: _Case, slow_ms: float) -> Verdict:
+    name = "time"
+    height, width = bench.size
+    rounds = 1 if bench.costly else _ROUNDS
     try:
-        changed = not np.array_equal(case.views(), case.images)
-        took = statistics.median(_seconds(case) for _ in range(_ROUNDS)) / _NUM
+        took = statistics.median(_seconds(case) for _ in range(rounds))
     except DataError as error:
         return Verdict(name, str(error))
-    note = f"{1000 * took:.3g} ms per image of {side}x{side} px"
-    if 1000 * took > slow_ms:
-        note += (
-            f", above {slow_ms:g} ms: training may wait for it; give it more --workers "
-            "or a cheaper policy (uda policy bench)"
-        )
-    if not changed:
-        note += "; no view differs from its image: nothing is augmented"
-    return Verdict(name, note=note)
+    took /= len(case.images)
+    note = f"{1000 * took:.3g} ms per image of {height}x{width} px"
+    if 1000 * took <= slow_ms:
+        return Verdict(name, note=note)
+    fewer = f"; {bench.num} images per probe, not {_NUM}" if bench.costly else ""
+    return Verdict(
+        name,
+        warning=f"{note}, above {slow_ms:g} ms: training may wait for it; give it more "
+        f"--workers or a cheaper policy (uda policy bench){fewer}",
+    )
 
 
 def _seconds(case: _Case) -> float:

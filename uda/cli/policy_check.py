@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import textwrap
 from typing import TYPE_CHECKING
 
 import click
 
+from uda.cli.options import SizeType
 from uda.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,14 +24,24 @@ if TYPE_CHECKING:
     metavar="MS",
     default=5.0,
     show_default=True,
-    help="Warn above so many milliseconds per image of 64x64 px.",
+    help="Warn above so many milliseconds per image.",
 )
-def command(policies: tuple[str, ...], slow: float) -> None:
+@click.option(
+    "--imgsz",
+    "--size",
+    "size",
+    type=SizeType(),
+    default="64",
+    show_default=True,
+    help="Image size in pixels: 64 or 64x96 (HxW), as for `uda train`.",
+)
+def command(policies: tuple[str, ...], slow: float, size: tuple[int, int]) -> None:
     """Probe policies: one line per probe, exit code 3 if any fails.
 
-    Shape, dtype and range of views; grey, colour, non-square, constant and
-    1 x 1 px images; the same views from the same seed, whatever the batches and
-    the process; images left unchanged; time per image.
+    Shape, dtype and range of views; grey, colour and constant images; the same
+    views from the same seed, whatever the batches and the process; the input array
+    not modified; time per image. Images of other sizes, non-square and of 1 x 1 px,
+    give a warning (WARN) if a Python policy fails on them: training has one size.
     """
     from uda.augment.conformance import probe_policy
     from uda.augment.policy import load_policy
@@ -43,9 +55,9 @@ def command(policies: tuple[str, ...], slow: float) -> None:
             click.echo(_line("FAIL", "can be loaded", str(error)))
             failed += 1
             continue
-        verdicts = []
-        for verdict in probe_policy(policy, slow_ms=slow):
-            click.echo(_said(verdict))
+        verdicts: list[Verdict] = []
+        for verdict in probe_policy(policy, slow_ms=slow, size=size):
+            click.echo(_said(verdict, verdicts))
             verdicts.append(verdict)
         failed += not all(verdict.passed for verdict in verdicts)
     if failed:
@@ -55,10 +67,21 @@ def command(policies: tuple[str, ...], slow: float) -> None:
         )
 
 
-def _said(verdict: Verdict) -> str:
-    if verdict.fault:
-        return _line("FAIL", verdict.name, verdict.fault)
-    return _line("PASS", verdict.name, verdict.note)
+def _said(verdict: Verdict, before: list[Verdict]) -> str:
+    """Return the line of a verdict; a fault that was told is not told again."""
+    mark = "FAIL" if verdict.fault else "WARN" if verdict.warning else "PASS"
+    detail = verdict.fault or verdict.warning or verdict.note
+    for other in before:
+        if mark != "PASS" and _alike(verdict, other):
+            detail = f"as {other.name}"
+            break
+    return _line(mark, verdict.name, detail)
+
+
+def _alike(one: Verdict, other: Verdict) -> bool:
+    """Whether two faults differ in the sizes of images alone."""
+    texts = [re.sub(r"\d+", "", v.fault or v.warning) for v in (one, other)]
+    return texts[0] == texts[1]
 
 
 def _line(mark: str, name: str, detail: str) -> str:
