@@ -87,6 +87,22 @@ def test_another_policy_and_folder(fake, tmp_path):
     assert "--strong" not in mild.stdout
 
 
+def test_a_model_that_knows_nothing_writes_no_policy(fake, monkeypatch):
+    def load(folder, *, weights="ema"):
+        bundle = fake.load_bundle(folder, weights=weights)
+        bundle.model.levels.data[:] = 128.0  # every class is as likely
+        return bundle
+
+    monkeypatch.setattr(bundles, "load_bundle", load)
+    result = call(fake.folder)
+    assert result.exit_code == 0, result.output
+    assert "No verdict on any class, and no policy is written" in result.stdout
+    assert "Train longer" in result.stdout
+    assert "--strong" not in result.stdout
+    assert "gives it 0.33 on untouched images" in result.stderr
+    assert not list((fake.folder / "audit" / "mine").glob("*.yaml"))
+
+
 def test_boxes_show_what_stays_visible(fake, tmp_path):
     content = {"images": [], "annotations": [],
                "categories": [{"id": 1, "name": "Dent"}]}  # fmt: skip

@@ -14,7 +14,10 @@ from uda.offline.audit import MIN_GROUPS, Images, audit_policy, unseen
 from uda.offline.narrowing import WHOLE, elements
 
 SIDE = 16
-_HARDLY = "the model gives it 0.21 on untouched images, so a fall can hardly show"
+_HARDLY = (
+    "the model gives it 0.21 on untouched images and so does not know it: no verdict; "
+    "train longer, or label more of it"
+)
 CLASSES = ("Chip", "Inclusion", "Pit")
 POLICY = Policy(
     "mixed",
@@ -129,6 +132,26 @@ def test_the_share_that_leaves_counts_images_that_were_right(audit):
     wrong = audit_policy(Wrong(), POLICY, make(), CLASSES, draws=1)
     assert cell(wrong, "Invert", "Pit").left is None
     assert any(note == f"Inclusion, Pit: {_HARDLY}" for note in wrong.notes)
+
+
+class Weak(nn.Module):
+    """A rule that is right, and sure of Chip alone: of the others it guesses."""
+
+    def forward(self, images):
+        leaf = Rule()(images).leaf
+        one = (leaf[:, 0] > 0)[:, None]
+        return Outputs(leaf=torch.where(one, leaf, leaf.sign() * 0.1))
+
+
+def test_no_verdict_where_the_model_hardly_knows_the_class():
+    audit = audit_policy(Weak(), POLICY, make(), CLASSES, draws=2)
+    assert audit.judged == ["Chip"]
+    assert {c.label for c in audit.harmful} == {"Chip"}
+    pit = cell(audit, "Invert", "Pit")
+    assert (pit.known, pit.interval, pit.harmful) == (False, None, False)
+    assert 1 / 3 < pit.before < 0.5  # right, but hardly
+    (note,) = [n for n in audit.notes if "Pit" in n]
+    assert "does not know it: no verdict; train longer" in note
 
 
 def test_few_images_are_said_to_be_few():

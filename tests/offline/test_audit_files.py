@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from uda.files import write_json
 from uda.offline.audit import Images, audit_policy
 from uda.offline.audit_files import (
     choose_images,
+    draw_audit,
     file_name,
     not_trained_with,
     read_images,
@@ -140,6 +142,26 @@ def test_table_and_figure(fake, tmp_path):
     assert png[:4] == b"\x89PNG"
     write_audit(tmp_path / "again", audit, POLICY)
     assert (tmp_path / "again" / "audit.png").read_bytes() == png
+
+
+def test_cells_without_a_verdict_are_hatched_and_explained(fake, tmp_path):
+    audit = measured(fake)
+    assert "?" not in draw_audit(audit, "mine").get_suptitle()
+    dumb = [
+        dataclasses.replace(c, interval=None, harmful=False, known=False)
+        if c.label == "Rust"
+        else c
+        for c in audit.cells
+    ]
+    audit = dataclasses.replace(audit, cells=tuple(dumb))
+    assert audit.judged == ["Dark", "Good"]
+    figure = draw_audit(audit, "mine")
+    assert figure.get_suptitle().endswith("? = no verdict")
+    axes = figure.axes[0]
+    assert len(axes.patches) == len(audit.elements)
+    assert all(patch.get_hatch() for patch in axes.patches)
+    path = write_audit(tmp_path / "out", audit, POLICY)
+    assert "# No verdict on: Rust." in path.read_text()
 
 
 def test_without_harm_no_policy_is_written(fake, tmp_path):

@@ -162,9 +162,18 @@ def _print(audit: Audit) -> None:
         rows.append([part.name, *(words(c).ljust(len("0.00 !")) for c in cells)])
     for line in table(rows):
         click.echo(f"  {line}")
-    click.echo(f"  ! = surely above {audit.threshold:g} (95 %)  ? = too few images")
+    click.echo(f"  ! = surely above {audit.threshold:g} (95 %)  ? = no verdict")
+    if not audit.judged:
+        click.echo(
+            "\nNo verdict on any class, and no policy is written: the notes say why. "
+            "Train longer, or with more validation images, and audit again."
+        )
+        return
     if not audit.harmful:
-        click.echo(f"\nNo op is surely above {audit.threshold:g} for any class.")
+        which = "any class"
+        if len(audit.judged) < len(audit.classes):
+            which += " that there is a verdict on"
+        click.echo(f"\nNo op is surely above {audit.threshold:g} for {which}.")
         return
     click.echo("\nThese destroy a class for this model (mean fall, 95 % interval):")
     risks = {part.name: part.risk for part in audit.elements}

@@ -29,7 +29,8 @@ Bools = npt.NDArray[np.bool_]
 # With fewer groups a bootstrap knows next to nothing: no interval, no verdict.
 MIN_GROUPS = 5
 THRESHOLD = 0.10
-# A class whose own images the model does not know cannot show a fall.
+# A model that hardly knows a class untouched is no judge of it: the fall of a guess
+# looks like harm, and little can fall.
 _KNOWN = 0.5
 _BLOCK = 256
 
@@ -62,10 +63,13 @@ class Cell:
         groups: groups that they are of.
         before: mean probability of the true class on untouched images.
         fall: mean fall of that probability.
-        interval: 95 % interval of the fall; None with too few groups.
+        interval: 95 % interval of the fall; None where there is no verdict: too few
+            groups, or a class that the model does not know.
         left: share of views that the model no longer calls by the true class,
             of the images that it called right untouched; None without any.
         harmful: whether the interval lies above the threshold.
+        known: whether the model knows the class untouched: mean probability of 0.5
+            and more, and right more often than chance.
     """
 
     element: str
@@ -77,6 +81,7 @@ class Cell:
     interval: Interval | None
     left: float | None
     harmful: bool
+    known: bool = True
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,12 @@ class Audit:
         """The cells above the threshold, the largest fall first."""
         found = [cell for cell in self.cells if cell.harmful]
         return sorted(found, key=lambda cell: -cell.fall)
+
+    @property
+    def judged(self) -> list[str]:
+        """The classes that there is a verdict on."""
+        sure = {cell.label for cell in self.cells if cell.interval is not None}
+        return [label for label in self.classes if label in sure]
 
     def row(self, element: str) -> list[Cell]:
         """Return the cells of one element, in the order of the classes."""
@@ -152,9 +163,10 @@ def audit_policy(
     for number, label in enumerate(classes):
         rows = images.targets == number
         groups = len({images.groups[i] for i in np.flatnonzero(rows).tolist()})
+        known = _knows(before[rows], right[rows], len(classes))
         for column, part in enumerate(parts if rows.any() else ()):
             interval = Interval(float(low[column, number]), float(high[column, number]))
-            sure = groups >= MIN_GROUPS
+            sure = groups >= MIN_GROUPS and known
             cells.append(
                 Cell(
                     element=part.name,
@@ -166,11 +178,19 @@ def audit_policy(
                     interval=interval if sure else None,
                     left=_mean(left[rows & right, column]),
                     harmful=sure and interval.low > threshold,
+                    known=known,
                 )
             )
     present = tuple(dict.fromkeys(cell.label for cell in cells))
     notes = _notes(cells, classes, threshold)
     return Audit(parts, present, tuple(cells), threshold, draws, notes)
+
+
+def _knows(probability: Float64, right: Bools, num_classes: int) -> bool:
+    """Tell whether the model knows a class, by its (n,) untouched images."""
+    if not right.size:
+        return False
+    return bool(probability.mean() >= _KNOWN and right.mean() > 1.0 / num_classes)
 
 
 @dataclass(frozen=True)
@@ -276,14 +296,14 @@ def _limits(cell: Cell | None, threshold: float) -> list[str]:
         count += f" of {cell.groups} groups"
     if cell.groups < MIN_GROUPS:
         found.append(f"{count}: too few for an interval or a verdict")
-    elif unseen(cell.groups) > threshold:
+    elif cell.known and unseen(cell.groups) > threshold:
         found.append(
             f"{count}: a fall under {unseen(cell.groups):.2f} cannot be ruled out by "
             "seeing none"
         )
-    if cell.before < _KNOWN:
+    if not cell.known:
         found.append(
-            f"the model gives it {cell.before:.2f} on untouched images, so a fall can "
-            "hardly show"
+            f"the model gives it {cell.before:.2f} on untouched images and so does not "
+            "know it: no verdict; train longer, or label more of it"
         )
     return found

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import yaml
 
 from uda.augment.policy import Policy, PythonPolicy, load_policy
@@ -30,6 +31,7 @@ from uda.offline.narrowing import policy_text, without
 from uda.run.layout import RunFolder
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _HEADER = (
@@ -220,6 +222,9 @@ def _reasons(audit: Audit, name: str, names: Sequence[str]) -> list[str]:
             for cell in audit.row(element)
             if cell.harmful and cell.interval is not None
         ]
+    silent = [shown(label) for label in audit.classes if label not in audit.judged]
+    if silent:
+        lines += textwrap.wrap(f"No verdict on: {listing(silent)}.", _WIDTH)
     return lines
 
 
@@ -227,17 +232,25 @@ def draw_audit(audit: Audit, name: str) -> Figure:
     """Draw falls as numbers over colours, one row per element, one column per class.
 
     An exclamation mark stands where the interval lies above the threshold, a
-    question mark where there are too few images for one.
+    question mark, hatched, where there is no verdict.
     """
     from matplotlib.figure import Figure
 
     rows = [part.name for part in audit.elements]
-    values = np.array([[c.fall for c in audit.row(row)] for row in rows])
+    values = np.array(
+        [
+            [np.nan if c.interval is None else c.fall for c in audit.row(row)]
+            for row in rows
+        ]
+    )
     width = 3.6 + 0.9 * len(audit.classes)
     height = 1.9 + 0.3 * len(rows)
     figure = Figure(figsize=(min(width, 24), min(height, 30)), layout="constrained")
     axes = figure.add_subplot()
-    picture = axes.imshow(values, cmap="Reds", vmin=0, vmax=1, aspect="auto")
+    picture = axes.imshow(
+        np.ma.masked_invalid(values), cmap="Reds", vmin=0, vmax=1, aspect="auto"
+    )
+    _hatch(axes, np.isnan(values))
     figure.colorbar(picture, ax=axes, label="fall of the true class's probability")
     counts = [f"{_short(c.label)} ({c.images})" for c in audit.row(rows[0])]
     axes.set_xticks(
@@ -250,16 +263,30 @@ def draw_audit(audit: Audit, name: str) -> Figure:
             x, y, words(cell), ha="center", va="center", fontsize=8,
             color="white" if value > 0.6 else "black",
         )  # fmt: skip
+    silent = "; ? = no verdict" if np.isnan(values).any() else ""
     figure.suptitle(
-        f"{_short(name)}: each op alone; ! = surely above {audit.threshold:g}",
+        f"{_short(name)}: each op alone; ! = surely above {audit.threshold:g}{silent}",
         fontsize=10,
         parse_math=False,
     )
     return figure
 
 
+def _hatch(axes: Axes, silent: npt.NDArray[np.bool_]) -> None:
+    """Cover cells without a verdict: a colour would be read as one."""
+    from matplotlib.patches import Rectangle
+
+    for y, x in np.argwhere(silent).tolist():
+        axes.add_patch(
+            Rectangle(
+                (x - 0.5, y - 0.5), 1, 1,
+                facecolor="0.93", edgecolor="0.75", hatch="///", linewidth=0,
+            )
+        )  # fmt: skip
+
+
 def words(cell: Cell) -> str:
-    """Return a fall with "!" for harm or "?" for too few images to tell."""
+    """Return a fall with "!" for harm or "?" for no verdict."""
     mark = " ?" if cell.interval is None else " !" if cell.harmful else ""
     return f"{round(cell.fall, 2) + 0.0:.2f}{mark}"  # no -0.00
 
