@@ -13,6 +13,7 @@ from tests.offline.test_detection import files_of, make_set
 from uda.cli import main
 from uda.data.boxes.model import ReadRules
 from uda.data.boxfiles import FORMATS, read_boxes
+from uda.offline import boxcopies
 
 
 def run(*args: object) -> Result:
@@ -38,7 +39,13 @@ def test_end_to_end_and_back(data, tmp_path, kind):
         "--format", kind,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    for word in ("pit", "rust", "kept", f"coco -> {kind}", "preview.png"):
+    for word in (
+        "pit",
+        "rust",
+        "kept",
+        f"coco -> {kind}",
+        "preview.png (2 of 3 images)",
+    ):
         assert word in result.stdout
     found, _ = read_boxes(out, ReadRules(images=out / "images"))
     assert len(found.images) == 9
@@ -76,9 +83,31 @@ def test_a_finished_folder_is_never_overwritten(data, tmp_path):
     assert run(*args).exit_code == 0
     before = files_of(tmp_path / "o")
     result = run(*args)
-    assert result.exit_code == 2
-    assert "is finished already and is never overwritten" in result.stderr
+    assert result.exit_code == 0, result.output
+    assert "is complete already" in result.stdout
+    assert "nothing to do" in result.stdout
     assert files_of(tmp_path / "o") == before
+    other = run(*args, "--seed", 3)
+    assert other.exit_code == 2
+    assert "--seed differs" in other.stderr
+    assert files_of(tmp_path / "o") == before
+
+
+def test_ctrl_c_says_how_far_it_came(data, tmp_path, monkeypatch):
+    plain, left = boxcopies.atomic_write, [2]
+
+    def stop(*args):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        plain(*args)
+
+    monkeypatch.setattr(boxcopies, "atomic_write", stop)
+    result = run(
+        *source(data), "--policy", "weak", "--copies", 1, "--out", tmp_path / "o"
+    )
+    assert result.exit_code == 130
+    assert "(5 of 6 images are written): repeat the command to finish" in result.stderr
 
 
 def test_killed_and_repeated_gives_the_same_files(data, tmp_path):

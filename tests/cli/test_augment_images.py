@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from tests.support.surfaces import write_surfaces
 from uda.cli import main
 from uda.data.splits import Split
+from uda.offline import images
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +53,57 @@ def test_with_a_split_the_next_command_names_the_new_one(data, tmp_path):
     assert "draw it first" not in result.stderr
 
 
+def test_every_class_raised_leaves_no_empty_column(data, tmp_path):
+    result = augment(data, tmp_path / "o", "--to-count", 8)
+    assert result.exit_code == 0, result.output
+    header = next(line for line in result.stdout.splitlines() if "before" in line)
+    assert [word.strip() for word in header.strip("┃").split("┃")] == [
+        "class", "before", "copies", "after",
+    ]  # fmt: skip
+
+
+def test_stopped_it_says_how_far_it_came_and_repeated_that_it_is_complete(
+    data, tmp_path, monkeypatch
+):
+    plain, left = images.make_copy, [3]
+
+    def stop(*args, **kwargs):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return plain(*args, **kwargs)
+
+    out = tmp_path / "o"
+    monkeypatch.setattr(images, "make_copy", stop)
+    result = augment(data, out)
+    assert result.exit_code == 130
+    total = len(list(data.rglob("*.png"))) + 4
+    said = f"({total - 1} of {total} images are written): repeat the command to finish"
+    assert said in result.stderr
+    monkeypatch.undo()
+    assert "Wrote" in augment(data, out).stdout
+    again = augment(data, out)
+    assert again.exit_code == 0
+    assert f"{out} is complete already: nothing to do. Next:" in again.stdout
+
+
+def test_a_failing_policy_says_what_it_leaves(data, tmp_path):
+    (tmp_path / "p.py").write_text("def augment(image, rng):\n    return 1 / 0\n")
+    result = augment(data, tmp_path / "o", "--policy", tmp_path / "p.py")
+    assert result.exit_code == 3
+    assert "p.py" in result.stderr
+    assert "is unfinished (" in result.stderr
+    assert "another policy or other options, delete the folder" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (["--to-count", "2"], 2, "has no effect"),
         (["--to-count", "0"], 2, "--to-count"),
         (["--policy", "defect-save"], 2, "did you mean 'defect-safe'"),
-        (["--classes", "rust"], 2, "not in the data"),
+        (["--classes", "rust"], 2, "not in the data (did you mean 'Rust'?)"),
+        (["--classes", "nothing"], 2, "not in the data; its classes are"),
         (["--classes", ","], 2, "--classes is empty"),
         (["--split", "no.csv"], 3, "no.csv: cannot be read"),
         (["--split", "no.csv", "--group", "none"], 2, "--group has no effect"),
@@ -98,7 +143,9 @@ def test_the_demo_set_is_raised_to_100_and_trains(tmp_path, monkeypatch):
     made = run("augment", "images", "demo", *words, "--out", "more")
     assert made.exit_code == 0, made.output
     again = run("augment", "images", "demo", *words, "--out", "more")
-    assert again.stdout == made.stdout
+    assert again.stdout == made.stdout.replace(
+        "Wrote more.", "more is complete already: nothing to do."
+    )
     rows = Split.load(tmp_path / "more" / "split.csv").part("labeled")
     labels = [row.label for row in rows]
     assert {labels.count(name) for name in labels} == {100}

@@ -212,9 +212,17 @@ def test_foreign_and_finished_folders_are_refused(data, tmp_path):
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
     augment_boxes(request(data, tmp_path / "o", copies=1))
     before = files_of(tmp_path / "o")
-    with pytest.raises(UsageError, match="finished already"):
-        augment_boxes(request(data, tmp_path / "o", copies=1))
+    first = json.loads((tmp_path / "o/report.json").read_text())
+    again = augment_boxes(request(data, tmp_path / "o", copies=1))
+    assert again.complete
+    assert again.tally.as_json(again.names).items() <= first.items()
+    with pytest.raises(UsageError, match="--seed differs"):
+        augment_boxes(request(data, tmp_path / "o", copies=1, seed=99))
     assert files_of(tmp_path / "o") == before
+    gone = next((tmp_path / "o/images").rglob("*_aug0.png"))
+    gone.unlink()
+    with pytest.raises(UsageError, match="1 of its images are missing now"):
+        augment_boxes(request(data, tmp_path / "o", copies=1))
     with pytest.raises(UsageError, match="lies in --images"):
         augment_boxes(request(data, data / "images/new"))
     (tmp_path / "file").touch()

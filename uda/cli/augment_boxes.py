@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uda.cli.progress import counter
+from uda.cli.progress import counter, stoppable
 from uda.errors import UsageError
 
 if TYPE_CHECKING:
@@ -152,16 +152,23 @@ def command(
         voc_base=None if base is None else int(base),  # type: ignore[arg-type]
         **options,
     )
-    report = augment_boxes(request, counter())
+    with stoppable():
+        report = augment_boxes(request, counter())
     if request.copies:
         _print_table(report)
     for note in report.notes:
         click.echo(f"Note: {note}", err=True)
-    click.echo(
-        f"Wrote {report.num_boxes} boxes of {report.num_images} images to "
-        f"{request.out} ({report.source} -> {report.kind}). "
-        f"Look at {request.out / 'preview.png'}"
-    )
+    _print_end(report, request.out)
+
+
+def _print_end(report: BoxReport, out: Path) -> None:
+    what = f"{report.num_boxes} boxes of {report.num_images} images"
+    kinds = f"({report.source} -> {report.kind})"
+    said = f"Wrote {what} to {out} {kinds}"
+    if report.complete:
+        said = f"{out} is complete already, with {what} {kinds}: nothing to do"
+    shown, total = report.previewed
+    click.echo(f"{said}. Look at {out / 'preview.png'} ({shown} of {total} images)")
 
 
 def _refuse(ctx: click.Context, names: Sequence[str], where: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda.cli.progress import counter
+from uda.cli.progress import counter, stoppable
 from uda.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,23 +86,24 @@ def command(
     from uda.augment.policy import load_policy
     from uda.offline.images import Request, augment_images
 
-    report = augment_images(
-        Request(
-            data=data,
-            out=out,
-            policy=load_policy(policy),
-            to_count=to_count,
-            seed=seed,
-            split=split,
-            classes=_names(classes),
-            unlabeled=unlabeled,
-            group=group,
-        ),
-        progress=counter(),
+    request = Request(
+        data=data,
+        out=out,
+        policy=load_policy(policy),
+        to_count=to_count,
+        seed=seed,
+        split=split,
+        classes=_names(classes),
+        unlabeled=unlabeled,
+        group=group,
     )
+    with stoppable():
+        report = augment_images(request, progress=counter())
     _print(report, to_count)
     end = f" --split {report.split}" if report.split else ""
-    click.echo(f"Wrote {out}. Next: uda train {out}{end}")
+    done = f"{out} is complete already: nothing to do"
+    said = done if report.complete else f"Wrote {out}"
+    click.echo(f"{said}. Next: uda train {out}{end}")
 
 
 def _names(classes: str | None) -> tuple[str, ...]:
@@ -124,11 +125,16 @@ def _print(report: Report, to_count: int) -> None:
     table = Table("class", title="Training images per class", title_justify="left")
     for name in ("before", "copies", "after"):
         table.add_column(name, justify="right")
-    table.add_column("")
-    for count in report.classes:
+    whys = [
+        "" if count.copies else _unchanged(count.before, to_count)
+        for count in report.classes
+    ]
+    if any(whys):
+        table.add_column("")
+    for count, why in zip(report.classes, whys, strict=True):
         cells = (str(number) for number in (count.before, count.copies, count.after))
-        why = "" if count.copies else _unchanged(count.before, to_count)
-        table.add_row(Text(shown(count.label), overflow="fold"), *cells, why)
+        last = (why,) if any(whys) else ()
+        table.add_row(Text(shown(count.label), overflow="fold"), *cells, *last)
     Console(width=max(Console().width, 80)).print(table)
     for note in report.notes:
         click.echo(f"Note: {note}", err=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -18,3 +19,13 @@ def counter(unit: str = "images") -> Callable[[str, int, int], None] | None:
         click.echo(f"\r{stage}: {done} of {total} {unit}{end}", nl=False, err=True)
 
     return show
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Pass on what an interrupted call says about its work, and exit with 130."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        click.echo(f"\nInterrupted. {stop}".rstrip(), err=True)
+        sys.exit(130)

@@ -70,3 +70,15 @@ class Tally:
                 for name, entry in zip(names, self.classes, strict=True)
             },
         }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Tally:
+        """Read what ``as_json`` wrote."""
+        tally = cls(0)
+        tally.copies = int(content["copies"])
+        tally.emptied = int(content["copies_that_lost_all_boxes"])
+        tally.classes = [
+            ClassTally(e["boxes"], e["kept"], e["clipped"], dict(e["dropped"]))
+            for e in content["classes"].values()
+        ]
+        return tally

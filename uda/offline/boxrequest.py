@@ -111,29 +111,28 @@ def state_of(
     }
 
 
-def refuse_foreign(out: Path, state: dict[str, Any]) -> None:
-    """Accept an empty folder, or one that the same call left unfinished.
+def refuse_foreign(out: Path, state: dict[str, Any]) -> bool:
+    """Accept an empty folder, or one that the same call wrote.
+
+    Returns:
+        Whether the same call has finished it already.
 
     Raises:
-        UsageError: the folder holds something else, is finished, or was begun with
-            other options or data; the message says which.
+        UsageError: the folder holds something else, or was begun with other options
+            or data; the message says which.
     """
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {shown(out)}: is a file; choose a folder")
     content = {item.name for item in out.iterdir()} if out.exists() else set()
     if not content - {".lock"}:
-        return
+        return False
     if STATE not in content:
         raise UsageError(
             f"--out {shown(out)}: is not empty and not the unfinished work of this "
             "command; choose another folder"
         )
-    if REPORT in content:
-        raise UsageError(
-            f"--out {shown(out)}: is finished already and is never overwritten; "
-            "choose another folder"
-        )
     _refuse_other(out, state)
+    return REPORT in content
 
 
 def _refuse_other(out: Path, state: dict[str, Any]) -> None:

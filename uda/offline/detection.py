@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 
 from uda.augment.box_adapters import BoxRenderer
-from uda.data.boxes.model import BoxSet, ReadRules
+from uda.data.boxes.model import BoxedImage, BoxSet, ReadRules
 from uda.data.boxfiles import Format, encode_boxes, read_boxes
-from uda.errors import UsageError
+from uda.errors import DataError, UsageError
 from uda.files import (
     atomic_path,
     atomic_write,
     folder_lock,
     inside,
+    read_json,
     sha256_file,
     write_csv,
     write_json,
@@ -49,6 +50,7 @@ from uda.offline.boxrequest import (
     state_of,
 )
 from uda.offline.boxsheet import Shown, write_box_sheet
+from uda.offline.newset import unfinished
 
 PROVENANCE, PREVIEW = "provenance.csv", "preview.png"
 _PREVIEW_ROWS = 5
@@ -70,6 +72,8 @@ class BoxReport:
         names: the classes.
         tally: what became of the boxes of the copies.
         notes: what a user must know.
+        complete: whether all of it was there already.
+        previewed: images that preview.png shows, of how many.
     """
 
     source: Format
@@ -79,6 +83,8 @@ class BoxReport:
     names: tuple[str, ...]
     tally: Tally
     notes: tuple[str, ...]
+    complete: bool = False
+    previewed: tuple[int, int] = (0, 0)
 
 
 def augment_boxes(request: BoxRequest, progress: Progress | None = None) -> BoxReport:
@@ -99,10 +105,13 @@ def augment_boxes(request: BoxRequest, progress: Progress | None = None) -> BoxR
     kind = request.kind or source
     copies = plan_copies(boxes, request.copies)
     # Names that the format cannot hold come to light before anything is drawn.
-    _encode(request, _new_set(request, boxes, copies, {}), kind)
+    planned = _new_set(request, boxes, copies, {})
+    _encode(request, planned, kind)
     state = state_of(request, boxes, kind, progress)
-    refuse_foreign(request.out, state)
-    with folder_lock(request.out):
+    paths = [f"{IMAGES}/{i.path}" for i in planned.images] if _writes(request) else []
+    if refuse_foreign(request.out, state):
+        return _finished(request, paths)
+    with folder_lock(request.out), unfinished(request.out, paths):
         if not (request.out / STATE).exists():
             write_json(request.out / STATE, state)
         if request.with_originals:
@@ -114,10 +123,44 @@ def augment_boxes(request: BoxRequest, progress: Progress | None = None) -> BoxR
             )
         result = _new_set(request, boxes, copies, made)
         report = _write(request, result, (source, kind), tally)
+        report = replace(report, previewed=(len(_previewed(boxes)), len(boxes.images)))
         _write_tables(request, copies, made, state)
         _preview(request, boxes, copies, made)
         _finish(request, report)
     return report
+
+
+def _writes(request: BoxRequest) -> bool:
+    """Tell whether images are written, and not annotations alone."""
+    return request.copies > 0 or request.with_originals
+
+
+def _finished(request: BoxRequest, paths: Sequence[str]) -> BoxReport:
+    """Return the report of a folder that is finished; nothing in it is touched."""
+    missing = [path for path in paths if not (request.out / path).is_file()]
+    if missing:
+        raise UsageError(
+            f"--out {request.out}: was finished, but {len(missing)} of its images are "
+            f"missing now ({missing[0]}); choose another folder, or delete this one "
+            "and repeat the command"
+        )
+    content = read_json(request.out / REPORT)
+    try:
+        return BoxReport(
+            content["read"],
+            content["written"],
+            num_images=content["images"],
+            num_boxes=content["boxes"],
+            names=tuple(content["classes"]),
+            tally=Tally.from_json(content),
+            notes=tuple(content["notes"]),
+            complete=True,
+            previewed=(content["previewed"][0], content["previewed"][1]),
+        )
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{request.out / REPORT}: is damaged ({error!r}); choose another --out"
+        ) from error
 
 
 def _renderer(request: BoxRequest) -> BoxRenderer | None:
@@ -210,18 +253,23 @@ def _write_tables(
         write_csv(request.out / PROVENANCE, _HEADER, rows)
 
 
-def _preview(
-    request: BoxRequest, boxes: BoxSet, copies: Sequence[BoxCopy], made: Made
-) -> None:
-    """Draw a few images with their copies, spread over those that have boxes."""
-    of: dict[str, list[BoxCopy]] = {}
-    for copy in copies:
-        of.setdefault(copy.source.path, []).append(copy)
+def _previewed(boxes: BoxSet) -> list[BoxedImage]:
+    """Choose a few images, spread over those that have boxes."""
     with_boxes = [image for image in boxes.images if len(image.boxes)]
     chosen = with_boxes or boxes.images
     spread = np.linspace(0, len(chosen) - 1, min(_PREVIEW_ROWS, len(chosen)))
+    return [chosen[round(place)] for place in spread]
+
+
+def _preview(
+    request: BoxRequest, boxes: BoxSet, copies: Sequence[BoxCopy], made: Made
+) -> None:
+    """Draw a few images with their copies."""
+    of: dict[str, list[BoxCopy]] = {}
+    for copy in copies:
+        of.setdefault(copy.source.path, []).append(copy)
     rows = []
-    for image in (chosen[round(place)] for place in spread):
+    for image in _previewed(boxes):
         row = [Shown(request.images / image.path, image, image.path)]
         for copy in of.get(image.path, []):
             view = copied(copy, made[copy.path])
@@ -238,6 +286,7 @@ def _finish(request: BoxRequest, report: BoxReport) -> None:
         "written": report.kind,
         "images": report.num_images,
         "boxes": report.num_boxes,
+        "previewed": list(report.previewed),
         **report.tally.as_json(report.names),
         "notes": list(report.notes),
     }

@@ -6,6 +6,7 @@ is whole or absent, so an interrupted call is finished by repeating it.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ import numpy as np
 
 from uda.augment.policy import Policy, PythonPolicy
 from uda.data.images import BadImage
-from uda.data.manifest import listing, shown
+from uda.data.manifest import MANIFEST_NAME, listing, shown
 from uda.data.preprocessing import detect_value_range, evenly
 from uda.errors import DataError, UsageError
 from uda.files import folder_lock, sha256_file
@@ -27,6 +28,7 @@ from uda.offline.newset import (
     begin,
     copy_originals,
     refuse_foreign,
+    unfinished,
     write_tables,
 )
 from uda.offline.originals import (
@@ -91,11 +93,13 @@ class Report:
         classes: one entry per class, sorted by name.
         split: the split file of the new set, or None.
         notes: what a user must know.
+        complete: whether all of it was there already.
     """
 
     classes: tuple[ClassCount, ...]
     split: Path | None
     notes: list[str] = field(default_factory=list)
+    complete: bool = field(default=False, compare=False)
 
 
 def augment_images(request: Request, progress: Progress | None = None) -> Report:
@@ -125,17 +129,19 @@ def augment_images(request: Request, progress: Progress | None = None) -> Report
     originals = originals.keep_together(raised)
     state = _state(request, originals)
     refuse_foreign(request.out, state)
-    with folder_lock(request.out):
+    copies = _plan(request, usable, counts)
+    _refuse_taken(originals, copies)
+    paths = [*(image.path for image in originals.images), *(c.path for c in copies)]
+    complete = all((request.out / name).is_file() for name in (MANIFEST_NAME, *paths))
+    with folder_lock(request.out), unfinished(request.out, paths):
         begin(request.out, state, request.policy)
         copy_originals(request.out, originals, progress)
         look = Look(_mean(originals, span), span)
-        copies = _plan(request, usable, counts)
-        _refuse_taken(originals, copies)
         rows, made = _make(request, copies, look, progress)
         write_tables(request.out, originals, copies, rows)
     notes = [*originals.notes, *notes, *_depth(span), *made]
     path = request.out / SPLIT if originals.has_split else None
-    return Report(tuple(counts), path, notes)
+    return Report(tuple(counts), path, notes, complete)
 
 
 def _refuse_nested(request: Request) -> None:
@@ -158,7 +164,8 @@ def _usable(
     unknown = [name for name in request.classes if name not in originals.classes]
     if unknown:
         raise UsageError(
-            f"--classes {listing(unknown)}: not in the data; its classes are "
+            f"--classes {listing(unknown)}: not in the data"
+            f"{_meant(unknown, originals.classes)}; its classes are "
             f"{listing(list(originals.classes))}"
         )
     wanted = request.classes or originals.classes
@@ -175,6 +182,18 @@ def _usable(
         return usable, []
     names = listing([image.path for image in bad], 5)
     return usable, [f"{len(bad)} images cannot be decoded and get no copies: {names}"]
+
+
+def _meant(unknown: Sequence[str], classes: Sequence[str]) -> str:
+    """Return ``" (did you mean 'Rust'?)"`` where every name has a near one."""
+    lower = {name.lower(): name for name in classes}
+    near = [
+        difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+        for name in unknown
+    ]
+    if not all(near):
+        return ""
+    return f" (did you mean {', '.join(repr(lower[name]) for (name,) in near)}?)"
 
 
 def _broken(

@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from uda.augment.policy import Policy, PythonPolicy
 from uda.data.manifest import MANIFEST_NAME, listing, shown
 from uda.data.splitfile import ordered
 from uda.data.splits import Split, SplitRow
-from uda.errors import UsageError
+from uda.errors import DataError, UsageError
 from uda.files import atomic_path, atomic_write, read_json, write_csv, write_json
 from uda.offline.copies import Copy
 from uda.offline.originals import PROVENANCE, Originals, Progress
@@ -78,6 +79,35 @@ def _words(value: object) -> str:
     if isinstance(value, list):
         return listing([str(item) for item in value]) or "all"
     return str(value)[:12]
+
+
+@contextmanager
+def unfinished(out: Path, paths: Sequence[str]) -> Iterator[None]:
+    """Let whoever is stopped know what is left in the folder, and how to go on.
+
+    Args:
+        out: the folder.
+        paths: all images that it shall hold.
+
+    Raises:
+        KeyboardInterrupt: as it came, with the words as its text.
+        DataError: as it came, with the words behind its own.
+    """
+
+    def left() -> str:
+        done = sum((out / path).is_file() for path in paths)
+        return (
+            f"{shown(out)} is unfinished ({done} of {len(paths)} images are written): "
+            "repeat the command to finish; before you call it with another policy or "
+            "other options, delete the folder"
+        )
+
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(left()) from stop
+    except DataError as error:
+        raise DataError(f"{error}\n{left()}") from error
 
 
 def begin(out: Path, state: dict[str, Any], policy: Policy | PythonPolicy) -> None:
