@@ -21,6 +21,7 @@ from uda.augment.policy import (
     PythonPolicy,
     load_policy,
     packaged_policies,
+    policy_file,
 )
 from uda.errors import DataError, UsageError
 
@@ -208,3 +209,24 @@ def test_sdist_and_wheel_carry_the_policies(tmp_path):
     inside = tmp_path / "site" / "uda" / "policies"
     expected = sorted(packaged_policies().values(), key=lambda file: file.stem)
     assert done.stdout.split() == [str(inside / file.name) for file in expected]
+
+
+def test_a_name_that_lacks_its_suffix_is_understood(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("hflip: 0.5\n")
+    with pytest.raises(UsageError, match=r"did you mean the file mine\.yaml\?.*\.yml"):
+        load_policy("mine")
+    with pytest.raises(UsageError, match=r"did you mean the file .*mine\.yaml\?"):
+        load_policy(str(tmp_path / "mine"))
+
+
+def test_the_file_behind_a_name_is_found_without_reading_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert policy_file("uda") == packaged_policies()["uda"]
+    assert policy_file("mine") is policy_file("mine.yaml") is None
+    Path("policies").mkdir()
+    for name in ("mine.py", "uda.yaml"):
+        (tmp_path / "policies" / name).write_text("broken: [")
+    assert policy_file("mine") == tmp_path / "policies" / "mine.py"
+    assert policy_file("uda") == tmp_path / "policies" / "uda.yaml"
+    assert policy_file("policies/mine.py") == Path("policies/mine.py")

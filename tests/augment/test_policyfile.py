@@ -104,6 +104,18 @@ def test_name_defaults_to_the_files(tmp_path):
         ("ops:\n  - {op: Rotate, hi: 2}", "mine.yaml:2: unknown key 'hi'"),
         ("ops:\n  - {low: 1}", "mine.yaml:2: an entry of ops needs"),
         ("ops:\n  - Rotate", "mine.yaml:2: expected a mapping"),
+        ("ops:\n  - Rotate", "write - {op: Rotate, low: LOW, high: HIGH}, in degrees"),
+        ("ops:\n  - Invert", "write - {op: Invert}"),
+        ("ops:\n  - {op: Rotate, low: -30, high: 30}", "sign: write 30$"),
+        ("ops:\n  - {op: Rotate, magnitude: 5}", "give low and high, the same for one"),
+        ("probability: 0,5", "must be a number, not '0,5' .in YAML write 0.5,"),
+        ("probability: 80%", "must be a number, not '80%' .in YAML write 0.8,"),
+        ("count:2", "mine.yaml:1: .*a space after the colon, count: 2"),
+        ("hflip: 0\ncount:2\nvflip: 0", "not YAML .*line 2: a space after the colon"),
+        ("ops:\n  - {op:Rotate, low: 3}", "a space after the colon, op: Rotate"),
+        ("ops:\n\t- {op: Rotate}", "mine.yaml:2: is not YAML .*begins with a tab"),
+        ("ops:\n  - {op: Rotate", "is not YAML .*see to the indentation"),
+        ("ops:\n  - {op: RandomBrightnessContrast}", "mean 'Brightness' or 'Contrast'"),
         ("ops: Rotate", "ops must be a list"),
         ("count: 2", "mine.yaml:1: count is 2, but there are no ops"),
         ("- hflip", "expected a mapping"),
@@ -285,3 +297,10 @@ def test_any_slip_in_a_preset_is_a_policy_or_a_named_fault(tmp_path, data):
     except DataError as error:
         outcome = str(error)
     assert isinstance(outcome, Policy) or outcome.startswith(f"{path}:")
+
+
+def test_another_encoding_names_the_way_out(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes("# für Kratzer\nhflip: 0.5\n".encode("latin-1"))
+    with pytest.raises(DataError, match="save it as UTF-8"):
+        read_policy(path)

@@ -10,8 +10,8 @@ from uda.augment.prints import SHOWN, no_output, printed
 def test_the_first_lines_are_shown_and_the_end_is_said_once(capsys):
     for number in range(3):
         with no_output("first.py"):
-            print("a", number, sep="-")
-            print("two\nlines")
+            print("a", number, sep="-")  # noqa: T201
+            print("two\nlines")  # noqa: T201
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [

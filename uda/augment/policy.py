@@ -62,6 +62,7 @@ def load_policy(name_or_path: str) -> Policy | PythonPolicy:
         return _load_file(path)
     raise UsageError(
         f"{name_or_path}: there is no such policy file (.yaml, .yml or .py)"
+        f"{_file_hint(path)}"
     )
 
 
@@ -84,6 +85,13 @@ def _load_file(path: Path) -> Policy | PythonPolicy:
     return plugins.load_python(path) if path.suffix == ".py" else read_policy(path)
 
 
+def _file_hint(path: Path) -> str:
+    """Return a question where the path only lacks its suffix."""
+    names = [path.with_name(path.name + suffix) for suffix in _SUFFIXES]
+    found = [str(file) for file in names if file.is_file()]
+    return f" (did you mean the file {' or '.join(found)}?)" if found else ""
+
+
 def _load_named(name: str) -> Policy | PythonPolicy:
     local, packaged = _policies_in(Path("policies")), packaged_policies()
     if name in local:
@@ -95,6 +103,7 @@ def _load_named(name: str) -> Policy | PythonPolicy:
         return _load_file(packaged[name])
     known = {**local, **installed, **packaged}
     raise UsageError(
-        f"unknown policy {name!r}{did_you_mean(name, known)}; "
-        f"give a file, or one of {', '.join(sorted(known))}"
+        f"unknown policy {name!r}{_file_hint(Path(name)) or did_you_mean(name, known)}"
+        f"; give a file (.yaml, .yml or .py; those in ./policies by name alone), or "
+        f"one of {', '.join(sorted(known))}"
     )

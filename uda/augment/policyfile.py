@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import yaml
 
 from uda.augment.effects import op_without_effect, without_effect
+from uda.augment.ops import OPS
 from uda.augment.specs import MAX_SLOTS, OpSpec, Policy, brief, did_you_mean
 from uda.errors import DataError
 
@@ -31,6 +33,9 @@ _WORDS = {
 _MOST = {"ops": 1000, "subpolicies": 1000}
 # Beyond any count or number of levels.
 _HUGE = 10**9
+# A key of ours with its value, and no space between.
+_GLUED = re.compile(rf"^[\s{{-]*({'|'.join({**_TYPES, **_OP_TYPES})}):([^\s,}}]+)")
+_ELSEWHERE = {"magnitude", "value", "strength", "level", "range", "m"}
 _Nodes = dict[str, tuple[yaml.Node, yaml.Node]]  # word -> nodes of key and value
 
 
@@ -46,13 +51,19 @@ def read_policy(path: Path) -> Policy:
             file and line.
     """
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: cannot be read: save it as UTF-8") from error
+    except OSError as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
-        raise DataError(f"{path}{line}: is not YAML ({error.problem})") from error
+        raise DataError(
+            f"{path}{line}: is not YAML ({error.problem}); {_layout_hint(text)}"
+        ) from error
     except yaml.YAMLError as error:
         raise DataError(f"{path}: is not YAML ({error})") from error
     except RecursionError as error:
@@ -60,6 +71,22 @@ def read_policy(path: Path) -> Policy:
     if root is None:
         raise DataError(f"{path}: is empty")
     return _policy(path, root)
+
+
+def _layout_hint(text: str) -> str:
+    """Name the likeliest reason why a text is not YAML."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines, start=1):
+        if "\t" in line[: len(line) - len(line.lstrip())]:
+            return f"line {number} begins with a tab: indent by spaces"
+    for number, line in enumerate(lines, start=1):
+        found = _GLUED.match(line)
+        if found:
+            return f"line {number}: a space after the colon, {found[1]}: {found[2]}"
+    return (
+        "see to the indentation: items of a list start with '- ' below each other, "
+        "and each { and [ is closed"
+    )
 
 
 def _policy(path: Path, root: yaml.Node) -> Policy:
@@ -111,6 +138,13 @@ def _items(path: Path, key: str, node: yaml.Node, most: int) -> list[yaml.Node]:
 
 
 def _spec(path: Path, key: str, node: yaml.Node) -> OpSpec:
+    if isinstance(node, yaml.ScalarNode) and node.value in OPS:
+        op = OPS[node.value]
+        ends = f", low: LOW, high: HIGH}}, in {op.unit}" if op.has_magnitude else "}"
+        raise DataError(
+            f"{path}{_line(node)}: expected {_WORDS[dict]}; write - {{op: {op.name}"
+            f"{ends}"
+        )
     nodes = _mapping(path, node, _OP_TYPES)
     values = {k: _value(path, k, n, _OP_TYPES[k]) for k, (_, n) in nodes.items()}
     if "op" not in values:
@@ -148,20 +182,31 @@ def _refuse_idle(
 
 def _mapping(path: Path, node: yaml.Node, known: dict[str, type]) -> _Nodes:
     if not isinstance(node, yaml.MappingNode):
-        raise DataError(f"{path}{_line(node)}: expected {_WORDS[dict]}")
+        glued = _GLUED.match(str(node.value))
+        hint = f"; a space after the colon, {glued[1]}: {glued[2]}" if glued else ""
+        raise DataError(f"{path}{_line(node)}: expected {_WORDS[dict]}{hint}")
     found: _Nodes = {}
     for key, value in node.value:
         word = str(key.value)
         if word not in known:
             raise DataError(
                 f"{path}{_line(key)}: unknown key {brief(word)}"
-                f"{did_you_mean(word, known)}; "
+                f"{_key_hint(word, known)}; "
                 f"the keys are {', '.join(known)}"
             )
         if word in found:
             raise DataError(f"{path}{_line(key)}: the key {word!r} is given twice")
         found[word] = (key, value)
     return found
+
+
+def _key_hint(word: str, known: dict[str, type]) -> str:
+    glued = _GLUED.match(word)
+    if glued:
+        return f" (a space after the colon, {glued[1]}: {glued[2]})"
+    if word in _ELSEWHERE and "low" in known:
+        return " (give low and high, the same for one magnitude)"
+    return did_you_mean(word, known)
 
 
 def _value(path: Path, key: str, node: yaml.Node, kind: type) -> Any:
@@ -187,8 +232,12 @@ def _hint(value: object, kind: type) -> str:
     if value is None:
         return " (nothing is written after the colon)"
     if kind is float and isinstance(value, str):
+        text = value.strip()
+        percent = text.endswith("%")
         try:
-            return f" (in YAML write {float(value)!r}, with a point and no quotes)"
+            number = float(text.rstrip("% ").replace(",", "."))
+            number = number / 100 if percent else number
+            return f" (in YAML write {number!r}, with a point and no quotes)"
         except ValueError:
             return ""
     return ""

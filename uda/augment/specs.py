@@ -77,9 +77,12 @@ class OpSpec:
             raise DataError(f"{self.name} needs low and high, in {op.unit}")
         for value in (self.low, self.high):
             if not op.low <= value <= op.high:
+                sign = f"; a coin gives the sign: write {-value:g}" * (
+                    op.signed and value < 0
+                )
                 raise DataError(
                     f"{self.name}: {value} is outside {op.low:g}..{op.high:g} "
-                    f"({op.unit})"
+                    f"({op.unit}){sign}"
                 )
             if self.mirrored and not op.low <= 2 - value <= op.high:
                 raise DataError(
@@ -245,6 +248,13 @@ def brief(value: object) -> str:
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """Return ``" (did you mean 'x'?)"`` for the closest choice, or nothing."""
-    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    """Return ``" (did you mean 'x'?)"`` for the closest choice, or nothing.
+
+    Choices that the word holds come first: other libraries' names are put together
+    of several.
+    """
+    known = list(choices)
+    held = [c for c in known if len(c) > 3 and c.lower() in word.lower()]
+    meant = [c for c in held if not any(c != o and c in o for o in held)]
+    meant = meant or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" (did you mean {' or '.join(map(repr, meant))}?)" if meant else ""

@@ -100,8 +100,7 @@ def load_bundle(folder: Path, *, weights: str = "ema") -> Bundle:
     run = open_run(folder)
     if not run.model.is_file():
         raise CheckpointError(
-            f"{run.path}: no trained model yet (model.json is missing); "
-            f"{_way_out(run)}"
+            f"{run.path}: no trained model yet (model.json is missing); {_way_out(run)}"
         )
     description = read_json(run.model)
     if description.get("format") != FORMAT or description.get("kind") not in KINDS:
