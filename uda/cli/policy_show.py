@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Print a policy: its ops, their ranges, their risks.")
 @click.argument("policy", metavar="NAME|FILE")
-@click.option("--yaml", "as_file", is_flag=True, help="Print the file itself.")
+@click.option("--yaml", "as_file", is_flag=True, help="Print the file, without name.")
 def command(policy: str, as_file: bool) -> None:
     """Print every op of a policy with range, unit, probability and risk."""
     from uda.augment.policy import PythonPolicy, load_policy
@@ -32,12 +33,21 @@ def command(policy: str, as_file: bool) -> None:
 
 
 def _print_file(policy: Policy | PythonPolicy) -> None:
+    from uda.augment.policy import Policy
+    from uda.data.manifest import shown
+
     if policy.path is None:
         raise DataError(f"{policy.name}: has no file to print")
     try:
         text = policy.path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{policy.path}: cannot be read ({error})") from error
+    if not isinstance(policy, Policy):
+        click.echo(text, nl=not text.endswith("\n"))
+        return
+    # A copy that is edited is another policy: it is called by its file's name.
+    line = f"# name: that of the file; begun from {shown(policy.name)}"
+    text = re.sub(r"(?m)^name: +[^\s>|].*$", lambda _: line, text, count=1)
     click.echo(text, nl=not text.endswith("\n"))
 
 
@@ -90,11 +100,15 @@ def _table(policy: Policy) -> Table:
         table.add_column(heading, no_wrap=True)
     table.add_column("per view", justify="right", no_wrap=True)
     table.add_column("what it could erase or invent", ratio=1)
-    told: set[str] = set()
+    told: dict[str, str] = {}  # risk -> the first op that has it
+    seen: set[str] = set()
     for entry in expected_ops(policy):
         spec = entry.spec
-        risk = "see above" if spec.name in told else OPS[spec.name].risk
-        told.add(spec.name)
+        risk = OPS[spec.name].risk
+        first = told.setdefault(risk, spec.name)
+        if first in seen:
+            risk = "see above" if first == spec.name else f"as {first}"
+        seen.add(spec.name)
         levels = "" if spec.low is None else str(spec.levels or "any")
         table.add_row(
             spec.name,
@@ -114,9 +128,10 @@ def _range(spec: OpSpec) -> str:
 
     if spec.low is None or spec.high is None:
         return ""
-    low, high = (
-        magnitude(spec.name, value).lstrip("+") for value in (spec.low, spec.high)
-    )
+    ends = [spec.low, spec.high]
+    if OPS[spec.name].signed or OPS[spec.name].unit.startswith("factor"):
+        ends.sort()  # other scales may run downwards, as those of RandAugment do
+    low, high = (magnitude(spec.name, value).lstrip("+") for value in ends)
     text = low if low == high else f"{low} .. {high}"
     if OPS[spec.name].signed:
         return f"± {text}"
