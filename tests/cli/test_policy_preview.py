@@ -71,3 +71,26 @@ def test_mistakes(data, words, code, message):
     result = call(*words)
     assert result.exit_code == code
     assert message in result.stderr
+
+
+def test_much_padding_is_told_of_once(data):
+    result = call(data, "--imgsz", "16x64", "--no-ops")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("Note: 67% of each image is grey padding") == 1
+    squashed = call(data, "--imgsz", "16x64", "--no-ops", "--resize", "squash")
+    assert "padding" not in squashed.stderr
+
+
+def test_a_python_policy_says_why_there_are_no_captions(data, tmp_path, monkeypatch):
+    details = []
+    monkeypatch.setattr(
+        "uda.reporting.views.draw_sheet",
+        lambda blocks, **_: (
+            details.extend(b.detail for b in blocks) or Image.new("L", (1, 1))
+        ),
+    )
+    (tmp_path / "mine.py").write_text(
+        "def augment(image, rng):\n    return 255 - image\n"
+    )
+    assert call(data, "--strong", "mine.py").exit_code == 0
+    assert "only its code knows" in details[0]

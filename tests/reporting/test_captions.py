@@ -19,6 +19,8 @@ from uda.reporting.captions import describe, magnitude
     [
         ("Rotate", -7.5, False, "-7.5°"),
         ("Rotate", 7.5, True, "+7.5°"),
+        ("Rotate", -0.0, True, "0°"),
+        ("TranslateY", -0.0, True, "0 px"),
         ("Brightness", 0.8444, True, "× 0.84"),
         ("TranslateX", 0.06, False, "+6 %"),
         ("TranslateX", 3.0, True, "+3 px"),
@@ -99,3 +101,18 @@ def test_arrows_point_where_the_picture_goes():
 def test_identity_is_not_told():
     plan = plan_of(Policy("same", ops=(OpSpec("Identity"),), count=2))
     assert describe(plan, 0) == ["unchanged"]
+
+
+@pytest.mark.parametrize(
+    ("name", "magnitude", "lines"),
+    [
+        ("TranslateY", 0.001, ["unchanged"]),
+        ("Sharpness", 1.0, ["unchanged"]),
+        ("Sharpness", 1.001, ["Sharpness ≈ unchanged"]),
+        ("Rotate", 0.0, ["unchanged"]),
+    ],
+)
+def test_what_does_nothing_is_not_told_as_if_it_did(name, magnitude, lines):
+    policy = Policy("one", ops=(OpSpec(name, magnitude, magnitude),), count=1)
+    plan = plan_of(policy)
+    assert all(describe(plan, row) == lines for row in range(9))

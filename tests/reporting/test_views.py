@@ -24,6 +24,7 @@ from uda.reporting.views import (
     draw_preview,
     extremes,
     merged,
+    padding,
 )
 
 
@@ -192,3 +193,12 @@ def test_policies_with_everything_have_their_sheet(pool):
     cells = _op_cells(policy, np.asarray(pool.images[0]), pool.fill)
     assert sorted(cell.name for cell in cells) == ["Gamma", "Invert", "Jpeg", "Rotate"]
     assert draw_preview(pool, [0], weak=policy, strong=policy).height > 300
+
+
+def test_padding_is_what_letterboxing_leaves_empty(tmp_path):
+    for name, size in (("square", (50, 50)), ("wide", (80, 25))):
+        Image.new("L", size).save(tmp_path / f"{name}.png")
+    square, wide = tmp_path / "square.png", tmp_path / "wide.png"
+    assert padding([square], (64, 64)) == 0
+    assert padding([square], (40, 128)) == pytest.approx(1 - 40 / 128)
+    assert padding([square, wide], (40, 128)) == pytest.approx((1 - 40 / 128) / 2)

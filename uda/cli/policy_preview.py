@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from uda.data.preprocessing import Mode
 
+_MUCH = 0.4  # of an image that is padding
+
 
 @click.command(short_help="Write a contact sheet: weak and strong views.")
 @click.argument("data", type=click.Path(path_type=Path))
@@ -87,7 +89,7 @@ def command(
     from uda.augment.policy import load_policy
     from uda.data.pool import build_pool, default_cache
     from uda.reporting.preview import find_records, fitted_boxes
-    from uda.reporting.views import choose, draw_preview
+    from uda.reporting.views import choose, draw_preview, padding
 
     if out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: the sheet is a PNG; end the name in .png")
@@ -104,6 +106,14 @@ def command(
     )
     known = fitted_boxes(boxes, data, pool) if boxes else {}
     rows = choose(pool.records, images, seed=seed, first=known)
+    empty = padding((pool.records[row].file for row in rows), size)
+    if resize == "letterbox" and empty > _MUCH:
+        click.echo(
+            f"Note: {empty:.0%} of each image is grey padding at --imgsz "
+            f"{size[0]}x{size[1]}: give a size of the images' shape, or --resize "
+            "squash",
+            err=True,
+        )
     sheet = draw_preview(
         pool,
         rows,

@@ -45,6 +45,13 @@ _IN_POLICY: dict[str, _Format] = {
 }
 
 
+# Magnitudes in a plan that do nothing; of factors it is 1.
+_NOTHING = dict.fromkeys(
+    ["TranslateX", "TranslateY", "ShearX", "ShearY", "Rotate", "Hue", "Blur", "Noise"],
+    0.0,
+)
+
+
 def magnitude(name: str, value: float, *, in_plan: bool = False) -> str:
     """Return a magnitude with its unit, such as ``10°``, ``× 0.84`` or ``6 %``.
 
@@ -59,6 +66,7 @@ def magnitude(name: str, value: float, *, in_plan: bool = False) -> str:
     op = OPS[name]
     if not op.has_magnitude:
         return ""
+    value += 0.0  # no minus before a zero
     own = _IN_PLAN if in_plan else _IN_POLICY
     write = own.get(name) or _COMMON.get(name)
     if write is None:
@@ -90,7 +98,13 @@ def _op(plan: Plan, row: int, slot: int) -> str:
     if number in (NOT_APPLIED, _IDENTITY):
         return ""
     name = NAMES[number]
-    text = magnitude(name, float(plan.value[row, slot]), in_plan=True)
+    value = float(plan.value[row, slot])
+    idle = 1.0 if OPS[name].unit.startswith("factor") else _NOTHING.get(name)
+    if value == idle:
+        return ""
+    text = magnitude(name, value, in_plan=True)
+    if text == "× 1.00":
+        text = "≈ unchanged"
     return f"{name} {text}".rstrip()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from uda.augment.kernels import render
 from uda.augment.ops import OPS
 from uda.augment.plan import Plan, draw
 from uda.augment.policy import OpSpec, Policy, PythonPolicy
+from uda.data.images import probe
 from uda.data.pool import Pool
 from uda.data.records import Record
 from uda.reporting.captions import describe, magnitude
@@ -32,6 +34,10 @@ _NO_LABEL = "(no label)"
 _TRIES = 64  # draws among which both signs of a magnitude are found
 _LEGEND = (
     "Below each view: what was done to it. ↔ ↕ flipped, ← → ↑ ↓ moved so many pixels."
+)
+_UNTOLD = (
+    "A Python policy: what it did only its code knows, so that views have no captions "
+    "and no op is shown alone."
 )
 _QUESTION = (
     "Can you still name the class of every strong view? If not, it is too strong."
@@ -68,6 +74,22 @@ def choose(
     ]
     chosen = sorted(ordered[:number], key=lambda entry: entry[0])
     return [index for _, index in chosen]
+
+
+def padding(files: Iterable[Path], size: tuple[int, int]) -> float:
+    """Return the mean share of an image of ``size`` that letterboxing leaves empty.
+
+    Args:
+        files: image files.
+        size: height and width that they are fitted to.
+    """
+    height, width = size
+    shares = []
+    for file in files:
+        info = probe(file)
+        factor = min(height / info.height, width / info.width)
+        shares.append(1 - info.height * info.width * factor**2 / (height * width))
+    return float(np.mean(shares)) if shares else 0.0
 
 
 def draw_preview(
@@ -182,7 +204,7 @@ def _training_block(
     again = ("",) * (STRONG_VIEWS - 1)
     return Block(
         title="Views as training draws them",
-        detail=_LEGEND if isinstance(strong, Policy) else "",
+        detail=_LEGEND if isinstance(strong, Policy) else _UNTOLD,
         rows=tuple(rows),
         headings=("image", f"weak: {weak.name}", f"strong: {strong.name}", *again),
     )
