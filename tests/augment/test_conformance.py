@@ -130,7 +130,7 @@ def test_other_sizes_than_the_trainings_are_no_fault(tmp_path, body, other):
     check_policy(policy)
     found = verdicts(policy)
     assert all(verdict.passed for verdict in found.values())
-    assert "which --imgsz 64x64 does not meet: " in found[other].warning
+    assert "fails on other sizes than --imgsz 64x64 alone: " in found[other].warning
     with pytest.raises(DataError, match=r"it must return uint8 of shape \(48, 64, 3"):
         check_policy(policy, size=(48, 64))
 

@@ -220,7 +220,7 @@ def _borne(bench: _Bench, verdict: Verdict) -> Verdict:
     height, width = bench.size
     return Verdict(
         verdict.name,
-        warning=f"other sizes fail, which --imgsz {height}x{width} does not meet: "
+        warning=f"fails on other sizes than --imgsz {height}x{width} alone: "
         f"{verdict.fault}",
     )
 
