@@ -45,7 +45,7 @@ def edited(**changes):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "a.json: cannot be read as JSON"),
+        ("{", "a.json: cannot be read as JSON .*cut short"),
         ("[]", "one JSON object"),
         ("[" * 100_000, "nested too deeply|cannot be read"),
         (edited(annotations=None), "needs a list of objects 'annotations'"),
@@ -56,9 +56,15 @@ def edited(**changes):
             "annotation id 5: the id comes twice",
         ),
         (edited(categories=GOOD["categories"] * 2), "category id 2: the id comes"),
-        (edited(annotations__image_id=9), "annotation id 5: image_id 9 is not"),
+        (
+            edited(annotations__image_id=9),
+            "annotation id 5: image_id 9 is not .*remove",
+        ),
         (edited(annotations__category_id=[]), r"category_id \[\] is not among"),
-        (edited(annotations__category_id=7), "category_id 7 is not among"),
+        (
+            edited(annotations__category_id=7),
+            r"category_id 7 is not among .*\(2.*add the category",
+        ),
         (edited(annotations__bbox=[1, 2, 3]), "bbox must be four numbers"),
         (edited(annotations__bbox=[1, 2, "3", 4]), "bbox must be four numbers"),
         (edited(annotations__bbox=[1, 2, 10**400, 4]), "bbox must be four numbers"),

@@ -91,6 +91,19 @@ def test_images_that_do_not_fit(tmp_path):
         assemble(twice, PIT, images)
 
 
+def test_a_folder_too_deep_or_too_shallow_is_recognised(tmp_path):
+    write_images(tmp_path / "images" / "images")
+    deep = RawImage("f", "images/one.png", [])
+    for folder, meant in (
+        (tmp_path, tmp_path / "images"),
+        (tmp_path / "images" / "images", tmp_path / "images"),
+    ):
+        with pytest.raises(DataError) as caught:
+            assemble([deep], PIT, rules(folder))
+        assert f"give --images {meant}, which" in str(caught.value)
+        assert "scan again" not in str(caught.value)
+
+
 def test_classes_that_do_not_fit(tmp_path):
     with pytest.raises(DataError, match=r"'rust' is not listed; the classes are pit"):
         build(tmp_path, (0, 0, 5, 5), label="rust")

@@ -62,8 +62,8 @@ def test_the_image_is_found_beside_its_folder_name(tmp_path):
     [
         (("<filename>one.png</filename>", ""), r"one\.xml: names no image"),
         (("<name>pit</name>", ""), r"one\.xml, object 1: has no <name>"),
-        (("<ymax>10</ymax>", ""), "object 1: needs a <bndbox>"),
-        (("<ymax>10</ymax>", "<ymax>ten</ymax>"), "object 1: needs a <bndbox>"),
+        (("<ymax>10</ymax>", ""), "object 1: needs a <bndbox> .*<ymax> is missing"),
+        (("<ymax>10</ymax>", "<ymax>ten</ymax>"), "object 1: needs .*<ymax> is 'ten'"),
         (("<ymax>10</ymax>", "<ymax>nan</ymax>"), "object 1: .*not a finite"),
         (("<ymax>10</ymax>", "<ymax>500</ymax>"), "object 1: .*reaches out"),
         (("one.png", "two.png"), "the file is missing"),

@@ -19,10 +19,12 @@ from uda.data.boxes.model import (
     each_box,
     number,
 )
+from uda.data.manifest import shown
 from uda.errors import DataError
 from uda.files import read_json
 
 FILE = "annotations.json"
+_SHOWN = 8
 _BOX_KEYS = ("bbox", "image_id", "category_id")
 _IMAGE_KEYS = ("file_name", "width", "height")
 _LISTS = ("images", "annotations", "categories")
@@ -36,6 +38,10 @@ def read(path: Path, rules: ReadRules) -> BoxSet:
     """
     try:
         content = read_json(path)
+    except DataError as error:
+        raise DataError(
+            f"{error}; is the file cut short or edited by hand? Export or copy it again"
+        ) from error
     except RecursionError as error:
         raise DataError(f"{path}: is nested too deeply to be COCO") from error
     if not isinstance(content, dict):
@@ -125,9 +131,19 @@ def _boxes(
         where = f"{path}, annotation id {entry.get('id', f'(number {position + 1})')}"
         image, category = entry.get("image_id"), entry.get("category_id")
         if not isinstance(image, int | str) or image not in images:
-            problems.add(where, f"image_id {image} is not among the images")
+            problems.add(
+                where,
+                f"image_id {image} is not among the images; add the image, or remove "
+                "the annotation",
+            )
         elif not isinstance(category, int | str) or category not in names:
-            problems.add(where, f"category_id {category} is not among the categories")
+            known_ids = ", ".join(shown(str(key)) for key in list(names)[:_SHOWN])
+            more = ", ..." if len(names) > _SHOWN else ""
+            problems.add(
+                where,
+                f"category_id {category} is not among the categories ({known_ids}"
+                f"{more}); add the category, or correct the id",
+            )
         elif not _is_box(entry.get("bbox")):
             problems.add(
                 where, f"bbox must be four numbers, not {entry.get('bbox')!r:.60}"

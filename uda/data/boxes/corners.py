@@ -28,6 +28,8 @@ from uda.files import inside, spreadsheet_safe
 
 FILE = "boxes.csv"
 _EDGES = ("x0", "y0", "x1", "y1")
+# A box outside of its image is a slip; this far outside, its numbers are no shares.
+_PIXELS = 2.0
 _COLUMNS = ("path", "label", *_EDGES)
 
 
@@ -55,7 +57,13 @@ def read(path: Path, rules: ReadRules, side: Side | None = None) -> BoxSet:
             continue
         values = _floats(numbers)
         if values is None:
-            problems.add(where, f"{', '.join(_EDGES)} must be numbers: {numbers}")
+            problems.add(where, _no_numbers(numbers))
+        elif any(abs(value) > _PIXELS for value in values):
+            problems.add(
+                where,
+                f"corners are shares of the image's sides, 0 to 1, and {numbers} look "
+                "like pixels: divide x by the width and y by the height",
+            )
         elif not cells["label"].strip():
             problems.add(where, "a box needs a label")
         else:
@@ -88,6 +96,13 @@ def _floats(cells: list[str]) -> list[float] | None:
         return [float(cell) for cell in cells]
     except ValueError:
         return None
+
+
+def _no_numbers(cells: list[str]) -> str:
+    text = f"{', '.join(_EDGES)} must be numbers: {cells}"
+    if _floats([cell.replace(",", ".") for cell in cells]) is not None:
+        text += "; write a point for the decimal comma, as in 0.5"
+    return text
 
 
 def _plain(cell: str) -> str:

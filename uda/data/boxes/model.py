@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
@@ -206,9 +206,7 @@ def _size(
     try:
         header = probe(inside(rules.images, item.path))
     except BadImage as error:
-        problems.add(
-            item.where, f"{error}; or give the folder it lies in with --images"
-        )
+        problems.add(item.where, _unread(item.path, rules.images, error))
         return None
     except DataError as error:
         problems.add(item.where, str(error))
@@ -228,6 +226,25 @@ def _size(
         )
         return None
     return size
+
+
+def _unread(path: str, images: Path, error: BadImage) -> str:
+    """Say why an image cannot be read, and which folder was perhaps meant."""
+    file = images / path
+    if not isinstance(error.__cause__, FileNotFoundError):
+        return str(error)
+    near = [images.parent, images / PurePosixPath(path).parts[0]]
+    meant = next((folder for folder in near if (folder / path).is_file()), None)
+    if meant is not None:
+        return (
+            f"{shown(str(file))}: the file is missing, but it is there below "
+            f"{shown(str(meant))}: give --images {shown(str(meant))}, which the paths "
+            "count from"
+        )
+    return (
+        f"{shown(str(file))}: the file is missing; restore it, correct the path, or "
+        "give the folder that the paths count from with --images"
+    )
 
 
 _State = tuple[dict[str, int], ReadRules, Problems, list[int]]

@@ -118,12 +118,22 @@ def _object(
     item: ET.Element, where: str, base: int, problems: Problems
 ) -> RawBox | None:
     label = item.findtext("name", "").strip()
-    edges = [_float(item.findtext(f"bndbox/{key}", "")) for key in _EDGES]
+    texts = {key: item.findtext(f"bndbox/{key}", "").strip() for key in _EDGES}
+    edges = [_float(text) for text in texts.values()]
     if not label:
         problems.add(where, "has no <name>")
         return None
     if None in edges:
-        problems.add(where, f"needs a <bndbox> with the numbers {', '.join(_EDGES)}")
+        wrong = ", ".join(
+            f"<{key}> is {shown(text)[:30]!r}" if text else f"<{key}> is missing"
+            for key, text in texts.items()
+            if _float(text) is None
+        )
+        problems.add(
+            where,
+            f"needs a <bndbox> with the numbers {', '.join(_EDGES)}; {wrong}: correct "
+            "it, or remove the object",
+        )
         return None
     x0, y0, x1, y1 = (float(edge or 0) for edge in edges)
     extra = {
