@@ -5,26 +5,27 @@ Users run it on their own file before they train with it: ``uda policy check``.
 
 from __future__ import annotations
 
-import hashlib
-import pickle
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from uda.augment.kernels import render
 from uda.augment.policy import Policy, PythonPolicy
 from uda.augment.prints import SHOWN, printed
+from uda.augment.probes import (
+    PROBES,
+    AnyPolicy,
+    Case,
+    UInt8,
+    Verdict,
+    judge,
+    renders,
+    same_elsewhere,
+)
 from uda.errors import DataError
-
-UInt8 = npt.NDArray[np.uint8]
-AnyPolicy = Policy | PythonPolicy
 
 # Slower than this per image, and training on a few cores waits for its views.
 SLOW_MS = 5.0
@@ -42,54 +43,6 @@ _ODD = {
 _KINDS = {3: "colour", 1: "grey"}
 _ROUNDS = 5
 _MANY = 8
-_CHILD_SECONDS = 300
-_CHILD = (
-    "import sys; from uda.augment.conformance import answer; "
-    "print('views', answer(sys.stdin.buffer.read()))"
-)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What one probe found.
-
-    Attributes:
-        name: of the probe, in words.
-        fault: what is wrong and the way out; empty when the probe was passed.
-        note: a number, or how it was passed; no fault.
-        warning: what training bears, and its user should know; no fault.
-    """
-
-    name: str
-    fault: str = ""
-    note: str = ""
-    warning: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.fault
-
-
-@dataclass(frozen=True)
-class _Case:
-    """A policy on one batch (N, H, W, K); ``about`` names both in messages."""
-
-    policy: AnyPolicy
-    images: UInt8
-    about: str
-
-    def views(self, start: int = 0, stop: int | None = None) -> UInt8:
-        """Render some of the views."""
-        stop = len(self.images) if stop is None else stop
-        return render(
-            self.policy,
-            self.images[start:stop],
-            seed=0,
-            stream="check",
-            counters=np.arange(start, stop),
-            fill=np.full(self.images.shape[3], 117, dtype=np.uint8),
-        )
 
 
 def check_policy(policy: AnyPolicy, *, size: tuple[int, int] = SIZE) -> None:
@@ -137,7 +90,7 @@ def probe_policy(
     if not usable:
         return
     plain = [bench.noise(size, channels) for channels in usable]
-    yield _verdict("same views in a new process", _same_elsewhere, plain)
+    yield judge("same views in a new process", same_elsewhere, plain)
     yield _idle(bench, plain)
     yield _silent(policy, printed(policy.path) - before)
     yield _timing(bench, plain[0], slow_ms)
@@ -170,29 +123,29 @@ class _Bench:
         """Whether views take so long that few are made."""
         return self.num == _FEW
 
-    def stack(self, kind: str, plane: UInt8, channels: int) -> _Case:
+    def stack(self, kind: str, plane: UInt8, channels: int) -> Case:
         """Return a case of the same plane (H, W) again and again."""
         images = np.tile(plane[None, :, :, None], (self.num, 1, 1, channels))
         return self._case(kind, images)
 
-    def noise(self, shape: tuple[int, int], channels: int) -> _Case:
+    def noise(self, shape: tuple[int, int], channels: int) -> Case:
         """Return a case of random pixels."""
         size = (self.num, *shape, channels)
         pixels = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
         return self._case("random", pixels)
 
-    def _case(self, kind: str, images: UInt8) -> _Case:
+    def _case(self, kind: str, images: UInt8) -> Case:
         where = self.policy.path or self.policy.name
         height, width, channels = images.shape[1:]
         about = f"{where}: on {kind} images of {height}x{width}x{channels}"
-        return _Case(self.policy, images, about)
+        return Case(self.policy, images, about)
 
 
 def _probes_here(bench: _Bench, usable: list[int]) -> Iterator[Verdict]:
     """Probe in this process; ``usable`` is filled with the channels that work."""
     for channels, kind in _KINDS.items():
         name = f"shape and dtype of {kind} images"
-        verdict = _verdict(name, _renders, [bench.noise(bench.size, channels)])
+        verdict = judge(name, renders, [bench.noise(bench.size, channels)])
         if verdict.passed:
             usable.append(channels)
             verdict = replace(verdict, note=_taken_as(bench.policy, channels))
@@ -202,15 +155,15 @@ def _probes_here(bench: _Bench, usable: list[int]) -> Iterator[Verdict]:
     # A policy that fails on grey alone is told so once, not by every probe.
     every = [bench.noise(bench.size, channels) for channels in usable]
     for name, cases in _unusual(bench, usable).items():
-        yield _verdict(name, _renders, cases)
+        yield judge(name, renders, cases)
         every += [] if bench.costly else cases
     for name, shapes in _ODD.items():
         cases = [bench.noise(shape, k) for k in usable for shape in shapes]
-        verdict = _verdict(name, _renders, cases)
+        verdict = judge(name, renders, cases)
         every += cases if verdict.passed and not bench.costly else []
         yield _borne(bench, verdict)
-    for name, probe in _PROBES.items():
-        yield _verdict(name, probe, every)
+    for name, probe in PROBES.items():
+        yield judge(name, probe, every)
 
 
 def _borne(bench: _Bench, verdict: Verdict) -> Verdict:
@@ -233,7 +186,7 @@ def _taken_as(policy: AnyPolicy, channels: int) -> str:
     return "as three equal channels, and back by their luminance"
 
 
-def _unusual(bench: _Bench, usable: Sequence[int]) -> dict[str, list[_Case]]:
+def _unusual(bench: _Bench, usable: Sequence[int]) -> dict[str, list[Case]]:
     """Return the cases of each kind of unusual image, by what to call them."""
     y, x = np.mgrid[: bench.size[0], : bench.size[1]]
     board = (255 * ((x + y) % 2)).astype(np.uint8)
@@ -246,118 +199,7 @@ def _unusual(bench: _Bench, usable: Sequence[int]) -> dict[str, list[_Case]]:
     }
 
 
-def _verdict(
-    name: str, probe: Callable[[_Case], str], cases: Iterable[_Case]
-) -> Verdict:
-    """Put every case to a probe; the first fault is the verdict."""
-    for case in cases:
-        try:
-            # A NaN cast to uint8 differs from one machine to the next.
-            with np.errstate(divide="raise", invalid="raise"):
-                fault = probe(case)
-        except DataError as error:
-            return Verdict(name, str(error))
-        if fault:
-            return Verdict(name, f"{case.about}: {fault}")
-    return Verdict(name)
-
-
-def _renders(case: _Case) -> str:
-    case.views()
-    return ""
-
-
-def _in_range(case: _Case) -> str:
-    if case.views().max() <= 1 < case.images.max() - case.images.min():
-        return (
-            "views hold no grey level above 1; an image in 0..1 must be multiplied "
-            "by 255 before it becomes uint8"
-        )
-    return ""
-
-
-def _leaves_input(case: _Case) -> str:
-    before = case.images.copy()
-    case.views()
-    if np.array_equal(case.images, before):
-        return ""
-    return "the policy changed its input; work on a copy"
-
-
-def _repeats(case: _Case) -> str:
-    if np.array_equal(case.views(), case.views()):
-        return ""
-    return (
-        "two calls with the same seed differ; draw every random number from the "
-        "generator that augment gets"
-    )
-
-
-def _ignores_split(case: _Case) -> str:
-    half = len(case.images) // 2
-    late, early = case.views(half), case.views(0, half)
-    if np.array_equal(case.views(), np.concatenate([early, late])):
-        return ""
-    return (
-        "views depend on how images are divided into batches; keep no state between "
-        "calls"
-    )
-
-
-_PROBES = {
-    "grey levels up to 255": _in_range,
-    "input array not modified": _leaves_input,
-    "same seed, same views": _repeats,
-    "independent of the batch split": _ignores_split,
-}
-
-
-def _same_elsewhere(case: _Case) -> str:
-    """Render in a process that imports everything anew, as a worker does."""
-    try:
-        content = pickle.dumps((case.policy, case.images))
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
-        return f"the policy cannot be sent to a worker process ({error})"
-    try:
-        run = subprocess.run(
-            [sys.executable, "-c", _CHILD],
-            input=content,
-            capture_output=True,
-            timeout=_CHILD_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"a new process gave no views within {_CHILD_SECONDS} s"
-    said = run.stdout.decode(errors="replace").strip().rpartition("\n")[2]
-    if not said.startswith("views "):
-        last = run.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        return f"a new process cannot run the policy: {last or run.returncode}"
-    if said.split()[1] == _digest(case.views()):
-        return ""
-    return (
-        "a new process gives other views of the same seed; take no number from the "
-        "process, the clock, the environment or hash()"
-    )
-
-
-def answer(content: bytes) -> str:
-    """Render a pickled policy and images; called in the new process.
-
-    Args:
-        content: pickle of (policy, images (N, H, W, K) uint8), from this module.
-
-    Returns:
-        The SHA-256 of the views.
-    """
-    policy, images = pickle.loads(content)
-    return _digest(_Case(policy, images, "").views())
-
-
-def _digest(views: UInt8) -> str:
-    return hashlib.sha256(np.ascontiguousarray(views).tobytes()).hexdigest()
-
-
-def _idle(bench: _Bench, cases: Sequence[_Case]) -> Verdict:
+def _idle(bench: _Bench, cases: Sequence[Case]) -> Verdict:
     """Look for one view that differs from its image, among many if they are cheap."""
     name, count = "views differ from their images", 0
     for case in cases:
@@ -387,7 +229,7 @@ def _silent(policy: AnyPolicy, lines: int) -> Verdict:
     )
 
 
-def _timing(bench: _Bench, case: _Case, slow_ms: float) -> Verdict:
+def _timing(bench: _Bench, case: Case, slow_ms: float) -> Verdict:
     name = "time"
     height, width = bench.size
     rounds = 1 if bench.costly else _ROUNDS
@@ -407,7 +249,7 @@ def _timing(bench: _Bench, case: _Case, slow_ms: float) -> Verdict:
     )
 
 
-def _seconds(case: _Case) -> float:
+def _seconds(case: Case) -> float:
     begin = time.perf_counter()
     case.views()
     return time.perf_counter() - begin
