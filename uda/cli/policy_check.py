@@ -13,7 +13,7 @@ from uda.cli.options import SizeType
 from uda.errors import DataError
 
 if TYPE_CHECKING:
-    from uda.augment.conformance import Verdict
+    from uda.augment.probes import Verdict
 
 
 @click.command(short_help="Hold a policy to its contract before training with it.")
