@@ -39,10 +39,12 @@ def tables(suite: Suite, rows: list[Row], work: Path) -> Iterator[str]:
     places = sorted({(row["draw"], row["length"]) for row in rows})
     for draw, length in sorted(places, key=lambda p: (list(DRAWS).index(p[0]), p[1])):
         mine = [r for r in rows if (r["draw"], r["length"]) == (draw, length)]
+        reference = [r for r in mine if r["arm"] == suite.reference]
+        if not reference:
+            continue
         yield f"\n**{draw}** ({DRAWS[draw].words}); length of a run: {length}.\n"
         yield HEADER
         yield "|" + "---|" * HEADER.count(" | ") + "---|"
-        reference = [r for r in mine if r["arm"] == suite.reference]
         for arm in suite.arms:
             part = [row for row in mine if row["arm"] == arm]
             if part:
