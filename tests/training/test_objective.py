@@ -8,10 +8,11 @@ import torch
 from tests.training.test_loop import StopAt, same, weights
 from uda.errors import UsageError
 from uda.models.heads import Outputs
+from uda.objectives.acr import Acr
 from uda.objectives.consistency.by_class import LIMITS
 from uda.objectives.consistency.method import Shape
 from uda.run.bundle import load_bundle
-from uda.training import objective
+from uda.training import objective, targets
 from uda.training.config import METHODS, build_config
 from uda.training.launch import resume
 from uda.training.monitor.progress import Progress
@@ -165,3 +166,59 @@ def test_thresholds_per_class_replace_the_common_one(method):
     weak = torch.tensor([[0.6, 0.4], [0.4, 0.6]]).log()
     terms, _ = gated(weak, torch.zeros(2, 2), torch.arange(2), memory)
     assert terms.mask.tolist() == [1.0, 0.0]
+
+
+def undecided_run(method, head=None):
+    """Return an objective whose table may abstain, and its memory of 8 images."""
+    built = objective.Objective(0, objective.Labeled(), method, head, abstains=True)
+    shape = Shape(3, 8, torch.arange(8), torch.device("cpu"))
+    return built, built.memory(shape)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"method": "softmatch"},
+        {"method": "flexmatch"},
+        {"method": "freematch"},
+        {"consistency.prior": PRIOR},
+    ],
+)
+def test_images_that_two_teachers_disagree_about_count_under_no_method(keys):
+    """A moving threshold takes 1/C for sure, and a prior makes a sure answer of it."""
+    config = build_config(keys)
+    prior = (0.98, 0.01, 0.01) if "consistency.prior" in keys else None
+    built, memory = undecided_run(objective._method(config, prior, None))
+    weak = torch.zeros(8, 3).log_softmax(1)
+    weak[4:] = torch.tensor([0.01, 0.01, 0.98]).log()
+    views = Outputs(weak), Outputs(torch.randn(8, 3))
+    bare = objective.replace(built, abstains=False)
+    clock = objective.Clock(0, 0.0, None)
+    counted, _ = bare.on_unlabeled(*views, torch.arange(8), clock, memory)
+    assert counted.mask[:4].max() > 0.9  # what is to be prevented
+    terms, _ = built.on_unlabeled(*views, torch.arange(8), clock, memory)
+    assert terms.mask[:4].tolist() == terms.loss[:4].tolist() == [0.0] * 4
+    assert torch.equal(terms.mask[4:], counted.mask[4:])
+    assert torch.equal(terms.loss[4:], counted.loss[4:])
+
+
+def test_the_balanced_head_learns_nothing_from_a_disagreement():
+    """Without an opinion the adjusted target would be the rarest class, surely."""
+    head = Acr((0.9, 0.09, 0.01))
+    built, memory = undecided_run(objective.Uda(), head)
+    weak = Outputs(torch.zeros(8, 3), auxiliary=torch.zeros(8, 3))
+    strong = Outputs(torch.randn(8, 3), auxiliary=torch.randn(8, 3))
+    clock = objective.Clock(0, 0.0, None)
+    bare = objective.replace(built, abstains=False)
+    terms, _ = bare.on_unlabeled(weak, strong, torch.arange(8), clock, memory)
+    assert terms.penalty > 0
+    terms, _ = built.on_unlabeled(weak, strong, torch.arange(8), clock, memory)
+    assert terms.penalty == 0
+    assert terms.mask.sum() == 0
+
+
+def test_a_refined_table_leaves_those_without_opinion_alone():
+    table = torch.tensor([[0.5, 0.5], [0.9, 0.1], [0.2, 0.8]]).log()
+    found = targets._refined(table, (0.9, 0.1))
+    assert torch.equal(found[0], table[0])
+    assert found[2, 0] > table[2, 0]

@@ -25,6 +25,7 @@ from uda.objectives.consistency.by_node import TreeConsistency
 from uda.objectives.consistency.fixmatch import FixMatch
 from uda.objectives.consistency.flexmatch import FlexMatch
 from uda.objectives.consistency.freematch import FreeMatch
+from uda.objectives.consistency.gates import has_opinion
 from uda.objectives.consistency.method import (
     ConsistencyTerms,
     Memory,
@@ -80,6 +81,7 @@ class Objective:
         threshold: confidence of the auxiliary head's own targets.
         prior: (C,) shares that targets are bent to, once they are known.
         allowed: (labels, C) which classes a label allows, with a class tree.
+        abstains: targets may be uniform for want of an opinion; those never count.
     """
 
     seed: int
@@ -91,6 +93,7 @@ class Objective:
     threshold: float = 0.95
     prior: tuple[float, ...] | None = None
     allowed: Tensor | None = field(default=None, repr=False)
+    abstains: bool = False
 
     def memory(self, shape: Shape) -> Memory:
         """Return all that is remembered before the first step."""
@@ -144,6 +147,7 @@ class Objective:
         terms, after = self.method(
             weak.leaf.float(), strong.leaf.float(), index, _own(_METHOD, memory)
         )
+        terms = self._of_opinions(terms, weak.leaf)
         memory = memory | _named(_METHOD, after)
         if weak.auxiliary is None or strong.auxiliary is None:
             return terms, memory
@@ -161,9 +165,17 @@ class Objective:
     def _acr(
         self, weak: Outputs, strong: Outputs, method: Acr, memory: Memory
     ) -> tuple[ConsistencyTerms, Memory]:
-        leaf, auxiliary, after = method(_both(weak), _both(strong), _own(_HEAD, memory))
+        found = method(_both(weak), _both(strong), _own(_HEAD, memory))
+        leaf, auxiliary = (self._of_opinions(terms, weak.leaf) for terms in found[:2])
         terms = leaf._replace(penalty=auxiliary.loss.mean())
-        return terms, memory | _named(_HEAD, after)
+        return terms, memory | _named(_HEAD, found[2])
+
+    def _of_opinions(self, terms: ConsistencyTerms, weak: Tensor) -> ConsistencyTerms:
+        """Leave out images that the table of targets says nothing about."""
+        if not self.abstains:
+            return terms
+        gate = has_opinion(weak).to(terms.loss.dtype)
+        return terms._replace(loss=gate * terms.loss, mask=gate * terms.mask)
 
     def _draws(self, stream: str, num: int, step: int) -> Tensor:
         """Return (num,) uniform numbers of one step."""
@@ -218,6 +230,7 @@ def build_objective(
         train_counts=counts,
         prior=known,
         allowed=None if parts.tree is None else label_table(parts.tree).to(device),
+        abstains=config.consistency.weak_pass == "table",
     )
 
 

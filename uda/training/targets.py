@@ -13,6 +13,7 @@ from torch import Tensor
 
 from uda.objectives.consistency.by_class import LIMITS
 from uda.objectives.consistency.class_thresholds import class_thresholds
+from uda.objectives.consistency.gates import has_opinion
 from uda.objectives.darp import refine
 from uda.training import watch
 from uda.training.class_tree import agreed_by_node, with_known
@@ -49,8 +50,11 @@ def renew_teacher(trainer: Trainer) -> None:
     if prior is not None and config.refinery == "darp":
         table[rows] = _refined(table[rows], prior)
     if config.class_floor is not None:
+        said = table[rows]
         state.objective_state[f"method/{LIMITS}"] = class_thresholds(
-            table[rows], threshold=config.threshold, floor=config.class_floor
+            said[has_opinion(said)],
+            threshold=config.threshold,
+            floor=config.class_floor,
         )
     table = _with_labels(trainer, table)
     watch.look(trainer, teacher, table)
@@ -79,8 +83,10 @@ def _agreed(trainer: Trainer, table: Tensor) -> Tensor:
 
 
 def _refined(table: Tensor, prior: tuple[float, ...]) -> Tensor:
+    """Bend a table to a prior; where there was no opinion there is none after it."""
     found = refine(table.exp().cpu(), torch.tensor(prior))
-    return found.clamp(min=1e-12).log().to(table)
+    bent = found.clamp(min=1e-12).log().to(table)
+    return torch.where(has_opinion(table)[:, None], bent, table)
 
 
 def _with_labels(trainer: Trainer, table: Tensor) -> Tensor:

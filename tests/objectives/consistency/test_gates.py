@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from uda.objectives.consistency.gates import confidence_mask
+from uda.objectives.consistency.gates import confidence_mask, has_opinion
 
 
 def test_the_comparison_is_strict():
@@ -26,3 +26,11 @@ def test_none_keeps_all_and_nothing_has_gradient():
     assert mask.tolist() == [1] * 4
     assert not mask.requires_grad
     assert not confidence_mask(logits, 0.2).requires_grad
+
+
+def test_a_uniform_target_is_no_opinion():
+    logits = torch.tensor([[0.5, 0.5], [0.501, 0.499]]).log().requires_grad_()
+    found = has_opinion(logits)
+    assert found.tolist() == [False, True]
+    assert has_opinion(torch.full((2, 3), -7.0)).tolist() == [False, False]
+    assert not found.requires_grad

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from uda.objectives.precision import full_precision
 
+_ALIKE = 1e-6
+
 
 def confidence_mask(logits: Tensor, threshold: float | None) -> Tensor:
     """Keep what the network is sure of: 1 if max softmax(logits) > threshold else 0.
@@ -25,6 +27,20 @@ def confidence_mask(logits: Tensor, threshold: float | None) -> Tensor:
     if threshold is None:
         return confidence.new_ones(confidence.shape)
     return (confidence > threshold).to(probs.dtype)
+
+
+def has_opinion(logits: Tensor) -> Tensor:
+    """Return (U,) whether the classes differ at all, without gradient.
+
+    Two teachers that disagree leave a uniform target (``training.teacher.agreed``). No
+    fixed threshold above 1/C lets it through; but a moving threshold may, and a prior
+    would make a sure answer of it.
+
+    Args:
+        logits: (U, C) of the weak view, before anything is bent or adjusted.
+    """
+    logits = full_precision(logits.detach())
+    return logits.amax(1) - logits.amin(1) > _ALIKE
 
 
 def confidence_of(logits: Tensor) -> Tensor:
