@@ -217,6 +217,13 @@ def test_the_balanced_head_learns_nothing_from_a_disagreement():
     assert terms.mask.sum() == 0
 
 
+def test_a_stated_prior_is_put_into_softmatch_once():
+    config = build_config({"method": "softmatch", "consistency.prior": PRIOR})
+    method = objective._method(config, (0.8, 0.1, 0.1), None)
+    assert isinstance(method, objective.Aligned)
+    assert method.method == objective.SoftMatch()
+
+
 def test_a_refined_table_leaves_those_without_opinion_alone():
     table = torch.tensor([[0.5, 0.5], [0.9, 0.1], [0.2, 0.8]]).log()
     found = targets._refined(table, (0.9, 0.1))

@@ -291,7 +291,7 @@ def _method(
         "fixmatch": FixMatch(0.0 if gate is None else gate),
         "flexmatch": FlexMatch(threshold),
         "freematch": FreeMatch(),
-        "softmatch": SoftMatch(prior=prior),
+        "softmatch": SoftMatch(),  # its weight is aligned with its targets, below
         "pseudo-label": PseudoLabel(0.0 if gate is None else gate),
         "pi-model": MeanSquare(),
         "mean-teacher": MeanSquare(),
