@@ -107,3 +107,18 @@ def test_labels_of_several_classes_never_wait_and_leave_the_others_alone(form):
     assert all(torch.equal(memory_one[k], memory_two[k]) for k in memory_one)
     nothing, _ = both(logits[coarse], mixed[coarse], 0.1, both.memory())
     assert bool(nothing.all())
+
+
+def test_the_floor_on_the_number_kept_holds_with_class_weights_too():
+    """One survivor of four, by hand: its weight over a half of all weights."""
+    logits = torch.tensor([[9.0, 0, 0], [9, 0, 0], [9, 0, 0], [0, 0, 9]]).double()
+    labels = torch.tensor([0, 0, 0, 1])
+    weights = torch.tensor([1.0, 3.0, 5.0])
+    branch = Labeled(annealing=annealing(), weights=weights, min_share=0.5)
+    terms, _ = branch(logits, labels, {}, progress=0.5, annealed=0.0)
+    assert terms.kept.tolist() == [0, 0, 0, 1]
+    wrong = 9 + math.log1p(2 * math.exp(-9))
+    assert terms.loss.item() == pytest.approx(wrong * 3 / (0.5 * 6))
+    few = replace(branch, min_share=0.1)
+    terms, _ = few(logits, labels, {}, progress=0.5, annealed=0.0)
+    assert terms.loss.item() == pytest.approx(wrong)

@@ -131,7 +131,8 @@ class Labeled:
         annealing: who waits, or None.
         weights: (C,) class weights, or None.
         weights_from: share of the run after which the weights count.
-        min_share: no kept example weighs more than 1 / (min_share B).
+        min_share: the mean is over at least this share of the batch (of its
+            weight, with class weights), however few are kept.
     """
 
     loss: Loss = cross_entropy
@@ -171,5 +172,7 @@ class Labeled:
         if self.weights is None or progress < self.weights_from:
             mean = mean_over_kept(losses, kept, min_share=self.min_share)
         else:
-            mean = weighted_mean(losses, kept * self.weights[labels])
+            weights = self.weights[labels]
+            least = self.min_share * weights.sum()
+            mean = weighted_mean(losses, kept * weights, least=least)
         return LabeledTerms(mean, kept), memory

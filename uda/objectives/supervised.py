@@ -78,7 +78,9 @@ def class_weights(
     return (weights * (present.sum() / weights.sum())).float()
 
 
-def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
+def weighted_mean(
+    losses: Tensor, weights: Tensor, *, least: Tensor | None = None
+) -> Tensor:
     """Return Σ w_i · l_i / Σ w_i; exactly 0, with zero gradients, if all w_i are 0.
 
     For class weights give ``class_weights(...)[labels]``, multiplied by a mask where
@@ -87,10 +89,13 @@ def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
     Args:
         losses: (B,).
         weights: (B,), not negative.
+        least: scalar that the sum of the weights counts as where it is smaller.
 
     Returns:
         scalar.
     """
     weights = weights.detach().to(losses.dtype)
     total = weights.sum()
+    if least is not None:
+        total = total.clamp(min=least.detach().to(total))
     return (losses * weights).sum() / torch.where(total > 0, total, 1.0)
