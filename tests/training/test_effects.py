@@ -46,3 +46,43 @@ def test_a_key_with_effect_is_taken(given):
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
 def test_the_recipes_themselves_are_consistent(recipe):
     build_config({"recipe": recipe})
+
+
+PLAIN = {"supervised.sampling_power": 1.0}
+POST_HOC = {**PLAIN, "supervised.logit_adjustment": "post-hoc"}
+TWICE = {"supervised.allow_double_correction": True}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {**PLAIN, "method": "flexmatch", "consistency.balanced_head": "acr"},
+            "own targets",
+        ),
+        (
+            {**PLAIN, "consistency.balanced_head": "acr", "consistency.debias": True},
+            "auxiliary head decides",
+        ),
+        (
+            {**POST_HOC, **TWICE, "consistency.balanced_head": "abc"},
+            "auxiliary head decides",
+        ),
+        ({**POST_HOC, "consistency.debias": True}, "keep one"),
+    ],
+)
+@pytest.mark.parametrize("from_file", [False, True])
+def test_an_option_that_takes_the_place_of_another_is_refused(
+    given, message, from_file
+):
+    flags, file = ({}, given) if from_file else (given, None)
+    with pytest.raises(UsageError, match=message):
+        build_config(flags, file)
+    baseline = build_config({"method": "supervised"}, {**given, "method": "uda"})
+    assert baseline.method == "supervised"
+
+
+def test_the_network_that_makes_targets_in_the_step_keeps_its_bias():
+    given = {"consistency.weak_pass": "ema", "consistency.debias": True}
+    with pytest.raises(UsageError, match="--weak-pass table"):
+        build_config(given)

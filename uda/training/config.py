@@ -24,7 +24,11 @@ from pydantic import (
 )
 
 from uda.errors import UsageError
-from uda.training.effects import refuse_double_correction, refuse_without_effect
+from uda.training.effects import (
+    refuse_double_correction,
+    refuse_passed_over,
+    refuse_without_effect,
+)
 from uda.training.multilabel_rules import preset, refuse_with_multi_label
 from uda.training.presets import METHODS as METHODS
 from uda.training.presets import RECIPES as RECIPES
@@ -309,6 +313,7 @@ def build_config(
     config = _merged({**(file or {}), **flags})
     refuse_with_multi_label(config)
     refuse_double_correction(config)
+    refuse_passed_over(config)
     refuse_with_tree(config)
     refuse_combinations(config)
     refuse_without_effect(config, set(flags))

@@ -59,6 +59,43 @@ def refuse_double_correction(config: RunConfig) -> None:
         )
 
 
+def refuse_passed_over(config: RunConfig) -> None:
+    """Raise a UsageError where one option would silently take another's place."""
+    if not config.semi_supervised:
+        return
+    for applies, text in _passed_over(config):
+        if applies:
+            raise UsageError(text)
+
+
+def _passed_over(config: RunConfig) -> list[Rule]:
+    settings, head = config.consistency, config.consistency.balanced_head
+    post_hoc = config.supervised.logit_adjustment == "post-hoc"
+    decides = f"with --balanced-head {head} the auxiliary head decides, and"
+    return [
+        (
+            head == "acr" and config.method not in ("uda", "fixmatch"),
+            f"--balanced-head acr makes its own targets, so --method {config.method} "
+            "would not be used; take --method fixmatch, or --balanced-head abc",
+        ),
+        (
+            head != "none" and settings.debias,
+            f"--debias: {decides} only the other head's bias would be taken out; keep "
+            "one of the two",
+        ),
+        (
+            head != "none" and post_hoc,
+            f"--logit-adjustment post-hoc: {decides} only the other head's answer "
+            "would be adjusted; keep one of the two",
+        ),
+        (
+            settings.debias and post_hoc,
+            "--debias and --logit-adjustment post-hoc both say what is taken out of "
+            "the answer; keep one of the two",
+        ),
+    ]
+
+
 def _corrections(config: RunConfig) -> list[Rule]:
     settings = config.supervised
     weights, adjusted = settings.class_weights, settings.logit_adjustment
@@ -175,13 +212,18 @@ def _family_rules(config: RunConfig, key: str) -> list[Rule]:
             "there is no prior to bend targets to (--prior)",
         ),
         (
-            settings.weak_pass not in ("table", "ema") and key == "consistency.debias",
-            "the bias is taken out of the averaged network (--weak-pass table or ema)",
+            settings.weak_pass != "table" and key == "consistency.debias",
+            "the bias is taken out of the averaged network as it makes the table of "
+            "targets (--weak-pass table)",
         ),
         (
             settings.balanced_head == "acr"
             and key in {"consistency.prior", "consistency.class_floor"},
             "ACR adjusts its own targets",
+        ),
+        (
+            settings.balanced_head == "acr" and key == "consistency.temperature",
+            "ACR's targets are hard",
         ),
     ]
 
