@@ -44,6 +44,14 @@ def test_the_surest_of_every_class_are_kept():
     assert kept.all()
 
 
+@pytest.mark.parametrize(
+    ("share", "available", "kept"),
+    [(0.55, 100, 55), (0.07, 100, 7), (0.28, 25, 7), (0.5, 7, 4), (0.01, 1, 1)],
+)
+def test_a_share_is_rounded_up_as_written_and_not_as_binary(share, available, kept):
+    assert Quota(share=share).of(available) == kept
+
+
 def test_a_floor_leaves_a_quota_unfilled_and_what_is_out_fills_none():
     kept, reasons = keep([1, 1], [0.9, 0.3], Quota(per_class=2, min_confidence=0.5))
     assert kept.tolist() == [True, False]

@@ -23,6 +23,12 @@ def test_the_most_confident_share_of_each_class_is_chosen():
     assert classes.tolist() == [0, 0, 1, 1]
 
 
+def test_a_share_of_three_tenths_takes_three_of_ten():
+    shares = crest_shares(torch.tensor([1000, 27]))  # cube root of 27 / 1000
+    probs = torch.tensor([[0.9, 0.1]]).expand(10, 2)
+    assert len(crest_select(probs, shares)[0]) == 3
+
+
 def test_the_prior_is_flattened_over_generations():
     prior = torch.tensor([0.8, 0.2])
     first = crest_prior(prior, generation=0, num_generations=6)

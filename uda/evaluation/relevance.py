@@ -56,7 +56,8 @@ class Quota:
         """Return how many of so many images of a class are kept."""
         if self.per_class is not None:
             return min(self.per_class, available)
-        return int(np.ceil(self.share * available))
+        # In binary 0.55 * 100 is a little more than 55, and would round up to 56.
+        return int(np.ceil(round(self.share * available, 9)))
 
 
 @dataclass(frozen=True)

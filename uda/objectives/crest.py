@@ -45,7 +45,8 @@ def crest_select(probs: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
     chosen = []
     for number in range(probs.shape[1]):
         mine = torch.nonzero(classes == number).squeeze(1)
-        num = int(torch.ceil(shares[number] * len(mine)))
+        # The cube root of 27/1000 is a little more than 0.3: of 10 that is 3, not 4.
+        num = int(torch.ceil(torch.round(shares[number] * len(mine), decimals=9)))
         best = confidence[mine].argsort(descending=True, stable=True)[:num]
         chosen.append(mine[best])
     places = torch.cat(chosen).sort().values
