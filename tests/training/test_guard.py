@@ -95,9 +95,12 @@ def test_a_worse_end_hands_over_the_warm_start(quick, monkeypatch, final, handed
         "evaluate_state",
         lambda trainer: {**plain(trainer), "val_ema/balanced_accuracy": final},
     )
-    folder, _ = quick()
+    folder, summary = quick()
     status = json.loads((folder / "status.json").read_text())
     assert status["handed_over"] == handed
+    # No number of the weights that are not handed over goes along.
+    assert ("val_ema/macro_f1" in summary.metrics) == (handed == "final")
+    assert "val/macro_f1" in summary.metrics
     weights = folder / "weights"
     warm = (weights / "warm.safetensors").read_bytes()
     assert ((weights / "ema.safetensors").read_bytes() == warm) == (

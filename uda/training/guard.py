@@ -136,4 +136,6 @@ def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
         "over that. Try fewer --steps, a higher --threshold or a gentler --strong "
         "policy",
     )
-    return {**metrics, "val_ema/balanced_accuracy": warm["balanced_accuracy"]}
+    # The other numbers of the averaged weights are of those that nobody gets.
+    kept = {k: v for k, v in metrics.items() if not k.startswith("val_ema/")}
+    return kept | {"val_ema/balanced_accuracy": warm["balanced_accuracy"]}
