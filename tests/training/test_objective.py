@@ -11,8 +11,10 @@ from uda.models.heads import Outputs
 from uda.objectives.acr import Acr
 from uda.objectives.consistency.by_class import LIMITS
 from uda.objectives.consistency.method import Shape
+from uda.objectives.hierarchy import conditionals
 from uda.run.bundle import load_bundle
 from uda.training import objective, targets
+from uda.training.class_tree import agreed_by_node
 from uda.training.config import METHODS, build_config
 from uda.training.launch import resume
 from uda.training.monitor.progress import Progress
@@ -20,6 +22,7 @@ from uda.training.prior import sampling_prior, stated_prior
 from uda.training.served import blank_logits
 from uda.training.state import load_newest
 from uda.training.stop import StopRequest
+from uda.tree import good_against_rest
 
 PRIOR = {"Good": 0.8, "Rust": 0.1, "Scratch": 0.1}
 PLAIN = {"supervised.sampling_power": 1.0}
@@ -226,6 +229,39 @@ def test_a_stated_prior_is_put_into_softmatch_once():
 
 def test_a_refined_table_leaves_those_without_opinion_alone():
     table = torch.tensor([[0.5, 0.5], [0.9, 0.1], [0.2, 0.8]]).log()
-    found = targets._refined(table, (0.9, 0.1))
+    found = targets._refined(table, (0.9, 0.1), None)
     assert torch.equal(found[0], table[0])
     assert found[2, 0] > table[2, 0]
+
+
+@pytest.mark.parametrize(
+    ("undecided", "one", "two"),
+    [
+        (0, [0.9, 0.09, 0.01], [0.1, 0.8, 0.1]),  # of a defect both say rust
+        (1, [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]),  # both say that there is a defect
+    ],
+)
+def test_a_prior_settles_no_question_that_two_teachers_answer_differently(
+    undecided, one, two
+):
+    tree = good_against_rest("Good", tuple(PRIOR))
+    table = agreed_by_node(
+        torch.tensor([one]).log(), torch.tensor([two]).log(), 0.5, tree
+    )
+    prior = (0.98, 0.0005, 0.0195)
+    config = build_config(
+        {"model.good_class": "Good", "consistency.prior": PRIOR, "method": "fixmatch"}
+    )
+    method = objective._method(config, prior, tree)
+    shape = Shape(3, 1, torch.arange(1), torch.device("cpu"))
+    memory = {**method.memory(shape), "alignment": torch.ones(3).double() / 3}
+    terms, _ = method(table, torch.zeros(1, 3), torch.arange(1), memory)
+    assert terms.by_node is not None
+    assert [*terms.by_node.values()][undecided] == 0
+    bare = objective.replace(method, tree=None)
+    counted, _ = bare(table, torch.zeros(1, 3), torch.arange(1), memory)
+    assert counted.by_node is not None
+    assert [*counted.by_node.values()][undecided] == 1  # what is to be prevented
+    again = targets._refined(table.expand(4, 3), prior, tree)
+    node = conditionals(again, tree)[undecided]
+    torch.testing.assert_close(node, torch.full_like(node, 0.5).log())

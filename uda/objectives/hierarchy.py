@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from uda.objectives.consistency.gates import has_opinion
 from uda.objectives.precision import full_precision
 from uda.tree import Tree
 
@@ -55,6 +56,29 @@ def compose(steps: Sequence[Tensor], tree: Tree) -> Tensor:
     """
     columns = torch.cat(list(steps), 1)
     return torch.stack([columns[:, list(path)].sum(1) for path in tree.paths], 1)
+
+
+def undecided_kept(before: Tensor, after: Tensor, tree: Tree) -> Tensor:
+    """Return a bent table in which no decision is made that was none before.
+
+    A prior makes a sure answer of children that were all alike, for want of an
+    opinion on them.
+
+    Args:
+        before: (N, C) class logits before they were bent.
+        after: (N, C) class logits since.
+        tree: of the classes.
+
+    Returns:
+        (N, C) class log-probabilities: ``after``, but for nodes whose children were
+        all alike; there they still are.
+    """
+    steps = []
+    for old, new in zip(
+        conditionals(before, tree), conditionals(after, tree), strict=True
+    ):
+        steps.append(torch.where(has_opinion(old)[:, None], new, old))
+    return compose(steps, tree)
 
 
 def label_table(tree: Tree) -> Tensor:

@@ -302,7 +302,7 @@ def _method(
     if settings.class_floor is not None:
         method = ByClass(method, threshold)
     if prior is not None and settings.refinery == "align":
-        method = Aligned(method, prior)
+        method = Aligned(method, prior, tree=tree)
     return method
 
 

@@ -15,6 +15,7 @@ from uda.objectives.consistency.by_class import LIMITS
 from uda.objectives.consistency.class_thresholds import class_thresholds
 from uda.objectives.consistency.gates import has_opinion
 from uda.objectives.darp import refine
+from uda.objectives.hierarchy import undecided_kept
 from uda.training import watch
 from uda.training.class_tree import agreed_by_node, with_known
 from uda.training.estimate import settle_prior
@@ -23,6 +24,7 @@ from uda.training.served import clean
 from uda.training.sizes import images_at, is_change
 from uda.training.step import FLIPS
 from uda.training.teacher import agreed, known_targets, prediction_table
+from uda.tree import Tree
 
 if TYPE_CHECKING:
     from uda.training.trainer import Trainer
@@ -48,7 +50,7 @@ def renew_teacher(trainer: Trainer) -> None:
     rows = torch.from_numpy(trainer.parts.unlabeled).to(table.device)
     prior = trainer.objective.prior
     if prior is not None and config.refinery == "darp":
-        table[rows] = _refined(table[rows], prior)
+        table[rows] = _refined(table[rows], prior, trainer.parts.tree)
     if config.class_floor is not None:
         said = table[rows]
         state.objective_state[f"method/{LIMITS}"] = class_thresholds(
@@ -82,10 +84,12 @@ def _agreed(trainer: Trainer, table: Tensor) -> Tensor:
     return agreed(table, trainer.opinion, weight)
 
 
-def _refined(table: Tensor, prior: tuple[float, ...]) -> Tensor:
+def _refined(table: Tensor, prior: tuple[float, ...], tree: Tree | None) -> Tensor:
     """Bend a table to a prior; where there was no opinion there is none after it."""
     found = refine(table.exp().cpu(), torch.tensor(prior))
     bent = found.clamp(min=1e-12).log().to(table)
+    if tree is not None:
+        return undecided_kept(table, bent, tree)
     return torch.where(has_opinion(table)[:, None], bent, table)
 
 

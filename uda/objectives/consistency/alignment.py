@@ -20,7 +20,9 @@ from uda.objectives.consistency.method import (
     Shape,
     moving,
 )
+from uda.objectives.hierarchy import undecided_kept
 from uda.objectives.precision import full_precision
+from uda.tree import Tree
 
 _SMOOTHING = 1e-6
 
@@ -51,11 +53,13 @@ class Aligned:
         method: the method that gets aligned logits.
         prior: (C,) shares of the classes among the unlabelled images.
         momentum: of the moving average.
+        tree: of the classes, or None; a node without an opinion keeps having none.
     """
 
     method: Method
     prior: tuple[float, ...]
     momentum: float = 0.999
+    tree: Tree | None = None
 
     def memory(self, shape: Shape) -> Memory:
         """Return the method's memory and a mean prediction not known yet."""
@@ -73,5 +77,8 @@ class Aligned:
         shifted = aligned(probs, mean.to(probs), prior.to(probs))
         tiny = torch.finfo(shifted.dtype).tiny
         inner = {name: value for name, value in memory.items() if name != "alignment"}
-        terms, after = self.method(shifted.clamp(min=tiny).log(), strong, index, inner)
+        bent = shifted.clamp(min=tiny).log()
+        if self.tree is not None:
+            bent = undecided_kept(weak.detach(), bent, self.tree)
+        terms, after = self.method(bent, strong, index, inner)
         return terms, {"alignment": mean, **after}
