@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.surfaces import write_surfaces
-from uda.training.config import build_config
+from uda.training.config import METHODS, build_config
 from uda.training.launch import launch
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress
@@ -41,9 +41,11 @@ def quick(surfaces, tmp_path, monkeypatch):
         keys = {**QUICK, "data.root": str(surfaces / "data"), **(changes or {})}
         keys.setdefault("data.unlabeled", (str(surfaces / "more"),))
         keys = {key: value for key, value in keys.items() if value is not None}
-        if keys.get("method", "uda") != "uda":
+        method = keys.get("method", "uda")
+        if method in ("supervised", "texture"):
             keys = {k: v for k, v in keys.items() if not k.startswith("consistency.")}
-        if keys.get("consistency.weak_pass", "table") != "table":
+        preset = METHODS.get(method, {}).get("consistency.weak_pass", "table")
+        if keys.get("consistency.weak_pass", preset) != "table":
             keys.pop("consistency.texture_weight", None)
         if keys.get("method") == "texture":
             keys = {k: v for k, v in keys.items() if not k.startswith("loop.")}

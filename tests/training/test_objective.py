@@ -131,6 +131,14 @@ def test_priors_are_of_the_sampler_and_of_the_user():
             "both correct",
         ),
         ({"supervised.logit_adjustment": "loss"}, "no prior to adjust"),
+        (
+            {**PLAIN, "consistency.balanced_head": "abc", "consistency.prior": PRIOR},
+            "other head's targets",
+        ),
+        (
+            {"consistency.class_floor": 0.5, "consistency.prior": PRIOR},
+            "before --prior aligns",
+        ),
         ({"supervised.focal_gamma": 2.0}, "no effect"),
         ({"supervised.reweight_from": 0.5}, "no class weights"),
         ({"method": "freematch", "consistency.threshold": 0.9}, "no fixed threshold"),

@@ -89,6 +89,19 @@ def _passed_over(config: RunConfig) -> list[Rule]:
             "would be adjusted; keep one of the two",
         ),
         (
+            head == "abc" and settings.prior is not None,
+            f"--prior: {decides} only the other head's targets would be bent; keep one "
+            "of the two",
+        ),
+        (
+            settings.class_floor is not None
+            and settings.prior is not None
+            and settings.refinery == "align",
+            "--class-floor reads its thresholds off targets before --prior aligns "
+            "them, so the shares would not be the ones asked for; take --refinery "
+            "darp, or keep one of the two",
+        ),
+        (
             settings.debias and post_hoc,
             "--debias and --logit-adjustment post-hoc both say what is taken out of "
             "the answer; keep one of the two",
@@ -212,7 +225,9 @@ def _family_rules(config: RunConfig, key: str) -> list[Rule]:
             "there is no prior to bend targets to (--prior)",
         ),
         (
-            settings.weak_pass != "table" and key == "consistency.debias",
+            settings.weak_pass != "table"
+            and settings.debias
+            and key == "consistency.debias",
             "the bias is taken out of the averaged network as it makes the table of "
             "targets (--weak-pass table)",
         ),
