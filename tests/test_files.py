@@ -76,3 +76,11 @@ def test_broken_json_names_the_file(tmp_path):
     path.write_text("{")
     with pytest.raises(DataError, match=r"status\.json"):
         files.read_json(path)
+
+
+def test_numbered_folders_count_up_and_never_share(tmp_path):
+    names = [files.numbered_folder(tmp_path / "runs", "train").name for _ in range(3)]
+    assert names == ["train", "train2", "train3"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        files.numbered_folder(tmp_path / "file", "train")

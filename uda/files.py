@@ -136,3 +136,20 @@ def folder_lock(folder: Path) -> Iterator[None]:
                 "end, or choose another with --name"
             ) from error
         yield
+
+
+def numbered_folder(parent: Path, name: str) -> Path:
+    """Make ``parent/name``, or ``name2``, ``name3`` where that is taken.
+
+    Raises:
+        OSError: the folder cannot be made for another reason.
+    """
+    number = 1
+    while True:
+        folder = parent / (name if number == 1 else f"{name}{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder

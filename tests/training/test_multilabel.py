@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from safetensors.torch import load_file
 from sklearn import metrics as sk
 
 from tests.support.several import CLASSES, write_several
+from tests.training.test_loop import StopAt, same, weights
 from uda.cli.evaluate import command as evaluate
 from uda.cli.filter import command as filter_command
 from uda.cli.policy_audit import command as audit
@@ -79,26 +79,6 @@ def quick(data, tmp_path, monkeypatch):
         return (tmp_path / "runs" / "latest").resolve(), summary
 
     return run
-
-
-def weights(folder, name="ema"):
-    return load_file(str(folder / "weights" / f"{name}.safetensors"))
-
-
-def same(one, two):
-    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
-
-
-class StopAt(StopRequest):
-    def __init__(self, step):
-        super().__init__()
-        self.left = step
-
-    def __bool__(self):
-        self.left -= 1
-        if self.left <= 0:
-            self.signal = 15
-        return self.signal is not None
 
 
 def ok(command, *words):

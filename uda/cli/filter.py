@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uda.cli.options import model_flags
 from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
 
@@ -50,15 +51,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Keep none that is less sure, whatever the quota.",
 )
-@click.option(
-    "--weights",
-    type=click.Choice(["ema", "raw"]),
-    default="ema",
-    show_default=True,
-    help="Averaged (EMA) or raw weights.",
-)
-@click.option("--batch", type=click.IntRange(1), default=64, show_default=True)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …")
+@model_flags
 def command(
     run: Path,
     unlabeled: tuple[Path, ...],

@@ -93,18 +93,12 @@ def _check_out(out: Path | None) -> None:
 
 
 def _make_folder(out: Path | None) -> Path:
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        return out
-    number = 1
-    while True:
-        folder = Path("runs") / ("inspect" if number == 1 else f"inspect{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
+    from uda.files import numbered_folder
+
+    if out is None:
+        return numbered_folder(Path("runs"), "inspect")
+    out.mkdir(parents=True, exist_ok=True)
+    return out
 
 
 def _show_progress() -> Callable[[str, int, int], None] | None:

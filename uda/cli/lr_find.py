@@ -82,15 +82,9 @@ def command(
 
 
 def _new_folder(out: Path | None) -> Path:
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        return out
-    number = 1
-    while True:
-        folder = Path("runs") / ("lr-find" if number == 1 else f"lr-find{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
+    from uda.files import numbered_folder
+
+    if out is None:
+        return numbered_folder(Path("runs"), "lr-find")
+    out.mkdir(parents=True, exist_ok=True)
+    return out

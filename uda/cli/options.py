@@ -170,3 +170,29 @@ def parse_assignments(assignments: tuple[str, ...]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise UsageError(f"--set {text!r}: bad value ({error})") from error
     return given
+
+
+def model_flags(command: Command) -> Command:
+    """Add ``--weights``, ``--batch`` and ``--device`` of a command that asks a run."""
+    options = (
+        click.option(
+            "--weights",
+            type=click.Choice(["ema", "raw"]),
+            default="ema",
+            show_default=True,
+            help="Averaged (EMA) or raw weights.",
+        ),
+        click.option(
+            "--batch",
+            type=click.IntRange(1),
+            default=64,
+            show_default=True,
+            help="Images per forward pass.",
+        ),
+        click.option(
+            "--device", default="auto", show_default=True, help="auto, cpu, cuda …"
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command

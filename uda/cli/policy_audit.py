@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uda.cli.options import model_flags
 from uda.cli.progress import counter
 from uda.errors import CheckpointError, UsageError
 
@@ -60,16 +61,8 @@ _PATH = click.Path(path_type=Path)
     help="Annotations of the data's defects (COCO, VOC, YOLO, corners): shows how "
     "much of them stays visible.",
 )
-@click.option(
-    "--weights",
-    type=click.Choice(["ema", "raw"]),
-    default="ema",
-    show_default=True,
-    help="Which weights of the run.",
-)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=64, show_default=True)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …")
+@model_flags
 def command(
     run: Path,
     data: Path | None,

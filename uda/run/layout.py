@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from uda.errors import CheckpointError, UsageError
-from uda.files import atomic_write, read_json, write_json
+from uda.files import atomic_write, numbered_folder, read_json, write_json
 
 STATES = ("running", "done", "interrupted", "failed")
 
@@ -111,21 +111,15 @@ def create_run(project: Path, name: str) -> RunFolder:
             f"--name {name!r}: use letters, digits, '.', '_' and '-' alone, "
             "and not 'latest'"
         )
-    number = 1
-    while True:
-        folder = project / (name if number == 1 else f"{name}{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise UsageError(
-                f"{project}: the run folder cannot be made ({error.strerror}); "
-                "choose another with --project"
-            ) from error
-        else:
-            point_latest(folder)
-            return RunFolder(folder)
+    try:
+        folder = numbered_folder(project, name)
+    except OSError as error:
+        raise UsageError(
+            f"{project}: the run folder cannot be made ({error.strerror}); "
+            "choose another with --project"
+        ) from error
+    point_latest(folder)
+    return RunFolder(folder)
 
 
 def point_latest(folder: Path) -> None:
