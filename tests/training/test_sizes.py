@@ -26,7 +26,7 @@ from uda.training.schedules import size_number, size_starts
 from uda.training.sizes import change_size, check, images_at, is_change
 from uda.training.step import Moment
 from uda.training.stop import StopRequest
-from uda.training.teacher import with_clean_statistics
+from uda.training.teacher import statistics_rows, with_clean_statistics
 
 GROWING = {"data.size": None, "data.sizes": ((8, 8, 0.4), (12, 12, 0.3), (16, 16, 0.3))}
 # Of 6 steps: 0 and 1 at 8 pixels, 2 and 3 at 12, 4 and 5 at 16.
@@ -131,9 +131,8 @@ def test_a_change_gives_both_models_the_statistics_of_clean_images(prepared):
     trainer = SimpleNamespace(
         config=config, parts=parts, state=state, writer=SimpleNamespace(console=console)
     )
-    expected = with_clean_statistics(
-        model, parts.smaller[1].images, parts.training_rows
-    )
+    rows = statistics_rows(parts.training_rows, config.seed)
+    expected = with_clean_statistics(model, parts.smaller[1].images, rows)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     change_size(trainer)
     for changed in (model, state.ema.model):

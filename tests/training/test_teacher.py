@@ -48,6 +48,28 @@ def test_many_batches_average_equally(model):
         assert torch.equal(one, two)
 
 
+def test_images_sorted_by_class_give_the_statistics_of_their_mixture():
+    """Pools are sorted by path: batches of one class would vary far too little."""
+    spec = ModelSpec("wrn-10-1", ("a", "b", "c"), 1, (0.5,), (0.3,))
+    model = build_classifier(spec, seed=2).eval()
+    dark = RNG.integers(0, 60, (400, 16, 16, 1), dtype=np.uint8)
+    busy = RNG.integers(0, 256, (400, 16, 16, 1), dtype=np.uint8)
+    images = np.concatenate([dark, busy])
+    rows = statistics_rows(np.arange(800), 0)
+    found = with_clean_statistics(model, images, rows)
+    layers = [m for m in found.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    # The first layer's input does not depend on statistics: one batch of all is exact.
+    seen = []
+    hook = layers[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    found(torch.from_numpy(images[rows]).permute(0, 3, 1, 2))
+    hook.remove()
+    exact = seen[0].var((0, 2, 3))
+    torch.testing.assert_close(layers[0].running_var, exact, rtol=0.03, atol=0)
+    by_class = with_clean_statistics(model, images, np.sort(rows))
+    first = next(m for m in by_class.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert (first.running_var / exact).min() < 0.5  # what sorted rows would give
+
+
 def test_a_model_without_batch_norm_comes_back():
     plain = torch.nn.Linear(2, 2)
     assert with_clean_statistics(plain, IMAGES, np.arange(4)) is plain
@@ -88,3 +110,6 @@ def test_the_sample_is_fixed_by_the_seed():
     assert len(statistics_rows(rows, 0)) == 768
     np.testing.assert_array_equal(statistics_rows(rows, 0), statistics_rows(rows, 0))
     assert (statistics_rows(rows, 0) != statistics_rows(rows, 1)).any()
+    few = statistics_rows(np.arange(100), 0)
+    assert sorted(few) == list(range(100))
+    assert (np.diff(few) < 0).any()  # a mixed order

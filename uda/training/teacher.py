@@ -37,9 +37,12 @@ def has_batch_norm(model: nn.Module) -> bool:
 
 
 def statistics_rows(rows: Rows, seed: int) -> Rows:
-    """Choose the images for statistics: all, or a fixed sample of 768."""
-    order = permutation(seed, "batch-norm", 0, len(rows))
-    return rows[np.sort(order[:STATISTICS_IMAGES])]
+    """Choose the images for statistics: all, or a fixed sample of 768; shuffled.
+
+    A pool is sorted by path, often by class. Batches of one class each would have
+    too little variance, and every answer would be scaled wrongly.
+    """
+    return rows[permutation(seed, "batch-norm", 0, len(rows))[:STATISTICS_IMAGES]]
 
 
 @torch.no_grad()
@@ -52,7 +55,8 @@ def with_clean_statistics(model: nn.Module, images: Images, rows: Rows) -> nn.Mo
     Args:
         model: any classifier; it is not changed.
         images: (N, H, W, K) uint8 pool.
-        rows: (n,) rows to take the statistics from.
+        rows: (n,) rows to take the statistics from, in batches of this order: it
+            has to be a mixed one (`statistics_rows`).
     """
     if not has_batch_norm(model) or len(rows) < 2:
         return model
