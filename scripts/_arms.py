@@ -17,6 +17,9 @@ NATURAL = ["--sampling-power", "1", "--tsa", "none"]
 ABC = ["--balanced-head", "abc"]
 QUOTA = ["--sampling-power", "1", "--tsa", "log", "--tsa-form", "quota"]
 
+# The warm start, for arms that do not have it by themselves.
+WARM = ["--pretrain-steps", "600"]
+
 TEXTURE = "texture"
 DEFAULT = "uda, default"
 BALANCED = "class-balanced sampling"
@@ -24,12 +27,21 @@ BALANCED = "class-balanced sampling"
 # Placeholders: {prior} is the class shares of the unlabelled pool.
 ARMS: dict[str, list[str]] = {
     TEXTURE: ["--method", "texture"],
+    "texture, 192 px": ["--method", "texture", "--imgsz", "192"],
     DEFAULT: [],
     "supervised, default": ["--method", "supervised"],
+    # What the default is made of, one at a time.
+    "supervised, warm start": ["--method", "supervised", *WARM],
+    "uda, no warm start": ["--pretrain-steps", "0"],
+    "uda, no texture teacher": ["--set", "consistency.texture_weight=0"],
+    "uda, neither": [
+        "--pretrain-steps", "0", "--set", "consistency.texture_weight=0",
+    ],
     # The ladder: each rung keeps the one before, unless it says "for".
     "supervised": PLAIN,
     "+ strong views of labelled images": [*PLAIN, *STRONG],
     "+ logit adjustment": [*PLAIN, *STRONG, *ADJUSTED],
+    "+ warm start on texture": [*PLAIN, *STRONG, *ADJUSTED, *WARM],
     "+ UDA": [*NATURAL, *STRONG, *ADJUSTED],
     "+ ABC, for logit adjustment": [*NATURAL, *STRONG, *ABC],
     "+ class-wise TSA (quota)": [*QUOTA, *STRONG, *ABC],
@@ -81,6 +93,8 @@ class Draw:
         share: instead, the share of each class's groups.
         overrule: whether semi-supervised arms other than the default overrule the
             guard, which would make all of them one and the same supervised run.
+        merged: new class -> classes of the data that it stands for; empty for the
+            data's own.
         words: for the table's heading.
     """
 
@@ -88,6 +102,7 @@ class Draw:
     counts: tuple[int, ...] = ()
     share: float | None = None
     overrule: bool = False
+    merged: tuple[tuple[str, tuple[str, ...]], ...] = ()
     words: str = ""
 
     def labels(self, classes: tuple[str, ...], seed: int) -> dict[str, int]:
@@ -106,6 +121,15 @@ DRAWS = {
         "magnetic_tile", share=0.1, overrule=True,
         words="natural imbalance, a tenth of each class's tiles labelled",
     ),
+    "elpv, two classes": Draw(
+        "elpv", (20, 20),
+        merged=(
+            ("functional", ("p0.00_functional", "p0.33_possibly_defective")),
+            ("defective", ("p0.67_likely_defective", "p1.00_defective")),
+        ),
+        words="functional (probability of a defect up to 0.33) against the rest, 20 "
+        "labels of each",
+    ),
 }  # fmt: skip
 
 
@@ -118,6 +142,14 @@ class Suite:
 
 
 SUITES = {
+    "default": Suite(
+        DEFAULT,
+        (
+            TEXTURE, "texture, 192 px", "supervised, default", DEFAULT,
+            "supervised, warm start", "uda, no warm start", "uda, no texture teacher",
+            "uda, neither",
+        ),
+    ),
     "claim": Suite(
         BALANCED,
         (
@@ -132,8 +164,9 @@ SUITES = {
         "supervised",
         (
             TEXTURE, "supervised", "+ strong views of labelled images",
-            "+ logit adjustment", "+ UDA", "+ ABC, for logit adjustment",
-            "+ class-wise TSA (quota)", "supervised, default", DEFAULT,
+            "+ logit adjustment", "+ warm start on texture", "+ UDA",
+            "+ ABC, for logit adjustment", "+ class-wise TSA (quota)",
+            "supervised, default", DEFAULT,
         ),
     ),
     "family": Suite(
@@ -169,6 +202,7 @@ def flags_of(name: str, draw: Draw, prior: dict[str, float]) -> list[str]:
     """
     stated = ",".join(f"{label}={share:.4f}" for label, share in prior.items())
     flags = [flag.replace("{prior}", stated) for flag in ARMS[name]]
-    if draw.overrule and name != DEFAULT and has_guard(flags):
+    own = "consistency.texture_weight=0" in flags
+    if draw.overrule and name != DEFAULT and has_guard(flags) and not own:
         flags += ["--set", "consistency.texture_weight=0"]
     return flags

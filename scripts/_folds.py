@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -24,6 +25,7 @@ from uda.data.grouping import gather
 from uda.data.groups import resolve_groups
 from uda.data.records import Catalog, scan
 from uda.data.splits import Split, make_split
+from uda.files import write_csv
 
 VALIDATION = 0.15
 _LOCK = threading.Lock()
@@ -59,14 +61,18 @@ class Cell:
     arm: str
 
     def folder(self, work: Path) -> Path:
-        name = SAME.get(self.arm, self.arm).replace("+", "plus")
-        slug = re.sub(r"\W+", "-", name)
         place = f"seed{self.seed}-fold{self.fold}"
-        return work / self.draw / self.length / place / slug
+        name = slug(SAME.get(self.arm, self.arm))
+        return work / slug(self.draw) / self.length / place / name
 
 
 def split_path(work: Path, draw: str, seed: int, fold: int) -> Path:
-    return work / draw / "splits" / f"seed{seed}-fold{fold}.csv"
+    return work / slug(draw) / "splits" / f"seed{seed}-fold{fold}.csv"
+
+
+def slug(name: str) -> str:
+    """Return a name as a folder."""
+    return re.sub(r"\W+", "-", name.replace("+", "plus"))
 
 
 def folds_of(catalog: Catalog, num_folds: int) -> list[set[str]]:
@@ -120,7 +126,7 @@ def write_splits(
     missing = [cell for cell in wanted if not split_path(work, name, *cell).is_file()]
     if not missing:
         return
-    catalog = scan(data / DRAWS[name].data)
+    catalog = scan(source_of(data, work, DRAWS[name]))
     folds = folds_of(catalog, num_folds)
     for seed, fold in missing:
         training = set().union(*folds) - folds[fold]
@@ -128,6 +134,33 @@ def write_splits(
         path = split_path(work, name, seed, fold)
         path.parent.mkdir(parents=True, exist_ok=True)
         split.save(path)
+
+
+def source_of(data: Path, work: Path, draw: Draw) -> Path:
+    """Return the folder of a draw's images; with merged classes a copy, made once."""
+    if not draw.merged:
+        return data / draw.data
+    folder = work / "data" / f"{draw.data}-{'-'.join(name for name, _ in draw.merged)}"
+    with _LOCK:
+        if not folder.is_dir():
+            _merge(data / draw.data, folder, draw)
+    return folder
+
+
+def _merge(source: Path, folder: Path, draw: Draw) -> None:
+    new = {old: name for name, members in draw.merged for old in members}
+    catalog = scan(source)
+    temporary = folder.with_name(folder.name + ".part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    rows = []
+    for record in catalog.records:
+        target = temporary / record.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(record.file, target)
+        label = new[record.label] if record.label else ""
+        rows.append((record.path, label, record.part or "", record.group or ""))
+    write_csv(temporary / "manifest.csv", ("path", "label", "split", "group"), rows)
+    temporary.rename(folder)
 
 
 def counts_of(split: Split, part: str) -> dict[str, int]:
@@ -151,7 +184,7 @@ def run(data: Path, work: Path, cell: Cell, length: Length, extra: list[str]) ->
             flags = [*flags, *length.flags(flags), "--threads", "1"]
         begin = time.time()
         uda(
-            "train", str(data / DRAWS[cell.draw].data), "--split", str(path),
+            "train", str(source_of(data, work, DRAWS[cell.draw])), "--split", str(path),
             "--seed", str(cell.seed), "--project", str(folder), "--name", "run",
             *flags, *extra, log=folder / "log.txt",
         )  # fmt: skip
@@ -231,7 +264,7 @@ def run_all(
 def finished(work: Path, draw: str, arms: tuple[str, ...]) -> list[Row]:
     """Return the rows of every finished cell of some arms."""
     rows: list[Row] = []
-    for place in sorted((work / draw).glob("*/seed*-fold*")):
+    for place in sorted((work / slug(draw)).glob("*/seed*-fold*")):
         seed, fold = (int(n) for n in re.findall(r"\d+", place.name))
         for arm in arms:
             cell = Cell(draw, place.parent.name, seed, fold, arm)
@@ -242,15 +275,25 @@ def finished(work: Path, draw: str, arms: tuple[str, ...]) -> list[Row]:
 
 
 def all_cells(
-    draw: str, length: Length, seeds: list[int], folds: list[int], arms: list[str]
+    draw: str,
+    length: Length,
+    seeds: list[int],
+    folds: list[int],
+    arms: list[str],
+    *,
+    rotate: bool = False,
 ) -> list[Cell]:
-    """Return cells, whole folds first: half a table is then a table of fewer folds."""
+    """Return cells, whole folds first: half a table is then a table of fewer folds.
+
+    With ``rotate`` each seed asks one fold alone, its own number modulo their count:
+    three seeds then cover three folds at a third of the cost.
+    """
     unknown = set(arms) - set(ARMS)
     if unknown:
         raise SystemExit(f"no such arm: {', '.join(sorted(unknown))}")
     return [
         Cell(draw, length.name, seed, fold, arm)
         for seed in seeds
-        for fold in folds
+        for fold in ([folds[seed % len(folds)]] if rotate else folds)
         for arm in arms
     ]

@@ -28,6 +28,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--arms", nargs="+", help="arms by name; all of the suite's")
     parser.add_argument("--folds", nargs="+", type=int, help="of --num-folds; all")
     parser.add_argument("--num-folds", type=int, default=3)
+    parser.add_argument(
+        "--rotate", action="store_true", help="one fold per seed, each its own"
+    )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--budget", default="8m", help="time of a run on folds")
     length.add_argument("--steps", type=int, help="steps of a run on folds, instead")
@@ -53,7 +56,7 @@ def run_folds(chosen: argparse.Namespace, name: str, data: Path) -> list[str]:
     work = chosen.work / f"{chosen.num_folds}-folds"
     for draw in chosen.data or list(DRAWS):
         _folds.write_splits(data, work, draw, seeds, chosen.num_folds)
-        cells = _folds.all_cells(draw, length, seeds, folds, arms)
+        cells = _folds.all_cells(draw, length, seeds, folds, arms, rotate=chosen.rotate)
         failed += _folds.run_all(
             data, work, cells, length, jobs=chosen.jobs, extra=chosen.extra
         )

@@ -139,3 +139,55 @@ def test_beats_chance_by_far_on_a_grouped_part_of_real_steel(real_data):
     right = classifier.predict_log_proba(table).argmax(axis=1) == targets
     recall = [right[targets == c].mean() for c in range(len(classes))]
     assert np.mean(recall) > 0.75
+
+
+def blobs(num, seed):
+    """Three classes in eight dimensions, far more of the first than of the last."""
+    draw = np.random.default_rng(seed)
+    sizes = [num, num // 2, num // 6]
+    targets = np.repeat(np.arange(3), sizes)
+    centres = np.random.default_rng(9).normal(0, 1.1, (3, 8))
+    return draw.normal(0, 1, (len(targets), 8)) + centres[targets], targets
+
+
+def test_self_training_equals_its_description_round_by_round():
+    features, labels = blobs(12, 0)
+    pool, _ = blobs(60, 1)
+    found = TextureClassifier.self_trained(features, labels, pool, 3)
+    model = TextureClassifier.fit(features, labels, 3)
+    for share in (0.2, 0.4, 0.6, 0.8, 1.0):
+        probs = np.exp(model.predict_log_proba(pool))
+        rows, named = list(features), list(labels)
+        for k in range(3):
+            mine = [i for i in range(len(pool)) if probs[i].argmax() == k]
+            mine.sort(key=lambda i: -probs[i].max())
+            for i in mine[: round(share * len(mine))]:
+                rows.append(pool[i])
+                named.append(k)
+        model = TextureClassifier.fit(np.array(rows), named, 3)
+    np.testing.assert_allclose(
+        found.predict_log_proba(pool), model.predict_log_proba(pool), atol=1e-3
+    )
+
+
+def test_self_training_helps_where_classes_are_clusters():
+    gains = []
+    for seed in range(8):
+        features, labels = blobs(12, seed)
+        pool, _ = blobs(300, 100 + seed)
+        asked, true = blobs(300, 200 + seed)
+        for learner in (
+            TextureClassifier.fit(features, labels, 3),
+            TextureClassifier.self_trained(features, labels, pool, 3),
+        ):
+            right = learner.predict_log_proba(asked).argmax(1) == true
+            gains.append(np.mean([right[true == k].mean() for k in range(3)]))
+    gain = np.array(gains[1::2]) - np.array(gains[::2])
+    assert gain.mean() > 0
+
+
+def test_without_unlabelled_images_self_training_is_the_fit():
+    features, labels = blobs(12, 0)
+    one = TextureClassifier.self_trained(features, labels, features[:0], 3)
+    two = TextureClassifier.fit(features, labels, 3)
+    np.testing.assert_array_equal(one.weights, two.weights)

@@ -24,6 +24,7 @@ QUICK = {
     "consistency.start_share": 0.3,
     "consistency.ramp_share": 0.2,
     "consistency.texture_weight": 0.0,
+    "model.pretrain_steps": 0,
 }
 
 
@@ -48,7 +49,8 @@ def quick(surfaces, tmp_path, monkeypatch):
         if keys.get("consistency.weak_pass", preset) != "table":
             keys.pop("consistency.texture_weight", None)
         if keys.get("method") == "texture":
-            keys = {k: v for k, v in keys.items() if not k.startswith("loop.")}
+            trained = ("loop.", "model.")
+            keys = {k: v for k, v in keys.items() if not k.startswith(trained)}
         summary = launch(
             build_config(keys),
             Length(),

@@ -7,10 +7,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import balanced_accuracy_score
 
-from uda.training import guard, loop
+from uda.training import guard, loop, targets
 from uda.training.guard import trust_of
+from uda.training.teacher import agreed
 from uda.training.texture import TextureTeacher
 
 
@@ -115,3 +117,66 @@ def test_labels_that_carry_nothing_switch_the_branch_off(quick, monkeypatch):
     assert status["trust"] == 0
     lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
     assert all(line.get("unlabeled/weight", 0) == 0 for line in lines)
+
+
+@pytest.mark.parametrize(("texture", "alone"), [(1.0, 1.0), (0.0, 0.0)])
+def test_the_better_of_two_on_validation_names_the_targets(
+    quick, monkeypatch, texture, alone
+):
+    """Texture alone where it is ahead of the network, else what both say."""
+    monkeypatch.setattr("uda.training.texture.TextureTeacher.skill", lambda *_: 0.9)
+    monkeypatch.setattr(guard, "opinion_accuracy", lambda *_: texture)
+    seen = []
+    plain = targets._agreed
+
+    def spy(trainer, table, accuracy):
+        found = plain(trainer, table, accuracy)
+        seen.append((table.clone(), trainer.opinion.clone(), found.clone()))
+        return found
+
+    monkeypatch.setattr(targets, "_agreed", spy)
+    folder, _ = quick({"consistency.texture_weight": 0.5})
+    assert seen
+    for table, opinion, found in seen:
+        expected = opinion if alone else agreed(table, opinion, 0.5)
+        assert torch.equal(found, expected)
+    lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+    told = [
+        x["unlabeled/texture_alone"] for x in lines if "unlabeled/texture_alone" in x
+    ]
+    assert set(told) == {alone}
+
+
+def test_the_opinion_is_judged_as_the_network_is(quick, monkeypatch):
+    monkeypatch.setattr("uda.training.texture.TextureTeacher.skill", lambda *_: 0.9)
+    seen = []
+    plain = guard.opinion_accuracy
+
+    def spy(trainer):
+        found = plain(trainer)
+        rows = trainer.parts.validation
+        named = trainer.opinion[rows].argmax(1).numpy()
+        seen.append(
+            (found, balanced_accuracy_score(trainer.parts.validation_targets, named))
+        )
+        return found
+
+    monkeypatch.setattr(guard, "opinion_accuracy", spy)
+    quick({"consistency.texture_weight": 0.5})
+    assert seen
+    assert all(one == pytest.approx(two) for one, two in seen)
+
+
+def test_the_teacher_trains_itself_only_on_labels_that_carry(quick, monkeypatch):
+    asked = []
+    plain = TextureTeacher.table
+
+    def spy(self, *, self_training):
+        asked.append(self_training)
+        return plain(self, self_training=self_training)
+
+    monkeypatch.setattr(TextureTeacher, "table", spy)
+    for skill in (0.9, 0.45):
+        monkeypatch.setattr(TextureTeacher, "skill", lambda *_, skill=skill: skill)
+        quick({"consistency.texture_weight": 0.5})
+    assert asked == [True, False]

@@ -74,6 +74,9 @@ TRAIN_FLAGS: tuple[tuple[str, str, Any, str], ...] = (
      "Start from weights: safetensors, or a weights-only checkpoint."),
     ("--pretrained/--no-pretrained", "model.pretrained", None,
      "Start from the library's ImageNet weights."),
+    ("--pretrain-steps", "model.pretrain_steps", click.IntRange(0),
+     "Steps of the warm start on texture, without labels; as many as the run's if "
+     "left, 0 for none."),
     ("--frozen-steps", "model.frozen_steps", click.IntRange(0),
      "Steps at first with the trunk frozen."),
     ("--layer-decay", "model.layer_decay", click.FloatRange(0, 1, min_open=True),

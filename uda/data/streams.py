@@ -74,6 +74,7 @@ class TrainStream:
         labeled_targets: (n,) their classes.
         labeled_sampler: indices into ``labeled_rows``.
         labeled_policy: view of labelled images.
+        labeled_stream: name of that view's random stream.
         unlabeled_rows: (m,) pool rows of the unlabelled images.
         unlabeled_sampler: indices into ``unlabeled_rows``; None = supervised.
         weak: policy of the view that makes targets.
@@ -99,6 +100,7 @@ class TrainStream:
     strong: AnyPolicy | None = None
     unlabeled_start: int = 0
     later: tuple[tuple[int, UInt8], ...] = ()
+    labeled_stream: str = "labeled"
 
     def __post_init__(self) -> None:
         """Refuse half an unlabelled stream."""
@@ -114,7 +116,7 @@ class TrainStream:
         """Return the batch of one step."""
         picked = self.labeled_sampler.indices(step)
         rows = self.labeled_rows[picked]
-        labeled = self._view("labeled", self.labeled_policy, rows, step)
+        labeled = self._view(self.labeled_stream, self.labeled_policy, rows, step)
         weak = strong = index = None
         unlabeled = self._unlabeled(step)
         if unlabeled is not None and self.weak and self.strong:

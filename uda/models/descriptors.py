@@ -22,7 +22,7 @@ Features = npt.NDArray[np.float32]
 
 _CHUNK = 128  # images at once: keeps the temporaries in cache
 _LEVELS = 3  # octaves of the pyramid: full size, half, quarter
-_MIN_SIDE = 8  # a level smaller than this has no texture left
+MIN_SIDE = 8  # a level smaller than this has no texture left
 _ORIENTATIONS = 8
 _RINGS = 8
 _BANDS = (0.7, 1.4, 2.8, 5.6)  # Gaussian widths in pixels, an octave apart
@@ -57,9 +57,9 @@ def texture_features(
     Raises:
         DataError: for images that are too small to have a texture.
     """
-    if min(images.shape[1:3]) < _MIN_SIDE:
+    if min(images.shape[1:3]) < MIN_SIDE:
         raise DataError(
-            f"texture needs images of {_MIN_SIDE} x {_MIN_SIDE} pixels or more, not "
+            f"texture needs images of {MIN_SIDE} x {MIN_SIDE} pixels or more, not "
             f"{images.shape[1]} x {images.shape[2]}; give a larger --imgsz"
         )
     starts = range(0, len(images), _CHUNK)
@@ -91,7 +91,7 @@ def _describe(images: npt.NDArray[np.uint8]) -> Features:
         parts += [channels.mean(axis=1), channels.std(axis=1)]
     level = gray
     for octave in range(_LEVELS):
-        if min(level.shape[1:]) < _MIN_SIDE:
+        if min(level.shape[1:]) < MIN_SIDE:
             break
         # Radius 1 of a coarser octave repeats radius 2 of the finer one.
         radii = (1, 2) if octave == 0 else (2,)

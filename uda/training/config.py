@@ -41,7 +41,7 @@ _CHOOSING = ("recipe", "method", "data.multi_label")
 # Keys that `training.length` writes into every run's config.yaml.
 _SETTLED = {
     *("loop.steps", "loop.threads", "loop.eval_every", "loop.save_every"),
-    *("model.frozen_steps", "model.layer_decay"),
+    *("model.frozen_steps", "model.layer_decay", "model.pretrain_steps"),
 }
 
 
@@ -114,6 +114,7 @@ class ModelConfig(Section):
     name: str = "small"
     weights: str | None = None
     pretrained: bool = False
+    pretrain_steps: int | None = Field(None, ge=0)
     frozen_steps: int | None = Field(None, ge=0)
     layer_decay: float | None = Field(None, gt=0, le=1)
     tree: str | None = None

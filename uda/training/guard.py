@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.files import atomic_write
@@ -47,9 +48,9 @@ def ask_texture(trainer: Trainer) -> None:
     teacher = texture_teacher(trainer.config, trainer.parts, trainer.device)
     if teacher is None:
         return
-    trainer.opinion = teacher.table()
     skill = teacher.skill(trainer.config.seed)
     trainer.trust = trust_of(skill)
+    trainer.opinion = teacher.table(self_training=trainer.trust == 1)
     if trainer.trust == 0:
         trainer.stream = trainer.stream.labeled_only()
     trainer.run.update_status("running", skill=skill, trust=trainer.trust)
@@ -109,6 +110,17 @@ def accuracy_of(counts: npt.NDArray[np.int64]) -> tuple[float, float]:
     variance = recall * (1 - recall) / support[present]
     error = float(np.sqrt(variance.sum()) / present.sum())
     return float(rates(counts)["balanced_accuracy"]), error
+
+
+def opinion_accuracy(trainer: Trainer) -> float | None:
+    """Return the opinion's balanced accuracy on the validation part, if both exist."""
+    parts = trainer.parts
+    if trainer.opinion is None or len(parts.validation) == 0:
+        return None
+    rows = torch.from_numpy(parts.validation).to(trainer.opinion.device)
+    named = trainer.opinion[rows].argmax(1).cpu().numpy()
+    counts = confusion_matrix(parts.validation_targets, named, len(parts.classes))
+    return accuracy_of(counts)[0]
 
 
 def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:

@@ -8,11 +8,15 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from uda.errors import UsageError
 from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
+from uda.training.detail import default_steps
 from uda.training.objective import build_objective, start_memory
 from uda.training.prepare import Parts, Policies, build_stream
+from uda.training.pretrain import seconds_per_step
 from uda.training.schedules import consistency_start, size_starts
 from uda.training.state import TrainState, to_device
 from uda.training.step import FLIPS, Moment, training_step
@@ -66,6 +70,8 @@ def fix_length(config: RunConfig, length: Length, parts: Parts) -> RunConfig:
         model["frozen_steps"] = steps // 10 if fine_tuned else 0
     if config.model.layer_decay is None:
         model["layer_decay"] = 0.7 if fine_tuned else 1.0
+    if config.model.pretrain_steps is None:
+        model["pretrain_steps"] = default_steps(config, steps)
     return config.model_copy(
         update={"loop": loop, "model": config.model.model_copy(update=model)}
     )
@@ -82,8 +88,6 @@ def _steps(config: RunConfig, length: Length, parts: Parts) -> int:
 
 def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
     """Time a few steps of each phase and return how many fit into ``seconds``."""
-    import torch
-
     torch.set_num_threads(config.loop.threads or os.cpu_count() or 1)
     device = choose_device(config.loop.device)
     state = build_state(config, model_spec(config, parts), device)
@@ -116,8 +120,20 @@ def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
         per_step += (end - first) / total * cost(first)
     if start < total:
         per_step += (total - start) / total * _table_cost(config, parts, state)
+    warm_start = seconds_per_step(config, parts, state.model)
     # A twelfth is left for evaluations and checkpoints.
-    return max(1, int(seconds * 11 / 12 / per_step))
+    return _fitting(config, seconds * 11 / 12, per_step, warm_start)
+
+
+def _fitting(
+    config: RunConfig, seconds: float, per_step: float, warm_start: float
+) -> int:
+    """Return how many steps fit, beside those of the warm start."""
+    if config.model.pretrain_steps is None:
+        per_step += warm_start * default_steps(config, 1)
+    else:
+        seconds -= warm_start * config.model.pretrain_steps
+    return max(1, int(seconds / per_step))
 
 
 def _table_cost(config: RunConfig, parts: Parts, state: TrainState) -> float:

@@ -29,6 +29,7 @@ from uda.training.monitor.progress import Progress
 from uda.training.monitor.writer import RunWriter
 from uda.training.objective import build_objective, start_memory
 from uda.training.prepare import Parts, Policies, build_stream, grouped
+from uda.training.pretrain import pretrain
 from uda.training.schedules import consistency_start
 from uda.training.sizes import change_size
 from uda.training.state import TrainState, checkpoint_paths, load_newest, to_device
@@ -80,6 +81,8 @@ def train(
             objective,
         )
         pace.try_out(trainer.stream)
+        if not _warm_start(trainer, stop):
+            return _interrupted(trainer, stop, {})
         guard.ask_texture(trainer)
         return _run(trainer, stop)
 
@@ -93,6 +96,30 @@ def _load(state: TrainState, run: RunFolder, console: Progress) -> None:
     state.load_dict(saved)
     for warning in warnings:
         console.warn(warning)
+
+
+def _warm_start(trainer: Trainer, stop: StopRequest) -> bool:
+    """Train the trunk on texture, once and where asked to; False when stopped."""
+    config, state = trainer.config, trainer.state
+    if not config.model.pretrain_steps or checkpoint_paths(trainer.run.checkpoints):
+        return True
+    console = trainer.writer.console
+    _compile(trainer)
+    explained = pretrain(
+        config, trainer.parts, state.model, stop=stop, progress=console.stage
+    )
+    if explained is None:
+        return False
+    state.ema.reset(state.model)
+    trainer.run.update_status("running", pretrain_explained=explained)
+    text = (
+        f"warm start: {config.model.pretrain_steps} steps on the pool's texture; a "
+        f"strong view explains {explained:.0%} of how the clean images vary"
+    )
+    console.note(text)
+    trainer.writer.text("pretrain", text, state.step)
+    save.checkpoint(trainer)  # a run that is killed from here on does not repeat it
+    return True
 
 
 def _writer(

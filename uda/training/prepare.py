@@ -25,6 +25,7 @@ from uda.data.streams import Batch, TrainStream
 from uda.errors import DataError, UsageError
 from uda.training.class_tree import class_tree, drawn_as
 from uda.training.config import RunConfig
+from uda.training.detail import detail_size, reads_texture, usual_side
 from uda.training.pseudo import read_pseudo_labels
 from uda.training.schedules import consistency_start, size_starts
 from uda.tree import Tree
@@ -49,6 +50,8 @@ class Parts:
         tree: of the classes, or None. With one, targets of C and more are nodes
             below its root: labels of several classes (``training.class_tree``).
         smaller: the same rows at the sizes that training begins with, in order.
+        detail: the same rows at more pixels, for texture; None where ``pool`` has
+            them all.
         guessed: so many at the end of ``labeled`` have a pseudo-label: they train
             like labelled ones and count as unlabelled ones elsewhere.
     """
@@ -63,6 +66,7 @@ class Parts:
     validation: Rows
     validation_targets: Rows
     smaller: tuple[Pool, ...] = ()
+    detail: Pool | None = None
     tree: Tree | None = None
     guessed: int = 0
 
@@ -70,6 +74,11 @@ class Parts:
     def training_rows(self) -> Rows:
         """(t,) sorted rows that training may look at: labelled and unlabelled."""
         return np.union1d(self.labeled, self.unlabeled)
+
+    @property
+    def texture_pool(self) -> Pool:
+        """Where texture is read: at more pixels than the network gets, if there are."""
+        return self.pool if self.detail is None else self.detail
 
     @property
     def class_counts(self) -> Rows:
@@ -205,13 +214,24 @@ def build_parts(
         for height, width, _ in config.data.sizes[:-1]
     ]
     pool = _pool(config, records, config.data.size, progress)
-    _refuse_other_rows(pool, smaller)
+    detail = _detail_pool(config, records, progress)
+    _refuse_other_rows(pool, [*smaller, *([detail] if detail else [])])
     tree = class_tree(config, catalog)
     refuse_coarse_tests(split, tree)
     parts = _sort_rows(config, tree or catalog.classes, split, pool)
     guessed = read_pseudo_labels(config.data.pseudo_labels, split, parts.classes)
     parts = parts.with_pseudo_labels(guessed) if guessed else parts
-    return replace(parts, smaller=tuple(smaller))
+    return replace(parts, smaller=tuple(smaller), detail=detail)
+
+
+def _detail_pool(
+    config: RunConfig, records: list[Record], progress: Progress | None
+) -> Pool | None:
+    """Build the pool that texture is read from, where it is worth one."""
+    if not reads_texture(config):
+        return None
+    size = detail_size(config.data.size, usual_side(records))
+    return None if size is None else _pool(config, records, size, progress)
 
 
 def _pool(

@@ -11,6 +11,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "small": {},
     "paper": {
         "model.name": "wrn-28-2",
+        "model.pretrain_steps": 0,
         "views.labeled": "flip-crop",
         "views.weak": "flip-crop",
         "views.strong": "uda",

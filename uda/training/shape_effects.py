@@ -44,7 +44,8 @@ def shape_rules(config: RunConfig, key: str) -> list[Rule]:
 
 
 def refuse_combinations(config: RunConfig) -> None:
-    """Raise a UsageError for tiles with what cannot be joined over them."""
+    """Raise a UsageError for a warm start or tiles with what they do not go with."""
+    _refuse_warm_start(config)
     data = config.data
     if data.tiles is None:
         return
@@ -58,6 +59,20 @@ def refuse_combinations(config: RunConfig) -> None:
     for applies, what in _not_with_tiles(config):
         if applies:
             raise UsageError(f"--tiles does not combine with {what}")
+
+
+def _refuse_warm_start(config: RunConfig) -> None:
+    model, data = config.model, config.data
+    if not model.pretrain_steps:
+        return
+    for applies, what in (
+        (model.weights is not None, "--weights: those are where the run starts"),
+        (model.pretrained, "--pretrained: those weights are where the run starts"),
+        (data.tiles is not None, "--tiles: texture is described for a whole image"),
+        (min(data.size) < 8, "images of fewer than 8 pixels, which have no texture"),
+    ):
+        if applies:
+            raise UsageError(f"--pretrain-steps does not combine with {what}")
 
 
 def _not_with_tiles(config: RunConfig) -> list[Rule]:

@@ -16,7 +16,7 @@ from uda.objectives.consistency.class_thresholds import class_thresholds
 from uda.objectives.consistency.gates import has_opinion
 from uda.objectives.darp import refine
 from uda.objectives.hierarchy import undecided_kept
-from uda.training import watch
+from uda.training import guard, watch
 from uda.training.class_tree import agreed_by_node, with_known
 from uda.training.estimate import settle_prior
 from uda.training.schedules import consistency_start
@@ -46,7 +46,10 @@ def renew_teacher(trainer: Trainer) -> None:
         num_classes=len(trainer.parts.classes),
         flips=FLIPS[config.teacher_flips],
     )
-    table = _agreed(trainer, found.leaf)
+    accuracy = None
+    if len(trainer.parts.validation):
+        accuracy, _ = guard.balanced_accuracy(trainer, teacher)
+    table = _agreed(trainer, found.leaf, accuracy)
     rows = torch.from_numpy(trainer.parts.unlabeled).to(table.device)
     prior = trainer.objective.prior
     if prior is not None and config.refinery == "darp":
@@ -59,7 +62,7 @@ def renew_teacher(trainer: Trainer) -> None:
             floor=config.class_floor,
         )
     table = _with_labels(trainer, table)
-    watch.look(trainer, teacher, table)
+    watch.look(trainer, accuracy, table)
     state.objective_state["teacher"] = table
     if found.auxiliary is not None:
         auxiliary = _with_labels(trainer, found.auxiliary)
@@ -75,10 +78,21 @@ def _is_due(trainer: Trainer) -> bool:
     return uses and trainer.trust > 0 and due
 
 
-def _agreed(trainer: Trainer, table: Tensor) -> Tensor:
+def _agreed(trainer: Trainer, table: Tensor, accuracy: float | None) -> Tensor:
+    """Ask for the second opinion: alone where it is the better one, else agreed.
+
+    ``accuracy`` is the network's on the validation part; texture's is compared with
+    it. Where texture is ahead, waiting for the network to agree would keep the very
+    images from it that it has to learn from.
+    """
     weight, tree = trainer.config.consistency.texture_weight, trainer.parts.tree
     if trainer.opinion is None:
         return table
+    other = guard.opinion_accuracy(trainer)
+    alone = accuracy is not None and other is not None and other > accuracy
+    trainer.health["unlabeled/texture_alone"] = float(alone)
+    if alone:
+        return trainer.opinion.clone()
     if tree is not None:
         return agreed_by_node(table, trainer.opinion, weight, tree)
     return agreed(table, trainer.opinion, weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from uda.evaluation.predict import predict_pool
@@ -13,21 +14,23 @@ from uda.run.bundle import save_description
 from uda.run.layout import RunFolder
 from uda.training.build import model_spec
 from uda.training.config import RunConfig
+from uda.training.described import describe
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import Parts, Rows
 from uda.training.summary import Summary
 
 # Weaker than the baseline's: a teacher has to be sure of something.
-TEACHER_REGULARISATION = 1.0
+TEACHER_REGULARISATION = 0.1
 
 
 class TextureTeacher:
     """The classical classifier as a second opinion on unlabelled images.
 
-    Its mistakes are of another kind than the network's: where both name the same
-    class they are right far more often than either. It is fitted once, to the
-    labelled images. Fitting it again to what both were sure of was tried, and only
-    made it repeat the network's mistakes (docs/method.md).
+    Its mistakes are of another kind than the network's. It reads texture at more
+    pixels than the network and knows what is typical of the pile, and where the
+    labels carry far enough it also learns from the unlabelled images, on its own.
+    Fitting it to what the network was sure of was tried, and only made it repeat the
+    network's mistakes (docs/method.md).
 
     Args:
         parts: the run's images.
@@ -40,32 +43,39 @@ class TextureTeacher:
     ) -> None:
         self.parts = parts
         self.device = device
-        self.rows = parts.training_rows
-        chunks = np.array_split(self.rows, max(1, -(-len(self.rows) // 256)))
-        self.features = np.concatenate(
-            [
-                texture_features(
-                    np.ascontiguousarray(parts.pool.images[rows]), threads=threads
-                )
-                for rows in chunks
-            ]
-        ).astype(np.float32)
+        self.rows = np.union1d(parts.training_rows, parts.validation)
+        self.features = describe(parts, self.rows, threads=threads)
         # (N,) place of a pool row among the features.
         self.place = np.full(len(parts.pool.images), -1)
         self.place[self.rows] = np.arange(len(self.rows))
 
-    def table(self) -> torch.Tensor:
-        """Predict every training image.
+    def table(self, *, self_training: bool) -> torch.Tensor:
+        """Predict every training and validation image.
+
+        Args:
+            self_training: whether to learn from the unlabelled images too.
 
         Returns:
             (N, C) log-probabilities by pool row; 0 for other images.
         """
-        parts = self.parts
-        classifier = self._fit(parts.fine)
+        parts, fine = self.parts, self.parts.fine
+        pool = np.setdiff1d(parts.unlabeled, parts.labeled)
+        classifier = TextureClassifier.self_trained(
+            self._of(parts.labeled[fine]),
+            parts.targets[fine],
+            self._of(pool) if self_training else self.features[:0],
+            len(parts.classes),
+            regularisation=TEACHER_REGULARISATION,
+        )
         table = torch.zeros(len(parts.pool.images), len(parts.classes))
         found = torch.from_numpy(classifier.predict_log_proba(self.features)).float()
         table[torch.from_numpy(self.rows)] = found
         return table.to(self.device)
+
+    def _of(self, rows: Rows) -> npt.NDArray[np.float32]:
+        """Return the features of some pool rows."""
+        found: npt.NDArray[np.float32] = self.features[self.place[rows]]
+        return found
 
     def skill(self, seed: int) -> float | None:
         """Tell how far the labels carry: cross-validated, on labelled images alone.
@@ -96,7 +106,7 @@ class TextureTeacher:
         ):
             if np.unique(targets[chosen[train]]).size < 2:
                 continue
-            features = self.features[self.place[self.parts.labeled[chosen[held_out]]]]
+            features = self._of(self.parts.labeled[chosen[held_out]])
             answer = self._fit(chosen[train]).predict_log_proba(features)
             predicted[chosen[held_out]] = answer.argmax(1)
         told = chosen[predicted[chosen] >= 0]
@@ -120,7 +130,7 @@ class TextureTeacher:
     def _fit(self, chosen: Rows) -> TextureClassifier:
         """Fit to some of the labelled images, by their place among them."""
         return TextureClassifier.fit(
-            self.features[self.place[self.parts.labeled[chosen]]],
+            self._of(self.parts.labeled[chosen]),
             self.parts.targets[chosen],
             len(self.parts.classes),
             regularisation=TEACHER_REGULARISATION,

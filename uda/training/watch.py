@@ -17,9 +17,9 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from uda.training.guard import balanced_accuracy, say
+from uda.training.guard import say
 from uda.training.multilabel import label_health
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def factor(memory: dict[str, Tensor]) -> float:
     return 0.0 if strikes >= STRIKES_UNTIL_OFF else 0.5**strikes
 
 
-def look(trainer: Trainer, teacher: nn.Module, table: Tensor) -> None:
+def look(trainer: Trainer, accuracy: float | None, table: Tensor) -> None:
     """Compare a fresh table with the one before it, and judge its teacher.
 
     Args:
         trainer: the run, before the table is taken over.
-        teacher: the clean averaged network.
+        accuracy: the teacher's on the validation part; None where there is none.
         table: (N, C) fresh log-probabilities by pool row.
     """
     memory = trainer.state.objective_state
@@ -50,9 +50,9 @@ def look(trainer: Trainer, teacher: nn.Module, table: Tensor) -> None:
     health = label_health if several else table_health
     values, histogram = health(table[rows], before, memory.get(START))
     memory.setdefault(START, histogram)
-    if len(trainer.parts.validation):
-        values |= _judge(trainer, teacher)
-    trainer.health = values  # told with the next line of the log
+    if accuracy is not None:
+        values |= _judge(trainer, accuracy)
+    trainer.health |= values  # told with the next line of the log
 
 
 def table_health(
@@ -89,10 +89,9 @@ def _decided(table: Tensor) -> Tensor:
     return table.amax(1) > -math.log(table.shape[1]) + 1e-6
 
 
-def _judge(trainer: Trainer, teacher: nn.Module) -> dict[str, float]:
+def _judge(trainer: Trainer, found: float) -> dict[str, float]:
     memory, status = trainer.state.objective_state, trainer.run.read_status()
     warm = status.get("warm_start")
-    found, _ = balanced_accuracy(trainer, teacher)
     values = {"unlabeled/teacher_accuracy": found}
     if warm is None:  # the branch works from the first step: nothing to compare with
         return values

@@ -1,0 +1,90 @@
+"""What strays from the typical image, against a literal reading of the definition."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, uniform_filter
+
+from uda.models.deviation import NUM_MAPS, PER_MAP, Typical, deviation_features
+
+RNG = np.random.default_rng(4)
+
+
+def parts_on_a_line(num: int, side: int = 24, seed: int = 0) -> np.ndarray:
+    """The same ring on every photo, some noise, another exposure each."""
+    draw = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side] - side / 2
+    ring = 90 + 80 * (np.abs(np.hypot(y, x) - side / 4) < 2)
+    light = draw.uniform(0.8, 1.2, (num, 1, 1))
+    noisy = light * (ring + draw.normal(0, 3, (num, side, side)))
+    return np.clip(noisy, 0, 255).astype(np.uint8)[..., None]
+
+
+def literal_responses(image: np.ndarray) -> list[np.ndarray]:
+    gray = image.mean(axis=2) / 255
+    gray = gray * 0.4 / (gray.mean() + 0.05)
+    fine, middle, coarse = (gaussian_filter(gray, w) for w in (0.7, 1.5, 3.0))
+    variance = uniform_filter(gray**2, 5) - uniform_filter(gray, 5) ** 2
+    dy, dx = np.gradient(fine)
+    return [
+        fine, middle, coarse, fine - middle, middle - coarse,
+        np.log(np.sqrt(np.maximum(variance, 0)) + 0.01),
+        np.log(np.sqrt(dy**2 + dx**2) + 0.01),
+    ]  # fmt: skip
+
+
+def literal_features(image: np.ndarray, usual: list[np.ndarray]) -> list[float]:
+    """Describe one image; ``usual`` are the (N, H, W) responses of the pile."""
+    found: list[float] = []
+    for response, pile in zip(literal_responses(image), usual, strict=True):
+        middle = np.median(pile, axis=0)
+        spread = 1.4826 * np.median(np.abs(pile - middle), axis=0) + 0.01
+        stray = (response - middle) / spread
+        levels = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
+        found += [np.arcsinh(np.quantile(stray, q)) for q in levels]
+        found += [np.log(np.mean(np.abs(stray) ** p) + 0.01) for p in (1, 2, 4)]
+        smooth = gaussian_filter(stray, 2)
+        found += [
+            np.arcsinh(np.quantile(smooth, q)) for q in (0.001, 0.01, 0.99, 0.999)
+        ]
+    return found
+
+
+def test_equals_the_literal_definition():
+    pile = RNG.integers(0, 256, (9, 16, 12, 3), dtype=np.uint8)
+    asked = RNG.integers(0, 256, (3, 16, 12, 3), dtype=np.uint8)
+    usual = [np.stack(maps) for maps in zip(*map(literal_responses, pile), strict=True)]
+    expected = np.array([literal_features(image, usual) for image in asked])
+    found = deviation_features(asked, Typical.of(pile))
+    assert found.shape == (3, NUM_MAPS * PER_MAP)
+    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
+
+
+def test_a_spot_on_a_part_strays_and_another_exposure_does_not():
+    typical = Typical.of(parts_on_a_line(60))
+    fresh = parts_on_a_line(20, seed=1)
+    spotted = fresh.copy()
+    spotted[:, 4:7, 15:18] //= 3
+    usual = deviation_features(fresh, typical)
+    odd = deviation_features(spotted, typical)
+    assert odd[:, 0].max() < usual[:, 0].min()  # the darkest place's deviation
+    bright = np.clip(fresh * 1.15, 0, 255).astype(np.uint8)
+    other = deviation_features(bright, typical)
+    moved = np.abs(other - usual)[:, :9].mean()
+    assert moved < 0.2 * np.abs(odd - usual)[:, 0].mean()
+
+
+def test_threads_and_batches_change_nothing():
+    typical = Typical.of(parts_on_a_line(10))
+    images = parts_on_a_line(150, seed=2)
+    whole = deviation_features(images, typical, threads=1)
+    np.testing.assert_array_equal(whole, deviation_features(images, typical, threads=3))
+    alone = deviation_features(images[70:71], typical)
+    np.testing.assert_allclose(alone[0], whole[70], rtol=1e-5, atol=1e-5)
+    assert deviation_features(images[:0], typical).shape == (0, whole.shape[1])
+
+
+def test_a_place_that_never_changes_has_a_spread():
+    flat = np.full((5, 12, 12, 1), 100, np.uint8)
+    found = deviation_features(flat, Typical.of(flat))
+    assert np.isfinite(found).all()

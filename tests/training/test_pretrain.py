@@ -1,0 +1,199 @@
+"""The warm start on texture: what it teaches, what it may see, how it resumes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.training.conftest import QUICK
+from tests.training.test_loop import StopAt, same, weights
+from uda.errors import UsageError
+from uda.training import pretrain as module
+from uda.training.build import build_state, model_spec
+from uda.training.config import build_config
+from uda.training.described import describe
+from uda.training.launch import resume
+from uda.training.length import Length, fix_length
+from uda.training.monitor.progress import Progress
+from uda.training.prepare import build_parts, find_split
+from uda.training.pretrain import pretrain, targets_of
+from uda.training.stop import StopRequest
+
+
+@pytest.fixture
+def prepared(surfaces, monkeypatch):
+    """Return (config, parts) of a run with a warm start of 12 steps."""
+    monkeypatch.setenv("UDA_CACHE", str(surfaces / "cache"))
+    keys = {
+        **QUICK,
+        "data.root": str(surfaces / "data"),
+        "data.unlabeled": (str(surfaces / "more"),),
+        "model.pretrain_steps": 12,
+    }
+    config = build_config(keys)
+    catalog, split, _ = find_split(config)
+    parts = build_parts(config, catalog, split)
+    return fix_length(config, Length(), parts), parts
+
+
+def fresh(config, parts):
+    return build_state(config, model_spec(config, parts), torch.device("cpu")).model
+
+
+def test_targets_are_deviations_of_the_descriptions(prepared):
+    _, parts = prepared
+    found = targets_of(parts).numpy().astype(np.float64)
+    plain = describe(parts, parts.training_rows).astype(np.float64)
+    for column in range(0, plain.shape[1], 7):
+        values = plain[:, column]
+        spread = np.sqrt(((values - values.mean()) ** 2).mean())
+        expected = np.clip((values - values.mean()) / spread, -3, 3) if spread else 0
+        np.testing.assert_allclose(found[:, column], expected, atol=1e-3)
+    assert np.abs(found).max() <= 3
+
+
+def test_a_step_is_the_gradient_of_the_stated_loss(prepared, monkeypatch):
+    """One step of plain SGD from the same start, written out."""
+    config, parts = prepared
+    config = config.model_copy(
+        update={"model": config.model.model_copy(update={"pretrain_steps": 1})}
+    )
+    monkeypatch.setattr(
+        torch.optim, "AdamW",
+        lambda params, lr, weight_decay: torch.optim.SGD(params, lr=0.1),
+    )  # fmt: skip
+    model, other = fresh(config, parts), fresh(config, parts)
+    pretrain(config, parts, model, stop=StopRequest())
+    stream = module._stream(config, parts)
+    batch = stream(0)
+    with module.seeded(config.seed, "pretrain-head"):
+        head = torch.nn.Linear(other.backbone.num_features, targets_of(parts).shape[1])
+    features = other.backbone(
+        (batch.labeled / 255 - other.mean.view(1, -1, 1, 1))
+        / other.std.view(1, -1, 1, 1)
+    )
+    wrong = head(features) - targets_of(parts)[batch.targets]
+    (wrong**2).mean().backward()
+    rate = 0.1 / 20  # the first of twenty warm-up steps
+    for one, two in zip(
+        model.backbone.parameters(), other.backbone.parameters(), strict=True
+    ):
+        torch.testing.assert_close(one, two - rate * two.grad, rtol=1e-4, atol=1e-6)
+    for name, value in model.head.state_dict().items():
+        assert torch.equal(value, other.head.state_dict()[name]), "the head is left"
+
+
+def test_it_learns_what_it_is_taught(prepared):
+    config, parts = prepared
+    longer = config.model.model_copy(update={"pretrain_steps": 60})
+    few = pretrain(config, parts, fresh(config, parts), stop=StopRequest())
+    config = config.model_copy(update={"model": longer})
+    many = pretrain(config, parts, fresh(config, parts), stop=StopRequest())
+    assert 0.1 < many < 1
+    assert many > few
+
+
+def test_it_never_looks_at_validation_images(prepared):
+    config, parts = prepared
+    poisoned = np.array(parts.pool.images)
+    poisoned[parts.validation] = 255 - poisoned[parts.validation]
+    other = replace(parts, pool=replace(parts.pool, images=poisoned))
+    one, two = fresh(config, parts), fresh(config, other)
+    pretrain(config, parts, one, stop=StopRequest())
+    pretrain(config, other, two, stop=StopRequest())
+    assert same(one.state_dict(), two.state_dict())
+
+
+def test_workers_change_nothing(prepared):
+    config, parts = prepared
+    loop = config.loop.model_copy(update={"workers": 2})
+    one, two = fresh(config, parts), fresh(config, parts)
+    pretrain(config, parts, one, stop=StopRequest())
+    pretrain(config.model_copy(update={"loop": loop}), parts, two, stop=StopRequest())
+    assert same(one.state_dict(), two.state_dict())
+
+
+@pytest.mark.parametrize("at", [5, 15])
+def test_stopped_within_or_after_it_a_run_resumes_bit_for_bit(quick, at):
+    keys = {"model.pretrain_steps": 12}
+    whole, _ = quick(keys, name="whole")
+    part, summary = quick(keys, name="part", stop=StopAt(at))
+    assert summary.state == "interrupted"
+    begun = json.loads((part / "status.json").read_text())
+    assert ("pretrain_explained" in begun) == (at > 12)
+    resume(part, workers=None, console=Progress(), stop=StopRequest())
+    for name in ("raw", "ema"):
+        assert same(weights(whole, name), weights(part, name))
+
+
+def test_it_moves_the_run_and_is_told(quick):
+    with_it, _ = quick({"model.pretrain_steps": 12}, name="with")
+    without, _ = quick({}, name="without")
+    assert not same(weights(with_it), weights(without))
+    status = json.loads((with_it / "status.json").read_text())
+    assert status["pretrain_explained"] < 1
+    assert "pretrain_explained" not in json.loads((without / "status.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({}, 6),
+        ({"method": "supervised"}, 0),
+        ({"recipe": "paper", "loop.steps": 6}, 0),
+        ({"data.tiles": (2, 2), "data.background": "Good"}, 0),
+        ({"model.pretrain_steps": 3}, 3),
+    ],
+)
+def test_length_where_nobody_said_it(prepared, changes, steps):
+    config, parts = prepared
+    keys = {**QUICK, "data.root": config.data.root, **changes}
+    if "model.pretrain_steps" not in changes:
+        keys.pop("model.pretrain_steps")
+    if changes.get("method") == "supervised":
+        keys = {k: v for k, v in keys.items() if not k.startswith("consistency.")}
+    if changes.get("recipe") == "paper":
+        keys.pop("consistency.texture_weight")
+    fixed = fix_length(build_config(keys), Length(), parts)
+    assert fixed.model.pretrain_steps == steps
+
+
+def test_a_budget_counts_it(prepared, monkeypatch):
+    config, parts = prepared
+    monkeypatch.setattr("uda.training.length.seconds_per_step", lambda *_: 0.5)
+    monkeypatch.setattr("uda.training.length._table_cost", lambda *_: 0.0)
+    free = config.model.model_copy(update={"pretrain_steps": 0})
+    asked = config.model.model_copy(update={"pretrain_steps": None})
+    found = {}
+    for name, model in (("without", free), ("with", asked)):
+        changed = config.model_copy(update={"model": model})
+        fixed = fix_length(changed, Length(budget=30.0), parts)
+        found[name] = fixed.loop.steps, fixed.model.pretrain_steps
+    assert found["without"][1] == 0
+    # At 0.5 s each, 30 s * 11/12 cannot hold more than 55 of both together.
+    assert 1 <= found["with"][0] <= 55 < found["without"][0]
+    assert found["with"][0] == found["with"][1]
+
+
+@pytest.mark.parametrize(
+    ("keys", "word"),
+    [
+        ({"model.weights": "w.safetensors"}, "--weights"),
+        ({"model.name": "resnet18", "model.pretrained": True}, "--pretrained"),
+        ({"data.tiles": (2, 2), "data.background": "Good"}, "--tiles"),
+        ({"data.size": (6, 6)}, "8 pixels"),
+    ],
+)
+def test_what_it_does_not_combine_with_is_refused(keys, word):
+    with pytest.raises(UsageError, match=f"--pretrain-steps does not.*{word}"):
+        build_config({"model.pretrain_steps": 5, **keys})
+
+
+def test_raw_weights_of_the_warm_start_are_on_disk(quick):
+    folder, _ = quick({"model.pretrain_steps": 12})
+    assert load_file(str(folder / "weights" / "raw.safetensors"))

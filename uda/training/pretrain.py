@@ -1,0 +1,193 @@
+"""A warm start without labels: predict an image's texture from a strong view of it.
+
+    L = mean over images u and descriptors j of (W f(strong view of u) + b - d(u))_j²
+
+d(u) are the classical descriptors of the clean image (``training.described``), in
+deviations from their mean over the training images, clipped at 3; f is the trunk; W
+and b are thrown away afterwards. Every image of the pool teaches some two hundred
+numbers that are known to tell surfaces apart, where a label teaches one. Masked
+feature prediction does so with histograms of gradients (Wei et al., CVPR 2022).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from uda.augment.policy import load_policy
+from uda.data.sampling import UnlabeledSampler
+from uda.data.streams import Batch, TrainStream, prefetch
+from uda.errors import TrainingError
+from uda.models.classifier import Classifier
+from uda.models.seeding import draws_at_random, seeded
+from uda.training.config import RunConfig
+from uda.training.described import describe
+from uda.training.prepare import Parts
+from uda.training.schedules import learning_rate_factor
+from uda.training.state import to_device
+from uda.training.stop import StopRequest
+
+Progress = Callable[[str, int, int], None]
+
+BATCH = 64
+_LIMIT = 3.0
+_WARMUP = 20
+# Draws of its own: the run's first batches must not repeat the warm start's views.
+_STREAM = "pretrain"
+
+
+def targets_of(parts: Parts, threads: int | None = None) -> Tensor:
+    """Describe the training images.
+
+    Returns:
+        (t, F) float32 in the order of ``parts.training_rows``: deviations from the
+        mean, clipped at 3; 0 for a descriptor that does not vary.
+    """
+    found = describe(parts, parts.training_rows, threads=threads).astype(np.float64)
+    scale = found.std(axis=0)
+    unit = (found - found.mean(axis=0)) / np.where(scale < 1e-8, np.inf, scale)
+    return torch.from_numpy(np.clip(unit, -_LIMIT, _LIMIT).astype(np.float32))
+
+
+def pretrain(
+    config: RunConfig,
+    parts: Parts,
+    model: Classifier,
+    *,
+    stop: StopRequest,
+    progress: Progress | None = None,
+) -> float | None:
+    """Train the trunk of ``model``, in place; its head stays as it was.
+
+    Args:
+        config: ``model.pretrain_steps`` is the length; optimiser, strong policy,
+            precision and seed are the run's.
+        parts: validation and test images are not looked at.
+        model: in training mode, on its device.
+        stop: looked at between steps.
+        progress: called with ("pretraining", done, steps).
+
+    Returns:
+        The share of the descriptors' variance that the last tenth of the steps
+        explained; None when it was asked to stop, which leaves a half-trained trunk.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    steps = config.model.pretrain_steps or 0
+    targets = targets_of(parts, config.loop.threads)
+    device = next(model.parameters()).device
+    with seeded(config.seed, f"{_STREAM}-head"):
+        width = int(model.backbone.num_features)  # type: ignore[arg-type]
+        head = nn.Linear(width, targets.shape[1])
+    head = head.to(device)
+    optimizer = torch.optim.AdamW(
+        [*model.backbone.parameters(), *head.parameters()],
+        lr=config.optimizer.lr if config.optimizer.name == "adamw" else 2e-3,
+        weight_decay=0.02,
+    )
+    step = _Step(config, model, head, optimizer, targets.to(device))
+    batches = prefetch(_stream(config, parts), 0, steps, workers=config.loop.workers)
+    explained = []
+    try:
+        for number, batch in enumerate(batches):
+            if stop:
+                return None
+            share = step(number, to_device(batch, device))
+            if number >= 0.9 * steps or number + 1 == steps:
+                explained.append(share)
+            if progress is not None:
+                progress("pretraining", number + 1, steps)
+    finally:
+        batches.close()
+    found = float(torch.stack(explained).mean())
+    if not math.isfinite(found):
+        raise TrainingError(
+            "the warm start on texture (--pretrain-steps) came to no finite loss; try "
+            "a lower --lr, or leave it out with --pretrain-steps 0"
+        )
+    return found
+
+
+def seconds_per_step(config: RunConfig, parts: Parts, model: Classifier) -> float:
+    """Time a step of the warm start: forward, backward and views of a batch."""
+    batch = to_device(_stream(config, parts)(0), next(model.parameters()).device)
+    times = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        views = model.backbone(model.normalize(batch.labeled))
+        views.square().mean().backward()
+        times.append(time.perf_counter() - begin)
+    model.zero_grad(set_to_none=True)
+    return min(times)
+
+
+class _Step:
+    """One update of trunk and head."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        model: Classifier,
+        head: nn.Linear,
+        optimizer: torch.optim.Optimizer,
+        targets: Tensor,
+    ) -> None:
+        self.config, self.model, self.head = config, model, head
+        self.optimizer, self.targets = optimizer, targets
+        self.rate = float(optimizer.param_groups[0]["lr"])
+        self.at_random = draws_at_random(model)
+
+    def __call__(self, number: int, batch: Batch) -> Tensor:
+        """Update; return the share of the batch's variance explained, no sync."""
+        config, model = self.config, self.model
+        factor = learning_rate_factor(
+            number, total=config.model.pretrain_steps or 1, kind="cosine",
+            warmup=_WARMUP,
+        )  # fmt: skip
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * factor
+        wanted = self.targets[batch.targets]
+        draws = (
+            seeded(config.seed, f"{_STREAM}-dropout", number)
+            if self.at_random
+            else nullcontext()
+        )
+        with (
+            draws,
+            torch.autocast(
+                batch.labeled.device.type,
+                dtype=torch.bfloat16,
+                enabled=config.loop.precision == "bf16",
+            ),
+        ):
+            found = self.head(model.backbone(model.normalize(batch.labeled)))
+        loss = nn.functional.mse_loss(found.float(), wanted)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return 1 - loss.detach() / wanted.square().mean().clamp(min=1e-12)
+
+
+def _stream(config: RunConfig, parts: Parts) -> TrainStream:
+    """Return the stream of strong views; its targets are places among the rows."""
+    rows = parts.training_rows
+    images = (*parts.smaller, parts.pool)[0].images
+    return TrainStream(
+        images=images,
+        labeled_rows=rows,
+        labeled_targets=np.arange(len(rows)),
+        labeled_sampler=UnlabeledSampler(
+            len(rows), batch=BATCH, seed=config.seed, stream=f"{_STREAM}-index"
+        ),
+        labeled_policy=load_policy(config.views.strong),
+        labeled_stream=_STREAM,
+        seed=config.seed,
+        fill=parts.pool.fill,
+    )
