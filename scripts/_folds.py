@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from _arms import ARMS, DRAWS, SAME, TEXTURE, Draw, flags_of
+from _arms import ARMS, DRAWS, SAME, Draw, flags_of
 from _common import Row, uda
 
 from uda.data.grouping import gather
@@ -180,7 +180,7 @@ def run(data: Path, work: Path, cell: Cell, length: Length, extra: list[str]) ->
         # A class that the pool lacks still has to have a share.
         prior = {name: max(n, 0.5) / sum(pool.values()) for name, n in pool.items()}
         flags = flags_of(cell.arm, DRAWS[cell.draw], prior)
-        if cell.arm != TEXTURE:
+        if "texture" not in flags:
             flags = [*flags, *length.flags(flags), "--threads", "1"]
         begin = time.time()
         uda(

@@ -125,7 +125,7 @@ def test_the_better_of_two_on_validation_names_the_targets(
 ):
     """Texture alone where it is ahead of the network, else what both say."""
     monkeypatch.setattr("uda.training.texture.TextureTeacher.skill", lambda *_: 0.9)
-    monkeypatch.setattr(guard, "opinion_accuracy", lambda *_: texture)
+    monkeypatch.setattr(targets, "opinion_accuracy", lambda *_: texture)
     seen = []
     plain = targets._agreed
 
@@ -161,7 +161,7 @@ def test_the_opinion_is_judged_as_the_network_is(quick, monkeypatch):
         )
         return found
 
-    monkeypatch.setattr(guard, "opinion_accuracy", spy)
+    monkeypatch.setattr(targets, "opinion_accuracy", spy)
     quick({"consistency.texture_weight": 0.5})
     assert seen
     assert all(one == pytest.approx(two) for one, two in seen)

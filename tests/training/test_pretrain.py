@@ -63,11 +63,9 @@ def test_a_step_is_the_gradient_of_the_stated_loss(prepared, monkeypatch):
     config = config.model_copy(
         update={"model": config.model.model_copy(update={"pretrain_steps": 1})}
     )
-    monkeypatch.setattr(
-        torch.optim, "AdamW",
-        lambda params, lr, weight_decay: torch.optim.SGD(params, lr=0.1),
-    )  # fmt: skip
     model, other = fresh(config, parts), fresh(config, parts)
+    plain_sgd = lambda params, **_: torch.optim.SGD(params, lr=0.1)  # noqa: E731
+    monkeypatch.setattr(torch.optim, "AdamW", plain_sgd)
     pretrain(config, parts, model, stop=StopRequest())
     stream = module._stream(config, parts)
     batch = stream(0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.training.test_loop import StopAt, same, weights
-from uda.training import watch
+from uda.training import targets, watch
 from uda.training.launch import resume
 from uda.training.monitor.progress import Progress
 from uda.training.stop import StopRequest
@@ -45,7 +45,7 @@ BAD = {"consistency.refresh_steps": 1, "consistency.start_share": 0.34}
 @pytest.fixture
 def hopeless(monkeypatch):
     """Every teacher after the warm start fails on validation."""
-    monkeypatch.setattr(watch, "balanced_accuracy", lambda *_: (-1.0, 0.0))
+    monkeypatch.setattr(targets, "balanced_accuracy", lambda *_: (-1.0, 0.0))
 
 
 def test_a_harmful_branch_loses_its_weight_and_the_log_says_so(quick, hopeless):
@@ -71,7 +71,7 @@ def test_resumed_in_between_equals_uninterrupted(quick, hopeless):
 
 
 def test_a_good_teacher_keeps_the_full_weight(quick, monkeypatch):
-    monkeypatch.setattr(watch, "balanced_accuracy", lambda *_: (1.0, 0.0))
+    monkeypatch.setattr(targets, "balanced_accuracy", lambda *_: (1.0, 0.0))
     folder, _ = quick(BAD)
     status = json.loads((folder / "status.json").read_text())
     assert "guard_factor" not in status

@@ -16,9 +16,10 @@ from uda.objectives.consistency.class_thresholds import class_thresholds
 from uda.objectives.consistency.gates import has_opinion
 from uda.objectives.darp import refine
 from uda.objectives.hierarchy import undecided_kept
-from uda.training import guard, watch
+from uda.training import watch
 from uda.training.class_tree import agreed_by_node, with_known
 from uda.training.estimate import settle_prior
+from uda.training.guard import balanced_accuracy, opinion_accuracy
 from uda.training.schedules import consistency_start
 from uda.training.served import clean
 from uda.training.sizes import images_at, is_change
@@ -48,7 +49,7 @@ def renew_teacher(trainer: Trainer) -> None:
     )
     accuracy = None
     if len(trainer.parts.validation):
-        accuracy, _ = guard.balanced_accuracy(trainer, teacher)
+        accuracy, _ = balanced_accuracy(trainer, teacher)
     table = _agreed(trainer, found.leaf, accuracy)
     rows = torch.from_numpy(trainer.parts.unlabeled).to(table.device)
     prior = trainer.objective.prior
@@ -88,7 +89,7 @@ def _agreed(trainer: Trainer, table: Tensor, accuracy: float | None) -> Tensor:
     weight, tree = trainer.config.consistency.texture_weight, trainer.parts.tree
     if trainer.opinion is None:
         return table
-    other = guard.opinion_accuracy(trainer)
+    other = opinion_accuracy(trainer)
     alone = accuracy is not None and other is not None and other > accuracy
     trainer.health["unlabeled/texture_alone"] = float(alone)
     if alone:
