@@ -26,6 +26,7 @@ COMMANDS = {
     "monitor": "Watch a run in TensorBoard on this machine.",
     "evaluate": "Per-class evaluation of a run on the test part.",
     "predict": "Classify images and write predictions.csv.",
+    "export": "Write a run's model as one file for other programs.",
     "filter": "Choose unlabelled images that fit the task.",
     "policy": "List, check, look at and audit augmentation policies.",
     "augment": "Write augmented images, or images with their boxes, to disk.",

@@ -1,6 +1,7 @@
 """``uda predict``: classify files and folders into a CSV file.
 
-A broken image gets a row with its error; the others are not held up by it.
+A broken image gets a row with its error; the others are not held up by it. An
+exported ONNX file is asked without importing torch.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from uda.run.bundle import Bundle
+    from uda.evaluation.files import Block
+
+Files = list[tuple[str, Path]]
+NAME = "model"  # of the one model that answers
 
 
 @click.command(short_help="Classify images and write predictions.csv.")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN|MODEL", type=click.Path(path_type=Path))
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -37,7 +41,9 @@ if TYPE_CHECKING:
 )
 @click.option("--overwrite", is_flag=True, help="Replace the CSV file if it is there.")
 @model_flags
+@click.pass_context
 def command(
+    ctx: click.Context,
     run: Path,
     paths: tuple[Path, ...],
     out: Path,
@@ -48,6 +54,9 @@ def command(
 ) -> None:
     """Classify PATHS (images, or folders with all below them) with RUN.
 
+    In place of a run MODEL can be a file that `uda export` wrote; an ONNX file is
+    asked without torch.
+
     Columns: path, class, confidence, one probability per class, error. Several
     classes of a multi-label run are joined by |. Ends with code 3 when no image at
     all could be read.
@@ -57,22 +66,22 @@ def command(
         raise UsageError(
             f"{out} is there already; add --overwrite, or choose another --out"
         )
-    from uda.evaluation.evaluate import choose_device
-    from uda.reporting.results import header
-    from uda.run.bundle import load_bundle
+    from uda.reporting.answers import header
 
     files = find_images(paths)
-    where = choose_device(device)
-    bundle = load_bundle(run, weights=weights)
+    if _is_export(run):
+        classes, blocks = _ask_export(ctx, run, files, batch, device)
+    else:
+        classes, blocks = _ask_run(run, files, weights, batch, device)
     tally = Tally()
-    rows = _rows(bundle, files, batch, where, tally)
+    rows = _rows(blocks, files, len(classes), tally)
     if to_stdout:
-        _print_csv(header(bundle.classes), rows)
+        _print_csv(header(classes), rows)
     else:
         from uda.files import write_csv
 
         try:
-            write_csv(out, header(bundle.classes), rows)
+            write_csv(out, header(classes), rows)
         except OSError as error:
             raise DataError(
                 f"{out}: cannot be written ({error.strerror}); choose another --out"
@@ -89,7 +98,7 @@ class Tally:
     bad: int = 0
 
 
-def find_images(paths: Sequence[Path]) -> list[tuple[str, Path]]:
+def find_images(paths: Sequence[Path]) -> Files:
     """Return (name, path) of each file, and of each image below each folder.
 
     Files are taken as named, also without a known suffix; folders are searched
@@ -120,35 +129,82 @@ def find_images(paths: Sequence[Path]) -> list[tuple[str, Path]]:
     return [(str(path), path) for path in found]
 
 
-def _rows(
-    bundle: Bundle,
-    files: list[tuple[str, Path]],
-    batch: int,
-    device: str,
-    tally: Tally,
-) -> Iterator[list[object]]:
-    from uda.evaluation.evaluate import place
+def _is_export(path: Path) -> bool:
+    from uda.export.description import KINDS
+
+    return path.suffix.lstrip(".") in KINDS and not path.is_dir()
+
+
+def _ask_run(
+    run: Path, files: Files, weights: str, batch: int, device: str
+) -> tuple[tuple[str, ...], Iterator[Block]]:
+    """Return the classes of a run, and its answers."""
+    from uda.evaluation.evaluate import choose_device, place
     from uda.evaluation.files import predict_files
     from uda.evaluation.thresholds import own_thresholds
-    from uda.reporting.results import rows
+    from uda.run.bundle import load_bundle
     from uda.run.layout import RunFolder
 
+    where = choose_device(device)
+    bundle = load_bundle(run, weights=weights)
     limits = own_thresholds(
         RunFolder(bundle.folder).thresholds, bundle.classes, bundle.link
     )
-
-    blanks = [""] * (2 + len(bundle.classes))
-    for block in predict_files(
-        {"model": place(bundle, device)},
+    blocks = predict_files(
+        {NAME: place(bundle, where)},
         files,
         classes=bundle.classes,
         preprocessing=bundle.preprocessing,
         batch=batch,
-        threads=max(2, os.cpu_count() or 2),
-        device=device,
+        threads=_threads(),
+        device=where,
         progress=counter(),
-    ):
-        answers = rows(replace(block.predictions["model"], thresholds=limits))
+    )
+    return bundle.classes, (_limited(block, limits) for block in blocks)
+
+
+def _limited(block: Block, limits: tuple[float, ...]) -> Block:
+    answers = replace(block.predictions[NAME], thresholds=limits)
+    return replace(block, predictions={NAME: answers})
+
+
+def _ask_export(
+    ctx: click.Context, path: Path, files: Files, batch: int, device: str
+) -> tuple[tuple[str, ...], Iterator[Block]]:
+    """Return the classes of an exported model, and its answers."""
+    from uda.export.opening import open_export
+    from uda.export.predict import predict_files
+
+    default = click.core.ParameterSource.DEFAULT
+    if ctx.get_parameter_source("weights") is not default:
+        raise UsageError(
+            "--weights has no effect on an exported file, which holds one set; leave "
+            "it out, or choose when you export"
+        )
+    if device not in ("auto", "cpu"):
+        raise UsageError(
+            f"--device {device}: an exported file is asked on the CPU; leave the "
+            "option out, or predict with the run"
+        )
+    exported = open_export(path)
+    blocks = predict_files(
+        exported, files, batch=batch, threads=_threads(), progress=counter()
+    )
+    return exported.description.classes, blocks
+
+
+def _threads() -> int:
+    return max(2, os.cpu_count() or 2)
+
+
+def _rows(
+    blocks: Iterator[Block], files: Files, num_classes: int, tally: Tally
+) -> Iterator[list[object]]:
+    from uda.reporting.answers import rows
+
+    blanks = [""] * (2 + num_classes)
+    for block in blocks:
+        answers = rows(block.predictions[NAME])
         for offset, error in enumerate(block.errors):
             name = files[block.start + offset][0]
             if error is None:

@@ -21,6 +21,9 @@ from uda.evaluation.predict import Predictions, predict_pool
 Progress = Callable[[str, int, int], None]
 Uint8 = npt.NDArray[np.uint8]
 
+# A block of a few batches bounds the memory and keeps every thread busy.
+BATCHES = 4
+
 
 @dataclass(frozen=True)
 class Block:
@@ -36,6 +39,65 @@ class Block:
     start: int
     errors: list[str | None]
     predictions: dict[str, Predictions]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Pixels of some consecutive files.
+
+    Attributes:
+        start: index of the first file.
+        errors: per file, why it could not be decoded, or None.
+        ids: (n,) of the files without error.
+        images: (n, H, W, K) uint8 of these.
+    """
+
+    start: int
+    errors: list[str | None]
+    ids: list[str]
+    images: Uint8
+
+
+def decode_files(
+    files: Sequence[tuple[str, Path]],
+    preprocessing: Preprocessing,
+    *,
+    size: int,
+    threads: int = 2,
+    progress: Progress | None = None,
+) -> Iterator[Decoded]:
+    """Decode files in threads, block by block.
+
+    Args:
+        files: (id, path) of each image.
+        preprocessing: size, channels, mode and so on.
+        size: files per block.
+        threads: threads that decode.
+        progress: called with ("predict", done, total) when a block has been used.
+
+    Yields:
+        Blocks that together hold every file once, in order.
+    """
+
+    def decode(entry: tuple[str, Path]) -> Uint8 | str:
+        try:
+            return preprocessing.read(entry[1])
+        except BadImage as error:
+            return error.reason
+
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(files), size):
+            entries = files[start : start + size]
+            decoded = list(pool.map(decode, entries))
+            good = [i for i, image in enumerate(decoded) if not isinstance(image, str)]
+            yield Decoded(
+                start,
+                [image if isinstance(image, str) else None for image in decoded],
+                [entries[i][0] for i in good],
+                _stack([decoded[i] for i in good], preprocessing),
+            )
+            if progress is not None:
+                progress("predict", start + len(entries), len(files))
 
 
 def predict_files(
@@ -64,39 +126,30 @@ def predict_files(
     Yields:
         Blocks that together hold every file once, in order.
     """
-
-    def decode(entry: tuple[str, Path]) -> Uint8 | str:
-        try:
-            return preprocessing.read(entry[1])
-        except BadImage as error:
-            return error.reason
-
-    # Blocks of a few batches bound the memory and keep every thread busy.
-    size = 4 * batch
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(files), size):
-            entries = files[start : start + size]
-            decoded = list(pool.map(decode, entries))
-            good = [i for i, image in enumerate(decoded) if not isinstance(image, str)]
-            images = _stack([decoded[i] for i in good], preprocessing)
-            yield Block(
-                start,
-                [image if isinstance(image, str) else None for image in decoded],
-                {
-                    name: predict_pool(
-                        model,
-                        images,
-                        np.arange(len(good)),
-                        ids=[entries[i][0] for i in good],
-                        classes=classes,
-                        batch=batch,
-                        device=device,
-                    )
-                    for name, model in models.items()
-                },
-            )
-            if progress is not None:
-                progress("predict", start + len(entries), len(files))
+    blocks = decode_files(
+        files,
+        preprocessing,
+        size=BATCHES * batch,
+        threads=threads,
+        progress=progress,
+    )
+    for block in blocks:
+        yield Block(
+            block.start,
+            block.errors,
+            {
+                name: predict_pool(
+                    model,
+                    block.images,
+                    np.arange(len(block.ids)),
+                    ids=block.ids,
+                    classes=classes,
+                    batch=batch,
+                    device=device,
+                )
+                for name, model in models.items()
+            },
+        )
 
 
 def _stack(images: Sequence[Any], preprocessing: Preprocessing) -> Uint8:

@@ -66,6 +66,21 @@ def data_root(run: RunFolder) -> Path:
         ) from error
 
 
+def image_folder(run: RunFolder, data: Path | None = None) -> Path:
+    """Return the folder that the paths of a run's split start from.
+
+    Args:
+        run: the run.
+        data: where the data are now; None for where the run found them.
+
+    Raises:
+        CheckpointError: as `data_root`.
+    """
+    root = data_root(run) if data is None else data
+    # Of a manifest, the folder that it lies in.
+    return root.parent if root.suffix.lower() == ".csv" else root
+
+
 def split_part(
     run: RunFolder,
     classes: Sequence[str],
@@ -89,7 +104,7 @@ def split_part(
         DataError: an empty part, images missing or changed, unknown classes.
     """
     path = run.split if split is None else split
-    root = _folder(data_root(run) if data is None else data)
+    root = image_folder(run, data)
     if not root.is_dir():
         raise DataError(
             f"{root}: the run's data folder is not there; say where it is now: "
@@ -152,11 +167,6 @@ def class_folder(
         notes=notes,
         reads_test="test" in seen,
     )
-
-
-def _folder(data: Path) -> Path:
-    """Return the folder of some data, which a manifest may stand for."""
-    return data.parent if data.suffix.lower() == ".csv" else data
 
 
 def _group(group: str | None, path: str) -> str:

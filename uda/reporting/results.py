@@ -14,6 +14,7 @@ from uda.evaluation.evaluate import Evaluation
 from uda.evaluation.predict import Predictions
 from uda.files import atomic_write, write_csv, write_json
 from uda.reporting import figures
+from uda.reporting.answers import header, rows
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
@@ -53,24 +54,6 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
         atomic_write(folder / "confusion_matrix.png", figures.png_bytes(matrix))
     curves = figures.pr_curves(predictions, title=title)
     atomic_write(folder / "pr_curves.png", figures.png_bytes(curves))
-
-
-def header(classes: tuple[str, ...], *, with_target: bool = False) -> list[str]:
-    """Return the column names of a predictions file."""
-    target = ["target"] if with_target else []
-    columns = [f"prob:{name}" for name in classes]
-    return ["path", *target, "class", "confidence", *columns, "error"]
-
-
-def rows(predictions: Predictions) -> Iterator[tuple[int, list[object]]]:
-    """Yield, per image, its index and its class, confidence and probabilities.
-
-    Several classes are joined by ``|``; without any it is ``none``.
-    """
-    probs, sure = predictions.probs, predictions.confidence
-    for row, name in enumerate(predictions.names_of(predictions.predicted)):
-        numbers = [f"{value:.6f}" for value in (sure[row], *probs[row])]
-        yield row, [name, *numbers]
 
 
 def _rows(evaluation: Evaluation, predictions: Predictions) -> Iterator[list[object]]:

@@ -1,0 +1,90 @@
+"""Run folders without training: networks with random weights on tiny surfaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from tests.support.surfaces import CLASSES, write_surfaces
+from uda.data.preprocessing import Preprocessing
+from uda.data.splits import Split, SplitRow
+from uda.evaluation.thresholds import Thresholds
+from uda.files import sha256_file
+from uda.models.classifier import ModelSpec, build_classifier
+from uda.models.tiles import Tiling
+from uda.run.bundle import save_description, save_weights
+from uda.run.layout import RunFolder
+
+BRANCHES = (("(all)", ("Good", "Defect")), ("Defect", ("Rust", "Scratch")))
+# What a run's model may be, one entry per way from features to probabilities.
+HEADS = {
+    "flat": {},
+    "cosine": {"head": "cosine"},
+    "balanced": {"head": "balanced"},
+    "tree": {"head": "tree", "tree": BRANCHES},
+    "independent": {"head": "tree", "tree": BRANCHES, "independent": True},
+    "multi-label": {"link": "sigmoid"},
+    "tiles-max": {"tiles": Tiling(2, 2, "max", 0)},
+    "tiles-noisy-or": {"tiles": Tiling(2, 2, "noisy-or", 0)},
+}
+LIMITS = (0.3, 0.5, 0.7)
+
+
+def write_data(folder: Path) -> Path:
+    """Write surfaces of which some are wide, so that there are bars to fill."""
+    data = write_surfaces(folder, per_class=5) / "data"
+    rng = np.random.default_rng(5)
+    for number in range(3):
+        pixels = rng.integers(0, 256, (12, 30, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(data / "Rust" / f"wide{number}.png")
+    return data
+
+
+def make_run(
+    folder: Path,
+    data: Path,
+    *,
+    backbone: str = "small",
+    channels: int = 1,
+    parts: tuple[str, ...] = ("labeled", "validation"),
+    **changes,
+) -> Path:
+    """Make a run whose network answers with probabilities that are not all alike."""
+    run = RunFolder(folder)
+    run.weights.mkdir(parents=True)
+    run.config.write_text(f"data:\n  root: {data}\n", encoding="utf-8")
+    files = sorted(path for path in data.rglob("*.png"))
+    rows = [
+        SplitRow(
+            file.relative_to(data).as_posix(), parts[number % len(parts)],
+            file.parent.name, f"g{number}", sha256_file(file),
+        )
+        for number, file in enumerate(files)
+    ]  # fmt: skip
+    Split(tuple(rows)).save(run.split)
+    mean, std = (0.5, 0.4, 0.3)[:channels], (0.2, 0.25, 0.3)[:channels]
+    side = 32
+    preprocessing = Preprocessing((side, side), channels, "letterbox", None, mean, std)
+    spec = ModelSpec(backbone, CLASSES, channels, mean, std, **changes)
+    save_description(run.model, "network", spec, preprocessing)
+    for seed, name in enumerate(("ema", "raw")):
+        model = lively(build_classifier(spec, seed=seed), channels, side)
+        save_weights(run.weights, name, model)
+    if spec.link == "sigmoid":
+        Thresholds(LIMITS, (12, 12, 12)).save(run.thresholds, CLASSES)
+    return folder
+
+
+def lively(model, channels, side):
+    """Give batch norms the statistics of noise, so that answers vary with images."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(16, channels, side, side, generator=generator) * 255
+    with torch.no_grad():
+        for _ in range(20):
+            model.train()(images)
+        model.eval()
+        model.logit_offset += torch.tensor([0.1, -0.2, 0.3])
+    return model

@@ -1,0 +1,78 @@
+"""``uda export``: a run's model as one file for other programs.
+
+The file is checked against the run before it takes its name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Write a run's model as one file for other programs.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path, exists=True), required=False)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["onnx", "pt2", "safetensors"]),
+    default="onnx",
+    show_default=True,
+    help="ONNX for any program; pt2 for torch; safetensors: the weights alone.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Model file to write; RUN/export/FORMAT/model.FORMAT by default.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an export that is there.")
+@click.option(
+    "--weights",
+    type=click.Choice(["ema", "raw"]),
+    default="ema",
+    show_default=True,
+    help="Averaged (EMA) or raw weights.",
+)
+@click.option(
+    "--pixels",
+    type=click.Choice(["uint8", "float32"]),
+    default="uint8",
+    show_default=True,
+    help="Type of the model's input; its values are 0 to 255 in both.",
+)
+def command(
+    run: Path,
+    data: Path | None,
+    kind: str,
+    out: Path | None,
+    overwrite: bool,
+    weights: str,
+    pixels: str,
+) -> None:
+    """Write the model of RUN as one file, and beside it a JSON that says what it means.
+
+    The file maps pixels to probabilities, for any number of images at once. It is
+    compared with the run on images of its validation part; DATA says where the
+    run's data are now, where they have moved. `uda predict MODEL PATHS` asks it.
+    """
+    from uda.export.description import beside
+    from uda.export.write import export_run
+
+    path, described = export_run(
+        run,
+        kind=kind,  # type: ignore[arg-type]
+        out=out,
+        weights=weights,
+        pixels=pixels,  # type: ignore[arg-type]
+        data=data,
+        overwrite=overwrite,
+    )
+    size = path.stat().st_size / 2**20
+    click.echo(f"Wrote {path} ({size:.1f} MiB) and {beside(path).name}")
+    check = described.check
+    worst = max(check["largest_difference"].values())
+    click.echo(
+        f"Largest difference from the run: {worst:.1e} of a probability, on "
+        f"{check['images']} images of the {check['part']} part"
+    )

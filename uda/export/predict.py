@@ -1,0 +1,93 @@
+"""From image files to answers of an exported model; for ONNX without torch.
+
+Files are decoded and resized exactly as the run does it, by the description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from uda.evaluation.files import BATCHES, Block, Progress, decode_files
+from uda.evaluation.predict import Predictions
+from uda.export.opening import Exported
+
+# The smallest probability with full precision: its logarithm is finite.
+_TINY = np.finfo(np.float32).tiny
+NAME = "model"
+
+
+def predict_files(
+    exported: Exported,
+    files: Sequence[tuple[str, Path]],
+    *,
+    batch: int = 64,
+    threads: int = 2,
+    progress: Progress | None = None,
+) -> Iterator[Block]:
+    """Classify files with an exported model.
+
+    Args:
+        exported: the opened model.
+        files: (id, path) of each image.
+        batch: images per call of the model.
+        threads: threads that decode.
+        progress: called with ("predict", done, total).
+
+    Yields:
+        Blocks that together hold every file once, in order; their predictions are
+        under the name "model" and have the thresholds of the description.
+
+    Raises:
+        DataError: the model's answer is not a number, or not one per class.
+    """
+    blocks = decode_files(
+        files,
+        exported.description.preprocessing,
+        size=BATCHES * batch,
+        threads=threads,
+        progress=progress,
+    )
+    for block in blocks:
+        answers = predictions(exported, block.ids, block.images, batch=batch)
+        yield Block(block.start, block.errors, {NAME: answers})
+
+
+def predictions(
+    exported: Exported,
+    ids: Sequence[str],
+    images: npt.NDArray[np.uint8],
+    *,
+    batch: int = 64,
+) -> Predictions:
+    """Classify pixels with an exported model.
+
+    Args:
+        exported: the opened model.
+        ids: (N,) name of each image.
+        images: (N, H, W, K) uint8.
+        batch: images per call of the model.
+
+    Raises:
+        DataError: the model's answer is not a number, or not one per class.
+    """
+    described = exported.description
+    shape = (len(ids), len(described.classes))
+    pixels = images.transpose(0, 3, 1, 2)
+    parts = [
+        exported.answer(pixels[start : start + batch])
+        for start in range(0, len(ids), batch)
+    ]
+    probs = np.concatenate(parts) if parts else np.zeros(shape, dtype=np.float32)
+    several = described.link == "sigmoid"
+    return Predictions(
+        ids=list(ids),
+        targets=np.full(shape if several else shape[:1], -1, dtype=np.int64),
+        log_probs=np.log(np.maximum(probs, _TINY)).astype(np.float32),
+        classes=described.classes,
+        link=described.link,
+        thresholds=described.thresholds,
+    )

@@ -1,0 +1,163 @@
+"""Exports a run: one model file and the JSON that says what it means.
+
+The file takes its name only after it has answered like the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from uda.errors import DataError, UsageError
+from uda.evaluation.thresholds import own_thresholds
+from uda.export.description import (
+    Description,
+    Kind,
+    Pixels,
+    beside,
+    is_description,
+    versions,
+)
+from uda.export.formats import Served, write_model
+from uda.export.opening import answerer, torch_answer
+from uda.export.parity import RealImages, differences, real_images, require_parity
+from uda.files import atomic_path, read_json, sha256_file
+from uda.run.bundle import Bundle, load_bundle
+from uda.run.layout import RunFolder, open_run
+
+
+def export_run(
+    folder: Path,
+    *,
+    kind: Kind = "onnx",
+    out: Path | None = None,
+    weights: str = "ema",
+    pixels: Pixels = "uint8",
+    data: Path | None = None,
+    overwrite: bool = False,
+) -> tuple[Path, Description]:
+    """Write a run's model for other programs.
+
+    Args:
+        folder: of the run.
+        kind: format of the model file.
+        out: the model file; None for ``RUN/export/KIND/model.KIND``. The JSON file
+            beside it has the same name with the suffix ``.json``.
+        weights: ``ema`` or ``raw``.
+        pixels: type of the model's input.
+        data: where the run's images are now; None for where the run found them.
+        overwrite: replace an export that is there.
+
+    Returns:
+        The model file and its description.
+
+    Raises:
+        UsageError: a run or a file that cannot be exported to.
+        CheckpointError: the file does not answer like the run; it is gone again.
+        DataError: no image to check that with, or the file cannot be written.
+    """
+    run = open_run(folder)
+    path = run.path / "export" / kind / f"model.{kind}" if out is None else Path(out)
+    if kind == "safetensors" and pixels != "uint8":
+        raise UsageError(
+            f"--pixels {pixels} has no effect on safetensors, which holds weights and "
+            "takes either; leave it out"
+        )
+    _check_target(path, kind, overwrite=overwrite)
+    bundle = _network(load_bundle(run.path, weights=weights))
+    images = real_images(run, bundle.preprocessing, data)
+    try:
+        described = _describe(run, bundle, path.name, kind, pixels, weights)
+        return path, _write(path, bundle, images, described)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}); choose another --out"
+        ) from error
+
+
+def _check_target(path: Path, kind: Kind, *, overwrite: bool) -> None:
+    if path.suffix != f".{kind}":
+        raise UsageError(
+            f"--out {path}: the file is told by its suffix: let it end in .{kind}, or "
+            "choose another --format"
+        )
+    side = beside(path)
+    if side.exists() and not is_description(side):
+        raise UsageError(
+            f"{side}: is no description of an export, and would be replaced by one; "
+            "choose another --out"
+        )
+    there = [str(one) for one in (path, side) if one.exists()]
+    if there and not overwrite:
+        raise UsageError(
+            f"{' and '.join(there)}: there already; add --overwrite, or choose "
+            "another --out"
+        )
+
+
+def _network(bundle: Bundle) -> Bundle:
+    if bundle.kind == "texture":
+        raise UsageError(
+            f"{bundle.folder}: a texture run has no network to export, but "
+            "descriptors that only this package computes; classify with `uda predict "
+            "RUN`, or train a network (`uda train --method uda` or `supervised`) and "
+            "export that"
+        )
+    return bundle
+
+
+def _describe(
+    run: RunFolder, bundle: Bundle, name: str, kind: Kind, pixels: Pixels, weights: str
+) -> Description:
+    spec: dict[str, Any] = read_json(run.model)["spec"]
+    return Description(
+        file=name,
+        sha256="",
+        kind=kind,
+        pixels=pixels,
+        classes=bundle.classes,
+        link=bundle.link,
+        preprocessing=bundle.preprocessing,
+        tree=bundle.tree,
+        thresholds=own_thresholds(run.thresholds, bundle.classes, bundle.link),
+        network=spec if kind == "safetensors" else None,
+        made={
+            **versions(torch=str(torch.__version__)),
+            "run": run.path.name,
+            "weights": weights,
+        },
+    )
+
+
+def _write(
+    path: Path, bundle: Bundle, images: RealImages, description: Description
+) -> Description:
+    model: Any = bundle.model
+    height, width = bundle.preprocessing.size
+    with atomic_path(path) as temporary:
+        write_model(
+            description.kind,
+            model,
+            temporary,
+            shape=(bundle.preprocessing.channels, height, width),
+            pixels=description.pixels,
+            metadata=description.metadata(),
+        )
+        found = differences(
+            torch_answer(Served(model).eval()),
+            answerer(temporary, description),
+            images.pixels,
+        )
+        require_parity(found, str(path))
+        digest = sha256_file(temporary)
+    check = {
+        "part": images.part,
+        "images": len(images.pixels),
+        "largest_difference": {str(size): value for size, value in found.items()},
+    }
+    described = replace(description, sha256=digest, check=check)
+    described.save(beside(path))
+    return described
