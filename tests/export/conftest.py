@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.export.runs import make_run, write_data
+from uda.export.description import KINDS
 from uda.export.write import export_run
 
 
@@ -19,3 +20,12 @@ def made(tmp_path_factory, data):
     run = make_run(tmp_path_factory.mktemp("export") / "train", data)
     export_run(run)
     return run
+
+
+@pytest.fixture(scope="session")
+def exports(made, tmp_path_factory):
+    """A folder with the run's model in each format; to be read alone."""
+    folder = tmp_path_factory.mktemp("exports")
+    for kind in KINDS:
+        export_run(made, kind=kind, out=folder / kind / f"model.{kind}")
+    return folder
