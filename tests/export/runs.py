@@ -67,27 +67,29 @@ def make_run(
     ]  # fmt: skip
     Split(tuple(rows)).save(run.split)
     mean, std = (0.5, 0.4, 0.3)[:channels], (0.2, 0.25, 0.3)[:channels]
-    side = 32
-    preprocessing = Preprocessing((side, side), channels, "letterbox", None, mean, std)
+    preprocessing = Preprocessing((32, 32), channels, "letterbox", None, mean, std)
     spec = ModelSpec(backbone, CLASSES, channels, mean, std, **changes)
     save_description(run.model, "network", spec, preprocessing)
+    images = np.stack([preprocessing.read(file) for file in files])
     for seed, name in enumerate(("ema", "raw")):
-        model = lively(build_classifier(spec, seed=seed), channels, side)
+        model = lively(build_classifier(spec, seed=seed), images)
         save_weights(run.weights, name, model)
     if spec.link == "sigmoid":
         Thresholds(LIMITS, (12, 12, 12)).save(run.thresholds, CLASSES)
     return folder
 
 
-def lively(model, channels, side):
-    """Give batch norms the statistics of noise, so that answers vary with images."""
-    generator = torch.Generator().manual_seed(1)
-    images = torch.rand(4, channels, side, side, generator=generator) * 255
+def lively(model, images):
+    """Let an untrained network tell images (n, H, W, K) apart.
+
+    Batch norms get the statistics of these images, and the logits' means over them
+    become the offset, so that each class wins somewhere.
+    """
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
     with torch.no_grad():
-        model.train()(images)
-        model.eval()
-        model.logit_offset += torch.tensor([0.1, -0.2, 0.3])
+        model.train()(pixels)
+        model.logit_offset.copy_(model.eval()(pixels).leaf.mean(0))
     return model

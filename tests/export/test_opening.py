@@ -21,6 +21,7 @@ from uda.export.opening import answerer, open_export, torch_answer
 from uda.export.write import export_run
 from uda.files import sha256_file
 
+
 @pytest.fixture
 def copied(exports, tmp_path):
     """A model file of a format that a test may damage."""

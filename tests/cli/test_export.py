@@ -1,0 +1,141 @@
+"""`uda export` and `uda predict` of its files: the same answers, or a clear refusal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from tests.export.runs import HEADS, make_run, write_data
+from uda.cli import main
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def run(data, tmp_path):
+    return make_run(tmp_path / "runs" / "train", data)
+
+
+def call(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def predicted(model, data, out, *words):
+    done = call("predict", model, data, "--out", out, *words)
+    assert done.exit_code == 0, done.output
+    with out.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def same_rows(found, expected):
+    assert [row["path"] for row in found] == [row["path"] for row in expected]
+    assert list(found[0]) == list(expected[0])
+    for one, other in zip(found, expected, strict=True):
+        assert one["class"] == other["class"]
+        for key in set(one) - {"path", "class", "error"}:
+            assert float(one[key]) == pytest.approx(float(other[key]), abs=1e-5)
+
+
+@pytest.mark.parametrize("head", ["flat", "multi-label"])
+def test_an_exported_file_predicts_what_the_run_predicts(head, data, tmp_path):
+    run = make_run(tmp_path / "train", data, **HEADS[head])
+    done = call("export", run)
+    assert done.exit_code == 0, done.output
+    path = run / "export" / "onnx" / "model.onnx"
+    assert f"Wrote {path}" in done.stdout
+    assert "model.json" in done.stdout
+    assert "on 9 images of the validation part" in done.stdout
+    expected = predicted(run, data, tmp_path / "run.csv")
+    assert len({row["class"] for row in expected}) > 1
+    found = predicted(path, data, tmp_path / "onnx.csv", "--batch", "5")
+    same_rows(found, expected)
+
+
+@pytest.mark.parametrize("kind", ["pt2", "safetensors"])
+def test_the_other_formats(kind, run, data, tmp_path):
+    out = tmp_path / "out" / f"net.{kind}"
+    done = call("export", run, "--format", kind, "--out", out, "--weights", "raw")
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in out.parent.iterdir()) == [
+        "net.json", out.name,
+    ]  # fmt: skip
+    assert json.loads((out.parent / "net.json").read_text())["made"]["weights"] == "raw"
+    expected = predicted(run, data, tmp_path / "run.csv", "--weights", "raw")
+    same_rows(predicted(out, data, tmp_path / "export.csv"), expected)
+
+
+def test_a_second_export_needs_consent(run):
+    words = ("export", run, "--format", "safetensors")
+    assert call(*words).exit_code == 0
+    refused = call(*words)
+    assert refused.exit_code == 2
+    assert "--overwrite" in refused.stderr
+    assert call(*words, "--overwrite").exit_code == 0
+
+
+def test_data_elsewhere(run, data):
+    (run / "config.yaml").write_text("data:\n  root: gone\n")
+    words = ("export", run, "--format", "safetensors")
+    lost = call(*words)
+    assert lost.exit_code == 3
+    assert "uda export RUN DATA" in lost.stderr
+    assert call(*words, data).exit_code == 0
+
+
+def test_options_without_effect_are_refused(run, data, tmp_path):
+    done = call("export", run, "--format", "safetensors", "--pixels", "float32")
+    assert done.exit_code == 2
+    assert "--pixels float32 has no effect" in done.stderr
+    path = tmp_path / "m.safetensors"
+    assert call("export", run, "--format", "safetensors", "--out", path).exit_code == 0
+    for words in (("--weights", "ema"), ("--device", "cuda")):
+        done = call("predict", path, data, "--out", tmp_path / "p.csv", *words)
+        assert done.exit_code == 2, words
+        assert words[0] in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"), "damaged"),
+        (lambda path: path.with_suffix(".json").unlink(), "model.json: missing"),
+        (lambda path: path.unlink(), "no such file"),
+    ],
+)
+def test_damage_is_named_and_nothing_is_written(harm, reason, run, data, tmp_path):
+    assert call("export", run, "--format", "safetensors").exit_code == 0
+    path = run / "export" / "safetensors" / "model.safetensors"
+    harm(path)
+    done = call("predict", path, data, "--out", tmp_path / "p.csv")
+    assert done.exit_code == 3
+    assert reason in done.stderr
+    assert str(path.parent) in done.stderr
+    assert not (tmp_path / "p.csv").exists()
+
+
+def test_a_folder_that_is_called_like_a_file_is_a_run(run, data, tmp_path):
+    folder = run.rename(run.parent / "night.onnx")
+    assert predicted(folder, data, tmp_path / "p.csv")
+
+
+def test_no_run_there(tmp_path):
+    done = call("export", tmp_path)
+    assert done.exit_code == 3
+    assert "no run here" in done.stderr
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys; from uda.cli import main;"
+        "main(['export', '--help'], standalone_mode=False);"
+        "assert not {'torch', 'numpy', 'onnx', 'onnxruntime'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
