@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from tests.export.runs import HEADS, make_run, write_data
 from uda.cli import main
+from uda.run.layout import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,7 @@ def test_an_exported_file_predicts_what_the_run_predicts(head, data, tmp_path):
     done = call("export", run)
     assert done.exit_code == 0, done.output
     path = run / "export" / "onnx" / "model.onnx"
+    assert done.stderr == ""
     assert f"Wrote {path}" in done.stdout
     assert "model.json" in done.stdout
     assert "on 9 images of the validation part" in done.stdout
@@ -79,6 +81,13 @@ def test_a_second_export_needs_consent(run):
     assert refused.exit_code == 2
     assert "--overwrite" in refused.stderr
     assert call(*words, "--overwrite").exit_code == 0
+
+
+def test_a_run_that_is_not_done_is_told(run):
+    RunFolder(run).write_status("interrupted", step=3, steps=6)
+    done = call("export", run, "--format", "safetensors")
+    assert done.exit_code == 0
+    assert "the run is interrupted, at step 3 of 6" in done.stderr
 
 
 def test_data_elsewhere(run, data):

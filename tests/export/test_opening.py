@@ -141,6 +141,27 @@ def test_the_format_is_that_of_the_description(exports):
         answerer(path, wrong)
 
 
+def test_the_example_of_the_docs(exports, data, tmp_path, monkeypatch, capsys):
+    """The page's own lines, on a wide photo that needs bars."""
+    page = Path(__file__).parents[2] / "docs" / "export.md"
+    code = page.read_text().split("```python\n")[1].split("```")[0]
+    folder, photo = exports / "onnx", data / "Rust" / "wide1.png"
+    for source, name in (
+        (folder / "model.onnx", "model.onnx"),
+        (folder / "model.json", "model.json"),
+        (photo, "photo.png"),
+    ):
+        shutil.copy(source, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, str(page), "exec"), {})
+    name, value = capsys.readouterr().out.split()
+    exported = open_export(folder / "model.onnx")
+    pixels = exported.description.preprocessing.read(photo)
+    probs = exported.answer(pixels[None].transpose(0, 3, 1, 2))[0]
+    assert name == exported.description.classes[probs.argmax()]
+    assert float(value) == pytest.approx(probs.max(), abs=1e-6)
+
+
 WITHOUT_TORCH = """
 import sys
 class NoTorch:

@@ -90,7 +90,7 @@ def command(
     gates.check_names(wanted, first.classes, good_class, several=several)
     images = _choose(folder, first, data, split, part, allow_seen)
     _announce(folder, images)
-    _warn_unfinished(folder)
+    warn_unfinished(folder)
     evaluation = evaluate(
         bundles,
         images,
@@ -157,7 +157,8 @@ def _choose(
     return images
 
 
-def _warn_unfinished(folder: RunFolder) -> None:
+def warn_unfinished(folder: RunFolder) -> None:
+    """Say on standard error when a run's weights are not its final ones."""
     status = folder.read_status() if folder.status.is_file() else {}
     state = status.get("state", "unknown")
     if state != "done":

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from uda.cli.evaluate import warn_unfinished
+
 
 @click.command(short_help="Write a run's model as one file for other programs.")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -58,9 +60,11 @@ def command(
     """
     from uda.export.description import beside
     from uda.export.write import export_run
+    from uda.run.layout import open_run
 
+    folder = open_run(run)
     path, described = export_run(
-        run,
+        folder.path,
         kind=kind,  # type: ignore[arg-type]
         out=out,
         weights=weights,
@@ -68,6 +72,7 @@ def command(
         data=data,
         overwrite=overwrite,
     )
+    warn_unfinished(folder)
     size = path.stat().st_size / 2**20
     click.echo(f"Wrote {path} ({size:.1f} MiB) and {beside(path).name}")
     check = described.check

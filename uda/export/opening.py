@@ -116,7 +116,7 @@ def _pt2(path: Path, description: Description) -> Answer:
         # Through memory: for a path, torch insists on the suffix.
         content = io.BytesIO(path.read_bytes())
         program: Any = torch.export.load(content, extra_files=extra)
-        inside = json.loads(extra[METADATA_FILE])
+        inside = dict(json.loads(extra[METADATA_FILE]))
     except Exception as error:  # torch, zip and JSON have errors of their own
         raise _unreadable(path, description, error) from error
     _check_inside(path, inside, description)
