@@ -198,6 +198,7 @@ def _after_step(trainer: Trainer, batch: Batch) -> tuple[bool, dict[str, float]]
     if not ended and step % (config.loop.eval_every or total) != 0:
         return False, {}
     metrics = evaluate_state(trainer)
+    watch.look_without_table(trainer, metrics)
     ended = patience.look(trainer) or ended
     write_view_grid(trainer, batch)
     trainer.since = time.perf_counter()
