@@ -180,3 +180,17 @@ def test_the_teacher_trains_itself_only_on_labels_that_carry(quick, monkeypatch)
         monkeypatch.setattr(TextureTeacher, "skill", lambda *_, skill=skill: skill)
         quick({"consistency.texture_weight": 0.5})
     assert asked == [True, False]
+
+
+@pytest.mark.parametrize(("texture", "told"), [(2.0, True), (0.0, False)])
+def test_a_network_behind_texture_is_told_with_the_way_out(
+    quick, monkeypatch, capsys, texture, told
+):
+    monkeypatch.setattr("uda.training.texture.TextureTeacher.skill", lambda *_: 0.9)
+    monkeypatch.setattr(guard, "opinion_accuracy", lambda *_: texture)
+    folder, _ = quick({"consistency.texture_weight": 0.5})
+    text = capsys.readouterr().err
+    assert ("uda train --method texture --imgsz" in text) == told
+    assert json.loads((folder / "status.json").read_text())["texture_accuracy"] == (
+        texture
+    )

@@ -123,6 +123,24 @@ def opinion_accuracy(trainer: Trainer) -> float | None:
     return accuracy_of(counts)[0]
 
 
+def compare_with_texture(trainer: Trainer, metrics: dict[str, float]) -> None:
+    """Say so where texture alone answers the validation part better than the run."""
+    other = opinion_accuracy(trainer)
+    final = metrics.get("val_ema/balanced_accuracy")
+    if other is None or final is None:
+        return
+    trainer.run.update_status("running", texture_accuracy=other)
+    warm = trainer.run.read_status().get("warm_start") or {}
+    if other <= final + warm.get("standard_error", 0.0):
+        return
+    height, width = trainer.parts.texture_pool.images.shape[1:3]
+    trainer.writer.console.warn(
+        f"texture alone answers the validation part better ({other:.3f}) than this "
+        f"network ({final:.3f}); compare with uda train --method texture --imgsz "
+        f"{height}x{width}, or train longer"
+    )
+
+
 def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
     """Replace final averaged weights by the warm start where those are worse.
 
