@@ -20,6 +20,7 @@ from uda.training import watch
 from uda.training.class_tree import agreed_by_node, with_known
 from uda.training.estimate import settle_prior
 from uda.training.guard import balanced_accuracy, opinion_accuracy
+from uda.training.monitor import tags
 from uda.training.schedules import consistency_start
 from uda.training.served import clean
 from uda.training.sizes import images_at, is_change
@@ -91,7 +92,7 @@ def _agreed(trainer: Trainer, table: Tensor, accuracy: float | None) -> Tensor:
         return table
     other = opinion_accuracy(trainer)
     alone = accuracy is not None and other is not None and other > accuracy
-    trainer.health["unlabeled/texture_alone"] = float(alone)
+    trainer.health[tags.TEXTURE_ALONE] = float(alone)
     if alone:
         return trainer.opinion.clone()
     if tree is not None:
