@@ -12,9 +12,11 @@ feature prediction does so with histograms of gradients (Wei et al., CVPR 2022).
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,9 +25,11 @@ from torch import Tensor, nn
 from uda.augment.policy import load_policy
 from uda.data.sampling import UnlabeledSampler
 from uda.data.streams import Batch, TrainStream, prefetch
-from uda.errors import TrainingError
+from uda.errors import TrainingError, UsageError
+from uda.files import atomic_path
 from uda.models.classifier import Classifier
 from uda.models.seeding import draws_at_random, seeded
+from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
 from uda.training.described import describe
 from uda.training.prepare import Parts
@@ -113,6 +117,69 @@ def pretrain(
             "a lower --lr, or leave it out with --pretrain-steps 0"
         )
     return found
+
+
+def pretrained_trunk(
+    config: RunConfig,
+    parts: Parts,
+    *,
+    stop: StopRequest,
+    progress: Progress | None = None,
+) -> tuple[Classifier, float | None]:
+    """Do the warm start of a run and nothing else.
+
+    Args:
+        config: as for `pretrain`; also which network, from which seed, on which
+            device. `build_parts` needs the same one.
+        parts: the run's images.
+        stop: looked at between steps.
+        progress: called with ("pretraining", done, steps).
+
+    Returns:
+        The classifier with the trunk that `uda train` has before its step 0 and with
+        a head that knows nothing yet, and what `pretrain` says about it.
+
+    Raises:
+        UsageError: there is no such trunk, see `refuse_without_trunk`.
+        TrainingError: the loss is not finite.
+    """
+    refuse_without_trunk(config)
+    torch.set_num_threads(config.loop.threads or os.cpu_count() or 1)
+    device = choose_device(config.loop.device)
+    model = build_state(config, model_spec(config, parts), device).model
+    return model, pretrain(config, parts, model, stop=stop, progress=progress)
+
+
+def refuse_without_trunk(config: RunConfig) -> None:
+    """Raise a UsageError where a warm start leaves no trunk to hand on."""
+    if config.method == "texture":
+        raise UsageError("--method texture trains no network, so it has no trunk")
+    if config.model.independent:
+        raise UsageError(
+            "--independent: each node of the tree has a trunk of its own, and a file "
+            "of weights holds one; leave it out here, and uda train --independent "
+            "--weights FILE starts every node from the same one"
+        )
+    if not config.model.pretrain_steps:
+        raise UsageError("model.pretrain_steps: a warm start takes one step or more")
+
+
+def save_trunk(model: Classifier, path: Path) -> None:
+    """Write the tensors of the trunk as safetensors, by the backbone's own names.
+
+    Raises:
+        UsageError: the file is there already.
+    """
+    from safetensors.torch import save_file
+
+    if path.exists():
+        raise UsageError(f"{path}: exists and is not overwritten; name another file")
+    tensors = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.backbone.state_dict().items()
+    }
+    with atomic_path(path) as temporary:
+        save_file(tensors, str(temporary))
 
 
 def seconds_per_step(config: RunConfig, parts: Parts, model: Classifier) -> float:
