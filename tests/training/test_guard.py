@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score
 
+from uda.run.bundle import load_bundle
 from uda.training import guard, loop, targets
 from uda.training.guard import trust_of
 from uda.training.teacher import agreed
@@ -182,15 +183,37 @@ def test_the_teacher_trains_itself_only_on_labels_that_carry(quick, monkeypatch)
     assert asked == [True, False]
 
 
-@pytest.mark.parametrize(("texture", "told"), [(2.0, True), (0.0, False)])
-def test_a_network_behind_texture_is_told_with_the_way_out(
-    quick, monkeypatch, capsys, texture, told
+@pytest.mark.parametrize(
+    ("skill", "final", "handed"),
+    [
+        (0.9, 0.1, "texture"),
+        (0.9, 0.95, "final"),  # behind by less than the standard error
+        (0.1, 0.95, "texture"),  # the labels carry nothing: by anything
+        (0.1, 1.0, "final"),
+    ],
+)
+def test_a_network_behind_texture_hands_over_texture(
+    quick, monkeypatch, skill, final, handed
 ):
-    monkeypatch.setattr("uda.training.texture.TextureTeacher.skill", lambda *_: 0.9)
-    monkeypatch.setattr(guard, "opinion_accuracy", lambda *_: texture)
-    folder, _ = quick({"consistency.texture_weight": 0.5})
-    text = capsys.readouterr().err
-    assert ("uda train --method texture --imgsz" in text) == told
-    assert json.loads((folder / "status.json").read_text())["texture_accuracy"] == (
-        texture
+    monkeypatch.setattr("uda.training.texture.TextureTeacher.skill", lambda *_: skill)
+    monkeypatch.setattr(guard, "balanced_accuracy", lambda *_: (0.0, 0.1))
+    sure = {"val_ema/balanced_accuracy": 1.0, "val_ema/macro_f1": 1.0}
+    monkeypatch.setattr(guard, "baseline_metrics", lambda *_: dict(sure))
+    plain = loop.evaluate_state
+    monkeypatch.setattr(
+        loop,
+        "evaluate_state",
+        lambda trainer: {**plain(trainer), "val_ema/balanced_accuracy": final},
     )
+    folder, summary = quick({"consistency.texture_weight": 0.5})
+    status = json.loads((folder / "status.json").read_text())
+    assert status["handed_over"] == handed
+    assert status["texture_accuracy"] == 1.0
+    bundle = load_bundle(folder)
+    assert bundle.kind == ("texture" if handed == "texture" else "network")
+    if handed == "texture":
+        assert summary.metrics["val_ema/balanced_accuracy"] == 1.0
+        size = bundle.preprocessing.size
+        images = torch.zeros(2, 1, *size, dtype=torch.uint8)
+        assert bundle.model(images).leaf.shape == (2, 3)
+        assert bundle.classes == ("Good", "Rust", "Scratch")

@@ -6,11 +6,13 @@ Two rules, both stated in the log, in TensorBoard and in status.json:
    carry little, pseudo-labels would be mostly wrong; the weight of the unlabelled
    branch falls from full at a skill of 0.6 to nothing at 0.3.
 2. Hand-over. A run that ends worse on the validation part than its own supervised
-   warm start, by more than the standard error, hands over the warm start.
+   warm start, by more than the standard error, hands over the warm start; one that
+   ends worse than texture descriptors with logistic regression hands over those.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,10 +22,16 @@ import torch
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.files import atomic_write
 from uda.run.bundle import save_weights
+from uda.training.build import model_spec
 from uda.training.evaluate import validation_predictions
 from uda.training.multilabel import label_accuracy
 from uda.training.served import clean
-from uda.training.texture import texture_teacher
+from uda.training.texture import (
+    baseline_metrics,
+    fit_baseline,
+    save_baseline,
+    texture_teacher,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -123,24 +131,6 @@ def opinion_accuracy(trainer: Trainer) -> float | None:
     return accuracy_of(counts)[0]
 
 
-def compare_with_texture(trainer: Trainer, metrics: dict[str, float]) -> None:
-    """Say so where texture alone answers the validation part better than the run."""
-    other = opinion_accuracy(trainer)
-    final = metrics.get("val_ema/balanced_accuracy")
-    if other is None or final is None:
-        return
-    trainer.run.update_status("running", texture_accuracy=other)
-    warm = trainer.run.read_status().get("warm_start") or {}
-    if other <= final + warm.get("standard_error", 0.0):
-        return
-    height, width = trainer.parts.texture_pool.images.shape[1:3]
-    trainer.writer.console.warn(
-        f"texture alone answers the validation part better ({other:.3f}) than this "
-        f"network ({final:.3f}); compare with uda train --method texture --imgsz "
-        f"{height}x{width}, or train longer"
-    )
-
-
 def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
     """Replace final averaged weights by the warm start where those are worse.
 
@@ -169,3 +159,41 @@ def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
     # The other numbers of the averaged weights are of those that nobody gets.
     kept = {k: v for k, v in metrics.items() if not k.startswith("val_ema/")}
     return kept | {"val_ema/balanced_accuracy": warm["balanced_accuracy"]}
+
+
+def hand_over_texture(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
+    """Replace the network by the classical baseline where that is the better one.
+
+    By more than the standard error on the validation part; where the labels carry
+    nothing (no trust), by anything: the simpler model has the better odds there.
+    With a tree of classes the network stays, since only it decides node by node.
+
+    Returns:
+        The metrics of what is handed over.
+    """
+    parts, run = trainer.parts, trainer.run
+    final = metrics.get("val_ema/balanced_accuracy")
+    if trainer.opinion is None or parts.tree is not None or final is None:
+        return metrics
+    pool = parts.texture_pool
+    classifier = fit_baseline(parts, pool, trainer.config.loop.threads)
+    found = baseline_metrics(parts, pool, classifier)
+    other = found["val_ema/balanced_accuracy"]
+    run.update_status("running", texture_accuracy=other)
+    warm = run.read_status().get("warm_start", {})
+    margin = warm.get("standard_error", 0.0) if trainer.trust > 0 else 0.0
+    if other <= final + margin:
+        return metrics
+    spec = replace(model_spec(trainer.config, parts), backbone="texture", head="flat")
+    save_baseline(run, spec, classifier, pool)
+    run.update_status("running", handed_over="texture")
+    height, width = pool.images.shape[1:3]
+    say(
+        trainer,
+        f"the run ended worse on validation ({final:.3f}) than texture descriptors of "
+        f"{height}x{width} pixels with logistic regression ({other:.3f}), and hands "
+        "over those: uda evaluate and uda predict use no network. Label more images, "
+        "train longer, or start from trained weights (--weights)",
+    )
+    kept = {k: v for k, v in metrics.items() if not k.startswith("val_ema/")}
+    return kept | found

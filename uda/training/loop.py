@@ -322,7 +322,7 @@ def _finish(trainer: Trainer, metrics: dict[str, float]) -> Summary:
     save.weights(trainer)
     metrics = patience.hand_over(trainer, metrics)
     metrics = guard.hand_over(trainer, metrics)
-    guard.compare_with_texture(trainer, metrics)
+    metrics = guard.hand_over_texture(trainer, metrics)
     save.thresholds(trainer)
     trainer.writer.hparams(save.table_row(trainer.config), metrics)
     trainer.run.update_status(

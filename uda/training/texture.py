@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from uda.data.pool import Pool
 from uda.evaluation.predict import predict_pool
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.files import atomic_path, atomic_write, sha256_file
+from uda.models.classifier import ModelSpec
 from uda.models.texture import TextureClassifier, TextureModel, texture_features
 from uda.run.bundle import save_description
 from uda.run.layout import RunFolder
@@ -152,33 +154,57 @@ def train_texture(
     config: RunConfig, run: RunFolder, parts: Parts, *, console: Progress
 ) -> Summary:
     """Fit the classical baseline in seconds and write it as a run."""
-    spec = model_spec(config, parts)
-    save_description(run.model, "texture", spec, parts.pool.preprocessing)
-    images = np.ascontiguousarray(parts.pool.images[parts.labeled])
-    classifier = TextureClassifier.fit(
-        texture_features(images, threads=config.loop.threads),
-        parts.targets,
-        len(parts.classes),
-    )
+    classifier = fit_baseline(parts, parts.pool, config.loop.threads)
+    save_baseline(run, model_spec(config, parts), classifier, parts.pool)
+    metrics: dict[str, float] = {}
+    if len(parts.validation):
+        metrics = baseline_metrics(parts, parts.pool, classifier)
+    run.write_status("done", step=0, steps=0, **metrics)
+    return Summary("done", 0, metrics)
+
+
+def fit_baseline(parts: Parts, pool: Pool, threads: int | None) -> TextureClassifier:
+    """Fit the classical baseline to the labelled images.
+
+    Args:
+        parts: the run's images; coarse labels, which name no class, are left out.
+        pool: where their pixels are read, for example at more detail.
+        threads: for the descriptors; None for all cores.
+    """
+    images = np.ascontiguousarray(pool.images[parts.labeled[parts.fine]])
+    features = texture_features(images, threads=threads)
+    targets = parts.targets[parts.fine]
+    return TextureClassifier.fit(features, targets, len(parts.classes))
+
+
+def save_baseline(
+    run: RunFolder, spec: ModelSpec, classifier: TextureClassifier, pool: Pool
+) -> None:
+    """Write the baseline as what a run hands over."""
     path = run.weights / "texture.npz"
     with atomic_path(path) as temporary:
         classifier.save(temporary)
     atomic_write(path.with_name(path.name + ".sha256"), sha256_file(path) + "\n")
-    metrics: dict[str, float] = {}
-    if len(parts.validation):
-        predictions = predict_pool(
-            TextureModel(classifier),
-            parts.pool.images,
-            parts.validation,
-            ids=parts.ids(parts.validation),
-            targets=parts.validation_targets,
-            classes=parts.classes,
-        )
-        counts = confusion_matrix(
-            predictions.targets, predictions.predicted, len(parts.classes)
-        )
-        rate = rates(counts)
-        for key in ("balanced_accuracy", "macro_f1"):
-            metrics[f"val_ema/{key}"] = float(rate[key])
-    run.write_status("done", step=0, steps=0, **metrics)
-    return Summary("done", 0, metrics)
+    # Last: whoever reads it finds the weights that it speaks of.
+    save_description(run.model, "texture", spec, pool.preprocessing)
+
+
+def baseline_metrics(
+    parts: Parts, pool: Pool, classifier: TextureClassifier
+) -> dict[str, float]:
+    """Return the baseline's ``val_ema/balanced_accuracy`` and ``val_ema/macro_f1``."""
+    predictions = predict_pool(
+        TextureModel(classifier),
+        pool.images,
+        parts.validation,
+        ids=parts.ids(parts.validation),
+        targets=parts.validation_targets,
+        classes=parts.classes,
+    )
+    counts = confusion_matrix(
+        predictions.targets, predictions.predicted, len(parts.classes)
+    )
+    rate = rates(counts)
+    return {
+        f"val_ema/{key}": float(rate[key]) for key in ("balanced_accuracy", "macro_f1")
+    }
