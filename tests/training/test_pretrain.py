@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 
 from tests.training.conftest import QUICK
 from tests.training.test_loop import StopAt, same, weights
-from uda.errors import UsageError
+from uda.errors import TrainingError, UsageError
 from uda.models.weights import load_backbone_weights
 from uda.training import pretrain as module
 from uda.training.build import build_state, model_spec
 from uda.training.config import build_config
-from uda.training.described import describe
+from uda.training.described import describe, typical_of
 from uda.training.launch import resume
 from uda.training.length import Length, fix_length
 from uda.training.monitor.progress import Progress
@@ -55,7 +55,7 @@ def fresh(config, parts):
 def test_targets_are_deviations_of_the_descriptions(prepared):
     _, parts = prepared
     found = targets_of(parts).numpy().astype(np.float64)
-    plain = describe(parts, parts.training_rows).astype(np.float64)
+    plain = describe(parts, parts.training_rows, typical_of(parts)).astype(float)
     for column in range(0, plain.shape[1], 7):
         values = plain[:, column]
         spread = np.sqrt(((values - values.mean()) ** 2).mean())
@@ -141,7 +141,9 @@ def test_it_moves_the_run_and_is_told(quick):
     without, _ = quick({}, name="without")
     assert not same(weights(with_it), weights(without))
     status = json.loads((with_it / "status.json").read_text())
-    assert status["pretrain_explained"] < 1
+    text = (with_it / "metrics.jsonl").read_text()
+    assert "loss/supervised" in text
+    assert -1 < status["pretrain_explained"] < 1
     assert "pretrain_explained" not in json.loads((without / "status.json").read_text())
 
 
@@ -282,3 +284,63 @@ def test_what_has_no_trunk_is_refused(prepared, keys, word):
     _, parts = prepared
     with pytest.raises(UsageError, match=word):
         pretrained_trunk(build_config(keys), parts, stop=StopRequest())
+
+
+def test_a_dry_run_does_two_steps_of_it(quick, monkeypatch):
+    seen = []
+    plain = module._Step.__call__
+
+    def spy(self, number, batch):
+        seen.append(number)
+        return plain(self, number, batch)
+
+    monkeypatch.setattr(module._Step, "__call__", spy)
+    quick({"model.pretrain_steps": 50}, dry_run=True)
+    assert seen == [0, 1]
+
+
+def test_with_its_teacher_a_stopped_run_resumes_bit_for_bit(quick):
+    """The default: what texture says is worked out anew, and is the same."""
+    keys = {"model.pretrain_steps": 6, "consistency.texture_weight": 0.5}
+    whole, _ = quick(keys, name="whole")
+    part, _ = quick(keys, name="part", stop=StopAt(10))
+    resume(part, workers=1, console=Progress(), stop=StopRequest())
+    for name in ("raw", "ema"):
+        assert same(weights(whole, name), weights(part, name))
+
+
+def test_a_budget_that_the_warm_start_alone_eats_is_refused(prepared, monkeypatch):
+    config, parts = prepared
+    monkeypatch.setattr("uda.training.length.seconds_per_step", lambda *_: 10.0)
+    with pytest.raises(UsageError, match="12 steps of warm start"):
+        fix_length(config, Length(budget=30.0), parts)
+
+
+def test_memory_that_does_not_suffice_is_told_with_the_way_out(quick, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("uda.training.loop.pretrain", full)
+    with pytest.raises(TrainingError, match="--batch"):
+        quick({"model.pretrain_steps": 5})
+
+
+@pytest.mark.parametrize(
+    ("flags", "steps"),
+    [
+        ({}, 7),
+        ({"method": "supervised"}, None),
+        ({"model.weights": "w.safetensors"}, None),
+        ({"model.pretrain_steps": 3}, 3),
+    ],
+)
+def test_a_settled_warm_start_is_not_carried_into_another_kind_of_run(flags, steps):
+    config = build_config(flags, {"model.pretrain_steps": 7})
+    assert config.model.pretrain_steps == steps
+
+
+def test_a_supervised_run_shows_strong_views_in_its_warm_start():
+    keys = {"method": "supervised", "views.strong": "uda"}
+    assert build_config({**keys, "model.pretrain_steps": 5}).views.strong == "uda"
+    with pytest.raises(UsageError, match="no unlabelled branch"):
+        build_config(keys)

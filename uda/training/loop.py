@@ -6,6 +6,8 @@ New features are functions called from here, never branches inside it.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -105,9 +107,10 @@ def _warm_start(trainer: Trainer, stop: StopRequest) -> bool:
         return True
     console = trainer.writer.console
     _compile(trainer)
-    explained = pretrain(
-        config, trainer.parts, state.model, stop=stop, progress=console.stage
-    )
+    with _memory_told(config):
+        explained = pretrain(
+            config, trainer.parts, state.model, stop=stop, progress=console.stage
+        )
     if explained is None:
         return False
     state.ema.reset(state.model)
@@ -218,21 +221,27 @@ def _one_step(
     moved = [to_device(batch, trainer.device) for batch in group]
     trust = trainer.trust * watch.factor(state.objective_state)
     moment = Moment.at(state.step, config, trust)
+    draws = (
+        seeded(config.seed, "dropout", state.step)
+        if draws_at_random(state.model)
+        else nullcontext()
+    )
+    with _memory_told(config), draws:
+        parts, norm = training_step(state, moved, config, moment, trainer.objective)
+    return parts, norm, moved
+
+
+@contextmanager
+def _memory_told(config: RunConfig) -> Iterator[None]:
+    """Turn a lack of memory into an error that names the way out."""
     try:
-        if draws_at_random(state.model):
-            with seeded(config.seed, "dropout", state.step):
-                parts, norm = training_step(
-                    state, moved, config, moment, trainer.objective
-                )
-        else:
-            parts, norm = training_step(state, moved, config, moment, trainer.objective)
+        yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise _out_of_memory(config) from error
     except RuntimeError as error:
         if "memory" not in str(error).lower():
             raise
         raise _out_of_memory(config) from error
-    return parts, norm, moved
 
 
 def _out_of_memory(config: RunConfig) -> TrainingError:

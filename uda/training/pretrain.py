@@ -4,7 +4,7 @@
 
 d(u) are the classical descriptors of the clean image (``training.described``), in
 deviations from their mean over the training images, clipped at 3; f is the trunk; W
-and b are thrown away afterwards. Every image of the pool teaches some two hundred
+and b are thrown away afterwards. Every image of the pool teaches some three hundred
 numbers that are known to tell surfaces apart, where a label teaches one. Masked
 feature prediction does so with histograms of gradients (Wei et al., CVPR 2022).
 """
@@ -31,7 +31,7 @@ from uda.models.classifier import Classifier
 from uda.models.seeding import draws_at_random, seeded
 from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
-from uda.training.described import describe
+from uda.training.described import describe, typical_of
 from uda.training.prepare import Parts
 from uda.training.schedules import learning_rate_factor
 from uda.training.state import to_device
@@ -39,7 +39,7 @@ from uda.training.stop import StopRequest
 
 Progress = Callable[[str, int, int], None]
 
-BATCH = 64
+BATCH = 64  # at most; and no more than a step of the run sees
 _LIMIT = 3.0
 _WARMUP = 20
 # Draws of its own: the run's first batches must not repeat the warm start's views.
@@ -53,7 +53,9 @@ def targets_of(parts: Parts, threads: int | None = None) -> Tensor:
         (t, F) float32 in the order of ``parts.training_rows``: deviations from the
         mean, clipped at 3; 0 for a descriptor that does not vary.
     """
-    found = describe(parts, parts.training_rows, threads=threads).astype(np.float64)
+    typical = typical_of(parts)
+    found = describe(parts, parts.training_rows, typical, threads=threads)
+    found = found.astype(np.float64)
     scale = found.std(axis=0)
     unit = (found - found.mean(axis=0)) / np.where(scale < 1e-8, np.inf, scale)
     return torch.from_numpy(np.clip(unit, -_LIMIT, _LIMIT).astype(np.float32))
@@ -183,13 +185,15 @@ def save_trunk(model: Classifier, path: Path) -> None:
 
 
 def seconds_per_step(config: RunConfig, parts: Parts, model: Classifier) -> float:
-    """Time a step of the warm start: forward, backward and views of a batch."""
-    batch = to_device(_stream(config, parts)(0), next(model.parameters()).device)
+    """Time a step of the warm start: views, forward and backward of a batch."""
+    stream, device = _stream(config, parts), next(model.parameters()).device
     times = []
-    for _ in range(3):
+    for number in range(3):
         begin = time.perf_counter()
-        views = model.backbone(model.normalize(batch.labeled))
-        views.square().mean().backward()
+        batch = to_device(stream(number), device)
+        loss = model.backbone(model.normalize(batch.labeled)).square().mean()
+        loss.backward()
+        float(loss)  # waits for an accelerator
         times.append(time.perf_counter() - begin)
     model.zero_grad(set_to_none=True)
     return min(times)
@@ -244,14 +248,17 @@ class _Step:
 
 def _stream(config: RunConfig, parts: Parts) -> TrainStream:
     """Return the stream of strong views; its targets are places among the rows."""
-    rows = parts.training_rows
+    rows, method = parts.training_rows, config.consistency
     images = (*parts.smaller, parts.pool)[0].images
     return TrainStream(
         images=images,
         labeled_rows=rows,
         labeled_targets=np.arange(len(rows)),
         labeled_sampler=UnlabeledSampler(
-            len(rows), batch=BATCH, seed=config.seed, stream=f"{_STREAM}-index"
+            len(rows),
+            batch=min(BATCH, config.loop.batch * (1 + method.unlabeled_ratio)),
+            seed=config.seed,
+            stream=f"{_STREAM}-index",
         ),
         labeled_policy=load_policy(config.views.strong),
         labeled_stream=_STREAM,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -11,18 +13,25 @@ from uda.evaluation.predict import predict_pool
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.files import atomic_path, atomic_write, sha256_file
 from uda.models.classifier import ModelSpec
-from uda.models.texture import TextureClassifier, TextureModel, texture_features
+from uda.models.texture import (
+    REGULARISATION,
+    TextureClassifier,
+    TextureModel,
+    texture_features,
+)
 from uda.run.bundle import save_description
 from uda.run.layout import RunFolder
 from uda.training.build import model_spec
 from uda.training.config import RunConfig
-from uda.training.described import describe
+from uda.training.described import describe, typical_of
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import Parts, Rows
 from uda.training.summary import Summary
 
 # Weaker than the baseline's: a teacher has to be sure of something.
 TEACHER_REGULARISATION = 0.1
+# Labels that carry little: as strong as the baseline's.
+CAREFUL_REGULARISATION = REGULARISATION
 
 
 class TextureTeacher:
@@ -46,29 +55,37 @@ class TextureTeacher:
         self.parts = parts
         self.device = device
         self.rows = np.union1d(parts.training_rows, parts.validation)
-        self.features = describe(parts, self.rows, threads=threads)
+        self.typical = typical_of(parts)
+        self.features = describe(parts, self.rows, self.typical, threads=threads)
         # (N,) place of a pool row among the features.
         self.place = np.full(len(parts.pool.images), -1)
         self.place[self.rows] = np.arange(len(self.rows))
 
-    def table(self, *, self_training: bool) -> torch.Tensor:
-        """Predict every training and validation image.
+    def classifier(self, trust: float) -> TextureClassifier:
+        """Fit to the labelled images.
 
         Args:
-            self_training: whether to learn from the unlabelled images too.
+            trust: in them, 0 to 1. With full trust it learns from the unlabelled
+                images too; with none it is held back as strongly as the baseline.
+        """
+        parts, fine = self.parts, self.parts.fine
+        pool = np.setdiff1d(parts.unlabeled, parts.labeled)
+        found = TextureClassifier.self_trained(
+            self._of(parts.labeled[fine]),
+            parts.targets[fine],
+            self._of(pool) if trust == 1 else self.features[:0],
+            len(parts.classes),
+            regularisation=TEACHER_REGULARISATION if trust else CAREFUL_REGULARISATION,
+        )
+        return replace(found, typical=self.typical)
+
+    def table(self, classifier: TextureClassifier) -> torch.Tensor:
+        """Predict every training and validation image.
 
         Returns:
             (N, C) log-probabilities by pool row; 0 for other images.
         """
-        parts, fine = self.parts, self.parts.fine
-        pool = np.setdiff1d(parts.unlabeled, parts.labeled)
-        classifier = TextureClassifier.self_trained(
-            self._of(parts.labeled[fine]),
-            parts.targets[fine],
-            self._of(pool) if self_training else self.features[:0],
-            len(parts.classes),
-            regularisation=TEACHER_REGULARISATION,
-        )
+        parts = self.parts
         table = torch.zeros(len(parts.pool.images), len(parts.classes))
         found = torch.from_numpy(classifier.predict_log_proba(self.features)).float()
         table[torch.from_numpy(self.rows)] = found
@@ -154,33 +171,32 @@ def train_texture(
     config: RunConfig, run: RunFolder, parts: Parts, *, console: Progress
 ) -> Summary:
     """Fit the classical baseline in seconds and write it as a run."""
-    classifier = fit_baseline(parts, parts.pool, config.loop.threads)
-    save_baseline(run, model_spec(config, parts), classifier, parts.pool)
+    images = np.ascontiguousarray(parts.pool.images[parts.labeled])
+    classifier = TextureClassifier.fit(
+        texture_features(images, threads=config.loop.threads),
+        parts.targets,
+        len(parts.classes),
+    )
+    save_classifier(run, model_spec(config, parts), classifier, parts.pool)
     metrics: dict[str, float] = {}
     if len(parts.validation):
-        metrics = baseline_metrics(parts, parts.pool, classifier)
+        predictions = predict_pool(
+            TextureModel(classifier),
+            parts.pool.images,
+            parts.validation,
+            ids=parts.ids(parts.validation),
+            targets=parts.validation_targets,
+            classes=parts.classes,
+        )
+        metrics = validation_metrics(parts, predictions.predicted)
     run.write_status("done", step=0, steps=0, **metrics)
     return Summary("done", 0, metrics)
 
 
-def fit_baseline(parts: Parts, pool: Pool, threads: int | None) -> TextureClassifier:
-    """Fit the classical baseline to the labelled images.
-
-    Args:
-        parts: the run's images; coarse labels, which name no class, are left out.
-        pool: where their pixels are read, for example at more detail.
-        threads: for the descriptors; None for all cores.
-    """
-    images = np.ascontiguousarray(pool.images[parts.labeled[parts.fine]])
-    features = texture_features(images, threads=threads)
-    targets = parts.targets[parts.fine]
-    return TextureClassifier.fit(features, targets, len(parts.classes))
-
-
-def save_baseline(
+def save_classifier(
     run: RunFolder, spec: ModelSpec, classifier: TextureClassifier, pool: Pool
 ) -> None:
-    """Write the baseline as what a run hands over."""
+    """Write a texture classifier as what a run hands over."""
     path = run.weights / "texture.npz"
     with atomic_path(path) as temporary:
         classifier.save(temporary)
@@ -189,22 +205,9 @@ def save_baseline(
     save_description(run.model, "texture", spec, pool.preprocessing)
 
 
-def baseline_metrics(
-    parts: Parts, pool: Pool, classifier: TextureClassifier
-) -> dict[str, float]:
-    """Return the baseline's ``val_ema/balanced_accuracy`` and ``val_ema/macro_f1``."""
-    predictions = predict_pool(
-        TextureModel(classifier),
-        pool.images,
-        parts.validation,
-        ids=parts.ids(parts.validation),
-        targets=parts.validation_targets,
-        classes=parts.classes,
-    )
-    counts = confusion_matrix(
-        predictions.targets, predictions.predicted, len(parts.classes)
-    )
-    rate = rates(counts)
+def validation_metrics(parts: Parts, named: Rows) -> dict[str, float]:
+    """Return balanced accuracy and macro-F1 of (v,) answers to the validation part."""
+    rate = rates(confusion_matrix(parts.validation_targets, named, len(parts.classes)))
     return {
         f"val_ema/{key}": float(rate[key]) for key in ("balanced_accuracy", "macro_f1")
     }

@@ -69,7 +69,7 @@ def look_without_table(trainer: Trainer, metrics: dict[str, float]) -> None:
     if not config.semi_supervised or config.consistency.weak_pass == "table":
         return
     if accuracy is not None and trainer.state.step > consistency_start(config):
-        trainer.health |= _judge(trainer, accuracy)
+        trainer.writer.scalars(trainer.state.step, _judge(trainer, accuracy))
 
 
 def table_health(
@@ -132,12 +132,15 @@ def _tell(trainer: Trainer, strikes: int, found: float, limit: float) -> None:
     part = factor(trainer.state.objective_state)
     trainer.run.update_status("running", guard_factor=part)
     if strikes == 0:
-        say(trainer, f"the teacher has recovered ({found:.3f}): full unlabelled weight")
+        say(
+            trainer,
+            f"the averaged network has recovered ({found:.3f}): full unlabelled weight",
+        )
         return
     what = f"gets {part:.0%} of its weight" if part else "is switched off for good"
     say(
         trainer,
-        f"the teacher is worse on validation ({found:.3f}) than the warm start less "
-        f"its standard error ({limit:.3f}), {strikes} times in a row; the unlabelled "
-        f"branch {what}",
+        f"the averaged network is worse on validation ({found:.3f}) than the warm "
+        f"start less its standard error ({limit:.3f}), {strikes} times in a row; the "
+        f"unlabelled branch {what}",
     )
