@@ -72,8 +72,9 @@ def pretrain(
     """Train the trunk of ``model``, in place; its head stays as it was.
 
     Args:
-        config: ``model.pretrain_steps`` is the length; optimiser, strong policy,
-            precision and seed are the run's.
+        config: ``model.pretrain_steps`` is the length; strong policy, precision,
+            seed and, with AdamW, the learning rate are the run's. The optimiser is
+            AdamW in any case, at 2e-3 where the run's is another.
         parts: validation and test images are not looked at.
         model: in training mode, on its device.
         stop: looked at between steps.
