@@ -209,6 +209,11 @@ RUNNERS: dict[str, tuple[Runner, int]] = {
         with_several, 0,
     ),
     "uda lr-find $UDA_DATA --split split.csv --method supervised": (range_test, 0),
+    "uda pretrain $UDA_DATA --split split.csv --steps 1000 --out trunk.safetensors": (
+        short, 0,
+    ),
+    "uda train $UDA_DATA --split split.csv --weights trunk.safetensors "
+    "--frozen-steps 0 --layer-decay 1": (short, 0),
     "uda train $UDA_DATA --split split.csv --patience 3 --eval-every 50 "
     "--lr-schedule constant": (patient, 0),
     "uda train $UDA_DATA --split split.csv --sizes 48:0.5,64:0.5": (sized, 0),

@@ -8,8 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import balanced_accuracy_score
+from click.testing import CliRunner
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
+from uda.cli import main
+from uda.models.texture import TextureClassifier
+from uda.run.bundle import load_bundle
 from uda.training import guard, loop, targets
 from uda.training.guard import trust_of
 from uda.training.teacher import agreed
@@ -125,7 +129,8 @@ def test_the_better_of_two_on_validation_names_the_targets(
 ):
     """Texture alone where it is ahead of the network, else what both say."""
     monkeypatch.setattr("uda.training.texture.TextureTeacher.skill", lambda *_: 0.9)
-    monkeypatch.setattr(targets, "opinion_accuracy", lambda *_: texture)
+    told = {"val_ema/balanced_accuracy": texture}
+    monkeypatch.setattr(targets, "opinion_metrics", lambda *_: told)
     seen = []
     plain = targets._agreed
 
@@ -150,33 +155,99 @@ def test_the_better_of_two_on_validation_names_the_targets(
 def test_the_opinion_is_judged_as_the_network_is(quick, monkeypatch):
     monkeypatch.setattr("uda.training.texture.TextureTeacher.skill", lambda *_: 0.9)
     seen = []
-    plain = guard.opinion_accuracy
+    plain = guard.opinion_metrics
 
     def spy(trainer):
         found = plain(trainer)
         rows = trainer.parts.validation
         named = trainer.opinion[rows].argmax(1).numpy()
-        seen.append(
-            (found, balanced_accuracy_score(trainer.parts.validation_targets, named))
-        )
+        true = trainer.parts.validation_targets
+        seen.append((found, balanced_accuracy_score(true, named)))
+        seen[-1] += (f1_score(true, named, average="macro"),)
         return found
 
-    monkeypatch.setattr(targets, "opinion_accuracy", spy)
+    monkeypatch.setattr(targets, "opinion_metrics", spy)
     quick({"consistency.texture_weight": 0.5})
     assert seen
-    assert all(one == pytest.approx(two) for one, two in seen)
+    for found, accuracy, f1 in seen:
+        assert found["val_ema/balanced_accuracy"] == pytest.approx(accuracy)
+        assert found["val_ema/macro_f1"] == pytest.approx(f1)
 
 
 def test_the_teacher_trains_itself_only_on_labels_that_carry(quick, monkeypatch):
     asked = []
-    plain = TextureTeacher.table
+    plain = TextureClassifier.self_trained.__func__
 
-    def spy(self, *, self_training):
-        asked.append(self_training)
-        return plain(self, self_training=self_training)
+    def spy(cls, features, labels, unlabeled, num, *, regularisation):
+        asked.append((len(unlabeled) > 0, regularisation))
+        return plain(
+            cls, features, labels, unlabeled, num, regularisation=regularisation
+        )
 
-    monkeypatch.setattr(TextureTeacher, "table", spy)
-    for skill in (0.9, 0.45):
+    monkeypatch.setattr(TextureClassifier, "self_trained", classmethod(spy))
+    for skill in (0.9, 0.45, 0.1):
         monkeypatch.setattr(TextureTeacher, "skill", lambda *_, skill=skill: skill)
         quick({"consistency.texture_weight": 0.5})
-    assert asked == [True, False]
+    assert asked == [(True, 0.1), (False, 0.1), (False, 0.02)]
+
+
+@pytest.mark.parametrize(
+    ("skill", "final", "texture", "handed"),
+    [
+        (0.9, 0.1, 0.9, "texture"),
+        (0.9, 0.8, 0.85, "final"),  # ahead by less than the standard error
+        (0.1, 0.8, 0.75, "texture"),  # no trust: the network has to be ahead
+        (0.1, 0.9, 0.75, "final"),
+    ],
+)
+def test_a_network_behind_texture_hands_over_texture(
+    quick, monkeypatch, skill, final, texture, handed
+):
+    monkeypatch.setattr(TextureTeacher, "skill", lambda *_: skill)
+    sure = {"balanced_accuracy": texture, "macro_f1": texture}
+    told = {f"val_ema/{key}": value for key, value in sure.items()}
+    monkeypatch.setattr(
+        guard, "opinion_metrics", lambda *_: {**told, "standard_error": 0.1}
+    )
+    plain = loop.evaluate_state
+    monkeypatch.setattr(
+        loop,
+        "evaluate_state",
+        lambda trainer: {**plain(trainer), "val_ema/balanced_accuracy": final},
+    )
+    folder, summary = quick({"consistency.texture_weight": 0.5})
+    status = json.loads((folder / "status.json").read_text())
+    assert status["handed_over"] == handed
+    assert status["texture_accuracy"] == texture
+    assert load_bundle(folder).kind == ("texture" if handed == "texture" else "network")
+    expected = texture if handed == "texture" else final
+    assert summary.metrics["val_ema/balanced_accuracy"] == expected
+
+
+def test_what_is_handed_over_answers_as_the_teacher_did(quick, surfaces, monkeypatch):
+    """Loaded again and asked from files, at the texture's size."""
+    monkeypatch.setattr(TextureTeacher, "skill", lambda *_: 0.9)
+    seen = {}
+    plain = guard.hand_over_texture
+
+    def spy(trainer, metrics):
+        rows = trainer.parts.validation
+        seen["wanted"] = trainer.opinion[rows].numpy()
+        seen["images"] = np.array(trainer.parts.texture_pool.images[rows])
+        seen["ids"] = trainer.parts.ids(rows)
+        return plain(trainer, {**metrics, "val_ema/balanced_accuracy": -1.0})
+
+    monkeypatch.setattr(guard, "hand_over_texture", spy)
+    folder, _ = quick({"consistency.texture_weight": 0.5})
+    bundle = load_bundle(folder)
+    assert bundle.kind == "texture"
+    images = torch.from_numpy(seen["images"]).permute(0, 3, 1, 2)
+    found = bundle.model(images).leaf.numpy()
+    np.testing.assert_allclose(found, seen["wanted"], atol=1e-3)
+    assert bundle.preprocessing.size == tuple(seen["images"].shape[1:3]) != (16, 16)
+    for command in ("evaluate", "predict"):
+        words = [str(folder)]
+        if command == "predict":
+            words += [str(surfaces / "more"), "--out", str(folder / "p.csv")]
+        result = CliRunner().invoke(main, [command, *words])
+        assert result.exit_code == 0, result.output

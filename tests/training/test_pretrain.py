@@ -12,16 +12,23 @@ from safetensors.torch import load_file
 
 from tests.training.conftest import QUICK
 from tests.training.test_loop import StopAt, same, weights
-from uda.errors import UsageError
+from uda.errors import TrainingError, UsageError
+from uda.models.weights import load_backbone_weights
 from uda.training import pretrain as module
 from uda.training.build import build_state, model_spec
 from uda.training.config import build_config
-from uda.training.described import describe
+from uda.training.described import describe, typical_of
 from uda.training.launch import resume
 from uda.training.length import Length, fix_length
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import build_parts, find_split
-from uda.training.pretrain import pretrain, targets_of
+from uda.training.pretrain import (
+    pretrain,
+    pretrained_trunk,
+    save_trunk,
+    targets_of,
+)
+from uda.training.state import checkpoint_paths, load_newest
 from uda.training.stop import StopRequest
 
 
@@ -48,7 +55,7 @@ def fresh(config, parts):
 def test_targets_are_deviations_of_the_descriptions(prepared):
     _, parts = prepared
     found = targets_of(parts).numpy().astype(np.float64)
-    plain = describe(parts, parts.training_rows).astype(np.float64)
+    plain = describe(parts, parts.training_rows, typical_of(parts)).astype(float)
     for column in range(0, plain.shape[1], 7):
         values = plain[:, column]
         spread = np.sqrt(((values - values.mean()) ** 2).mean())
@@ -134,7 +141,9 @@ def test_it_moves_the_run_and_is_told(quick):
     without, _ = quick({}, name="without")
     assert not same(weights(with_it), weights(without))
     status = json.loads((with_it / "status.json").read_text())
-    assert status["pretrain_explained"] < 1
+    text = (with_it / "metrics.jsonl").read_text()
+    assert "loss/supervised" in text
+    assert -1 < status["pretrain_explained"] < 1
     assert "pretrain_explained" not in json.loads((without / "status.json").read_text())
 
 
@@ -195,3 +204,143 @@ def test_what_it_does_not_combine_with_is_refused(keys, word):
 def test_raw_weights_of_the_warm_start_are_on_disk(quick):
     folder, _ = quick({"model.pretrain_steps": 12})
     assert load_file(str(folder / "weights" / "raw.safetensors"))
+
+
+def test_the_trunk_by_itself_is_that_of_a_run_before_its_first_step(prepared, quick):
+    config, parts = prepared
+    keys = {"model.pretrain_steps": 12, "loop.save_every": 6}
+    folder, _ = quick(keys, stop=StopAt(13))  # after the first step
+    newest, _begun = checkpoint_paths(folder / "checkpoints")
+    newest.unlink()
+    saved, warnings = load_newest(folder / "checkpoints")
+    assert (saved["step"], warnings) == (0, [])
+    model, explained = pretrained_trunk(config, parts, stop=StopRequest())
+    status = json.loads((folder / "status.json").read_text())
+    assert explained == status["pretrain_explained"]
+    begun = {k: v for k, v in saved["model"].items() if k.startswith("backbone.")}
+    own = {f"backbone.{k}": v for k, v in model.backbone.state_dict().items()}
+    assert same(begun, own)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_the_file_holds_the_trunk_and_nothing_else(prepared, tmp_path, channels_last):
+    config, parts = prepared
+    loop = config.loop.model_copy(update={"channels_last": channels_last})
+    config = config.model_copy(update={"loop": loop})
+    model, _ = pretrained_trunk(config, parts, stop=StopRequest())
+    path = tmp_path / "trunk.safetensors"
+    save_trunk(model, path)
+    assert same(load_file(path), model.backbone.state_dict())
+    other = fresh(config, parts).backbone
+    report = load_backbone_weights(other, path)
+    assert (report.missing, report.unexpected, report.ignored) == ((), (), ())
+    for name in report.matched:
+        assert torch.equal(other.state_dict()[name], model.backbone.state_dict()[name])
+    with pytest.raises(UsageError, match="not overwritten"):
+        save_trunk(model, path)
+
+
+def test_a_run_from_the_file_goes_on_like_one_with_the_warm_start(
+    prepared, quick, tmp_path
+):
+    config, parts = prepared
+    model, _ = pretrained_trunk(config, parts, stop=StopRequest())
+    save_trunk(model, tmp_path / "trunk.safetensors")
+    whole, _ = quick({"model.pretrain_steps": 12}, name="whole")
+    keys = {
+        "model.weights": str(tmp_path / "trunk.safetensors"),
+        "model.frozen_steps": 0,
+        "model.layer_decay": 1.0,
+    }
+    shared, _ = quick(keys, name="shared")
+    # How many batches batch norm has seen is not taken over from a file.
+    learnt = [k for k in weights(whole) if not k.endswith("num_batches_tracked")]
+    for name in ("raw", "ema"):
+        one, two = weights(whole, name), weights(shared, name)
+        assert one.keys() == two.keys()
+        assert [k for k in learnt if not torch.equal(one[k], two[k])] == []
+
+
+def test_stopped_it_has_no_share(prepared):
+    config, parts = prepared
+    told = []
+    _, explained = pretrained_trunk(
+        config, parts, stop=StopAt(4), progress=lambda *state: told.append(state)
+    )
+    assert explained is None
+    assert told == [("pretraining", done, 12) for done in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "word"),
+    [
+        ({"method": "texture"}, "no trunk"),
+        ({"model.good_class": "Good", "model.independent": True}, "--independent"),
+        ({"model.pretrain_steps": 0}, "one step or more"),
+        ({}, "one step or more"),
+    ],
+)
+def test_what_has_no_trunk_is_refused(prepared, keys, word):
+    _, parts = prepared
+    with pytest.raises(UsageError, match=word):
+        pretrained_trunk(build_config(keys), parts, stop=StopRequest())
+
+
+def test_a_dry_run_does_two_steps_of_it(quick, monkeypatch):
+    seen = []
+    plain = module._Step.__call__
+
+    def spy(self, number, batch):
+        seen.append(number)
+        return plain(self, number, batch)
+
+    monkeypatch.setattr(module._Step, "__call__", spy)
+    quick({"model.pretrain_steps": 50}, dry_run=True)
+    assert seen == [0, 1]
+
+
+def test_with_its_teacher_a_stopped_run_resumes_bit_for_bit(quick):
+    """The default: what texture says is worked out anew, and is the same."""
+    keys = {"model.pretrain_steps": 6, "consistency.texture_weight": 0.5}
+    whole, _ = quick(keys, name="whole")
+    part, _ = quick(keys, name="part", stop=StopAt(10))
+    resume(part, workers=1, console=Progress(), stop=StopRequest())
+    for name in ("raw", "ema"):
+        assert same(weights(whole, name), weights(part, name))
+
+
+def test_a_budget_that_the_warm_start_alone_eats_is_refused(prepared, monkeypatch):
+    config, parts = prepared
+    monkeypatch.setattr("uda.training.length.seconds_per_step", lambda *_: 10.0)
+    with pytest.raises(UsageError, match="12 steps of warm start"):
+        fix_length(config, Length(budget=30.0), parts)
+
+
+def test_memory_that_does_not_suffice_is_told_with_the_way_out(quick, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("uda.training.loop.pretrain", full)
+    with pytest.raises(TrainingError, match="--batch"):
+        quick({"model.pretrain_steps": 5})
+
+
+@pytest.mark.parametrize(
+    ("flags", "steps"),
+    [
+        ({}, 7),
+        ({"method": "supervised"}, None),
+        ({"model.weights": "w.safetensors"}, None),
+        ({"model.pretrain_steps": 3}, 3),
+    ],
+)
+def test_a_settled_warm_start_is_not_carried_into_another_kind_of_run(flags, steps):
+    config = build_config(flags, {"model.pretrain_steps": 7})
+    assert config.model.pretrain_steps == steps
+
+
+def test_a_supervised_run_shows_strong_views_in_its_warm_start():
+    keys = {"method": "supervised", "views.strong": "uda"}
+    assert build_config({**keys, "model.pretrain_steps": 5}).views.strong == "uda"
+    with pytest.raises(UsageError, match="no unlabelled branch"):
+        build_config(keys)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.training.test_loop import StopAt, same, weights
-from uda.training import targets, watch
+from uda.training import loop, targets, watch
 from uda.training.launch import resume
 from uda.training.monitor.progress import Progress
 from uda.training.stop import StopRequest
@@ -75,3 +75,25 @@ def test_a_good_teacher_keeps_the_full_weight(quick, monkeypatch):
     folder, _ = quick(BAD)
     status = json.loads((folder / "status.json").read_text())
     assert "guard_factor" not in status
+
+
+@pytest.mark.parametrize("weak_pass", ["joint", "no-grad", "ema"])
+def test_without_a_table_evaluations_judge_the_teacher(quick, monkeypatch, weak_pass):
+    plain = loop.evaluate_state
+
+    def hopeless(trainer):
+        return {**plain(trainer), "val_ema/balanced_accuracy": -1.0}
+
+    monkeypatch.setattr(loop, "evaluate_state", hopeless)
+    keys = {
+        "consistency.weak_pass": weak_pass, "consistency.start_share": 0.34,
+        "loop.eval_every": 1,
+    }  # fmt: skip
+    if weak_pass != "ema":
+        keys["consistency.teacher_flips"] = None
+    whole, _ = quick(keys)
+    status = json.loads((whole / "status.json").read_text())
+    assert status["guard_factor"] == 0.0
+    part, _ = quick(keys, stop=StopAt(4))
+    resume(part, workers=0, console=Progress(), stop=StopRequest())
+    assert same(weights(whole, "raw"), weights(part, "raw"))

@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "Make a synthetic surface set, train on it, evaluate, predict.",
     "inspect": "Which numbers are too low and require treatment?",
     "lr-find": "Find a learning rate before training: a range test with a plot.",
+    "pretrain": "Warm up a network without labels; trainings share the weights.",
     "split": "Write a grouped, stratified split as a file.",
     "train": "Train from a few labelled and many unlabelled images.",
     "resume": "Continue an interrupted run, bit for bit.",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,15 +41,20 @@ class Typical(NamedTuple):
     middle: Floats
     spread: Floats
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        height, width = self.middle.shape[1:]
+        return int(height), int(width)
+
     @classmethod
-    def of(cls, images: npt.NDArray[np.uint8]) -> Typical:
-        """Read it off images (N, H, W, K), whatever they show."""
-        responses = np.concatenate(
-            [_responses(images[i : i + _CHUNK]) for i in range(0, len(images), _CHUNK)]
-        )
+    def of(cls, images: npt.NDArray[Any]) -> Typical:
+        """Read it off images (N, H, W, K) in 0..255, whatever they show."""
+        chunks = [images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK)]
         middle, spread = [], []
+        # One response after the other: all of them at once would need gigabytes.
         for place in range(NUM_MAPS):
-            one = responses[:, place]
+            one = np.concatenate([_responses(chunk)[:, place] for chunk in chunks])
             centre = np.median(one, axis=0)
             middle.append(centre)
             spread.append(1.4826 * np.median(np.abs(one - centre), axis=0) + _FLOOR)
@@ -58,8 +63,23 @@ class Typical(NamedTuple):
         )
 
 
+def reduced(images: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[Any]:
+    """Return (N, *size, K) in 0..255: means of the pixels that each new one covers.
+
+    Images of that size already come back as they are.
+    """
+    if tuple(images.shape[1:3]) == tuple(size):
+        return images
+    import torch
+
+    pixels = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float()
+    smaller = torch.nn.functional.interpolate(pixels, size, mode="area")
+    found: npt.NDArray[np.float32] = smaller.permute(0, 2, 3, 1).numpy()
+    return found
+
+
 def deviation_features(
-    images: npt.NDArray[np.uint8], typical: Typical, *, threads: int | None = None
+    images: npt.NDArray[Any], typical: Typical, *, threads: int | None = None
 ) -> Floats:
     """Describe images by their deviations from what is typical.
 
@@ -67,7 +87,7 @@ def deviation_features(
     deviations smoothed over some pixels, which a lone noisy pixel does not reach.
 
     Args:
-        images: (N, H, W, K) uint8 of the size that ``typical`` was read off.
+        images: (N, H, W, K) in 0..255 of the size that ``typical`` was read off.
         typical: from `Typical.of`.
         threads: that work side by side; all cores when None. The result does not
             depend on it.
@@ -83,7 +103,7 @@ def deviation_features(
     return np.concatenate([np.zeros((0, NUM_MAPS * PER_MAP), np.float32), *found])
 
 
-def _describe(images: npt.NDArray[np.uint8], typical: Typical) -> Floats:
+def _describe(images: npt.NDArray[Any], typical: Typical) -> Floats:
     from scipy.ndimage import gaussian_filter
 
     strays = (_responses(images) - typical.middle) / typical.spread
@@ -105,7 +125,7 @@ def _describe(images: npt.NDArray[np.uint8], typical: Typical) -> Floats:
     return np.concatenate(parts).T.astype(np.float32)
 
 
-def _responses(images: npt.NDArray[np.uint8]) -> Floats:
+def _responses(images: npt.NDArray[Any]) -> Floats:
     """Return (N, 7, H, W): smoothed three times, two bands, roughness, edges."""
     from scipy.ndimage import gaussian_filter, uniform_filter
 

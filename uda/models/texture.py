@@ -6,6 +6,7 @@ Seconds on a CPU; whoever claims that deep training helps must beat it.
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,14 @@ import numpy.typing as npt
 from uda.errors import CheckpointError, DataError
 from uda.files import atomic_path
 from uda.models.descriptors import texture_features
+from uda.models.deviation import Typical, deviation_features, reduced
 
 if TYPE_CHECKING:
     import torch
 
     from uda.models.heads import Outputs
 
-__all__ = ["TextureClassifier", "TextureModel", "texture_features"]
+__all__ = ["TextureClassifier", "TextureModel", "described", "texture_features"]
 
 Floats = npt.NDArray[np.float64]
 # Few labels and many correlated features: strong regularisation, chosen on
@@ -46,12 +48,15 @@ class TextureClassifier:
         scale: (F,) their deviation, 1 where it is zero.
         weights: (C, F); zeros for a class without labels.
         bias: (C,); very low for a class without labels.
+        typical: what images are compared with besides their texture, or None where
+            the features are texture alone.
     """
 
     mean: Floats
     scale: Floats
     weights: Floats
     bias: Floats
+    typical: Typical | None = None
 
     @classmethod
     def fit(
@@ -159,6 +164,7 @@ class TextureClassifier:
 
     def save(self, path: Path) -> None:
         """Write an npz file without pickled objects, atomically."""
+        extra = {} if self.typical is None else self.typical._asdict()
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
             np.savez(
                 stream,
@@ -167,6 +173,7 @@ class TextureClassifier:
                 scale=self.scale,
                 weights=self.weights,
                 bias=self.bias,
+                **extra,
             )
 
     @classmethod
@@ -181,7 +188,10 @@ class TextureClassifier:
             ):
                 if int(stored["version"]) != _VERSION:
                     raise ValueError(f"version {stored['version']}")
-                found = cls(*(stored[name].astype(np.float64) for name in names))
+                mean, scale, weights, bias = (
+                    stored[name].astype(np.float64) for name in names
+                )
+                found = cls(mean, scale, weights, bias, _typical_of(stored))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise CheckpointError(
                 f"{path}: cannot be read as a texture classifier ({error}); train it "
@@ -191,6 +201,36 @@ class TextureClassifier:
         if found.scale.shape != (size,) or found.weights.shape != (num, size):
             raise CheckpointError(f"{path}: its tables do not fit; train it again")
         return found
+
+
+def _typical_of(stored: Mapping[str, npt.NDArray[Any]]) -> Typical | None:
+    if "middle" not in stored:
+        return None
+    found = Typical(stored["middle"], stored["spread"])
+    if found.middle.shape != found.spread.shape or found.middle.ndim != 3:
+        raise ValueError(f"typical image of shape {found.middle.shape}")
+    return found
+
+
+def described(
+    images: npt.NDArray[np.uint8],
+    typical: Typical | None = None,
+    *,
+    threads: int | None = None,
+) -> npt.NDArray[np.float32]:
+    """Describe images (N, H, W, K) by texture and, with ``typical``, by deviations.
+
+    Deviations are read at the size of ``typical``, which may be smaller.
+
+    Returns:
+        (N, F) float32.
+    """
+    texture = texture_features(images, threads=threads)
+    if typical is None:
+        return texture
+    small = reduced(images, typical.size)
+    strays = deviation_features(small, typical, threads=threads)
+    return np.concatenate([texture, strays], axis=1)
 
 
 def _surest(places: npt.NDArray[Any], sure: Floats, share: float) -> npt.NDArray[Any]:
@@ -212,6 +252,7 @@ class TextureModel:
         from uda.models.heads import Outputs
 
         pixels = images.permute(0, 2, 3, 1).cpu().numpy()
-        log_probs = self.classifier.predict_log_proba(texture_features(pixels))
+        features = described(pixels, self.classifier.typical)
+        log_probs = self.classifier.predict_log_proba(features)
         leaf = torch.from_numpy(log_probs.astype(np.float32)).to(images.device)
         return Outputs(leaf=leaf)

@@ -311,7 +311,7 @@ def build_config(
     Raises:
         UsageError: for an unknown key, a bad value, or a key without effect.
     """
-    config = _merged({**(file or {}), **flags})
+    config = _merged({**_of_file(file or {}, flags), **flags})
     refuse_with_multi_label(config)
     refuse_double_correction(config)
     refuse_passed_over(config)
@@ -322,6 +322,14 @@ def build_config(
         # By itself: `--config run/config.yaml --method supervised` is a fair baseline.
         refuse_without_effect(_merged(file), _told_by(file))
     return config
+
+
+def _of_file(file: Mapping[str, Any], flags: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out a warm start that a run settled, where a flag makes it another run."""
+    others = ("method", "model.weights", "model.pretrained", "data.tiles")
+    if not any(key in flags for key in others):
+        return file
+    return {key: value for key, value in file.items() if key != "model.pretrain_steps"}
 
 
 def _merged(given: Mapping[str, Any]) -> RunConfig:

@@ -153,12 +153,16 @@ def _method_rules(config: RunConfig, key: str) -> list[Rule]:
         ),
         (
             config.method == "supervised"
-            and (
-                key.startswith("consistency.") or key in {"views.weak", "views.strong"}
-            ),
+            and (key.startswith("consistency.") or key in _unseen_views(config)),
             "--method supervised has no unlabelled branch",
         ),
     ]
+
+
+def _unseen_views(config: RunConfig) -> set[str]:
+    """Return the views of a supervised run that nobody sees."""
+    warm = bool(config.model.pretrain_steps)  # it looks at strong views
+    return {"views.weak"} if warm else {"views.weak", "views.strong"}
 
 
 def _unlabeled_rules(config: RunConfig, key: str) -> list[Rule]:

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from uda.data.splits import Split
-from uda.errors import UsageError
+from uda.errors import CheckpointError, UsageError
+from uda.evaluation.evaluate import place
 from uda.evaluation.predict import Predictions, predict_pool
 from uda.evaluation.rates import confusion_matrix
 from uda.files import atomic_write, folder_lock, read_json, write_json
@@ -284,10 +285,16 @@ def _predict(
     bundle = load_bundle(run.path)
     config = build_config({}, read_config_file(run.config))
     device = choose_device(config.loop.device)
-    model: Any = bundle.model
+    # A run may hand over texture, which is read from more pixels.
+    pools = {pool.preprocessing: pool for pool in (parts.pool, parts.texture_pool)}
+    if bundle.preprocessing not in pools:
+        raise CheckpointError(
+            f"{run.path}: was trained on images of {bundle.preprocessing.size}, and "
+            "the data give others now; start the study anew"
+        )
     return predict_pool(
-        model.to(device),
-        parts.pool.images,
+        place(bundle, str(device)),
+        pools[bundle.preprocessing].images,
         rows,
         ids=parts.ids(rows),
         targets=targets,

@@ -6,11 +6,13 @@ Two rules, both stated in the log, in TensorBoard and in status.json:
    carry little, pseudo-labels would be mostly wrong; the weight of the unlabelled
    branch falls from full at a skill of 0.6 to nothing at 0.3.
 2. Hand-over. A run that ends worse on the validation part than its own supervised
-   warm start, by more than the standard error, hands over the warm start.
+   warm start, by more than the standard error, hands over the warm start; one that
+   ends worse than the texture teacher hands over that.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,10 +22,15 @@ import torch
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.files import atomic_write
 from uda.run.bundle import save_weights
+from uda.training.build import model_spec
 from uda.training.evaluate import validation_predictions
 from uda.training.multilabel import label_accuracy
 from uda.training.served import clean
-from uda.training.texture import texture_teacher
+from uda.training.texture import (
+    save_classifier,
+    texture_teacher,
+    validation_metrics,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,7 +57,8 @@ def ask_texture(trainer: Trainer) -> None:
         return
     skill = teacher.skill(trainer.config.seed)
     trainer.trust = trust_of(skill)
-    trainer.opinion = teacher.table(self_training=trainer.trust == 1)
+    trainer.texture = teacher.classifier(trainer.trust)
+    trainer.opinion = teacher.table(trainer.texture)
     if trainer.trust == 0:
         trainer.stream = trainer.stream.labeled_only()
     trainer.run.update_status("running", skill=skill, trust=trainer.trust)
@@ -112,15 +120,16 @@ def accuracy_of(counts: npt.NDArray[np.int64]) -> tuple[float, float]:
     return float(rates(counts)["balanced_accuracy"]), error
 
 
-def opinion_accuracy(trainer: Trainer) -> float | None:
-    """Return the opinion's balanced accuracy on the validation part, if both exist."""
+def opinion_metrics(trainer: Trainer) -> dict[str, float]:
+    """Return the opinion's numbers on the validation part; none without either."""
     parts = trainer.parts
     if trainer.opinion is None or len(parts.validation) == 0:
-        return None
+        return {}
     rows = torch.from_numpy(parts.validation).to(trainer.opinion.device)
     named = trainer.opinion[rows].argmax(1).cpu().numpy()
     counts = confusion_matrix(parts.validation_targets, named, len(parts.classes))
-    return accuracy_of(counts)[0]
+    found = validation_metrics(parts, named)
+    return found | {"standard_error": accuracy_of(counts)[1]}
 
 
 def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
@@ -151,3 +160,39 @@ def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
     # The other numbers of the averaged weights are of those that nobody gets.
     kept = {k: v for k, v in metrics.items() if not k.startswith("val_ema/")}
     return kept | {"val_ema/balanced_accuracy": warm["balanced_accuracy"]}
+
+
+def hand_over_texture(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
+    """Replace the network by the texture teacher where that is the better one.
+
+    Where the labels carry something, texture has to be ahead on the validation part by
+    more than the standard error. Where they carry nothing (no trust), the network has
+    to be: the simpler model has the better odds there. With a tree of classes the
+    network stays, since only it decides node by node.
+
+    Returns:
+        The metrics of what is handed over.
+    """
+    found, final = opinion_metrics(trainer), metrics.get("val_ema/balanced_accuracy")
+    classifier, parts, run = trainer.texture, trainer.parts, trainer.run
+    if not found or final is None or classifier is None or parts.tree is not None:
+        return metrics
+    other, error = found["val_ema/balanced_accuracy"], found.pop("standard_error")
+    run.update_status("running", texture_accuracy=other)
+    ahead = final - other if trainer.trust == 0 else other - final
+    if (ahead <= error) != (trainer.trust == 0):
+        return metrics
+    spec = replace(model_spec(trainer.config, parts), backbone="texture", head="flat")
+    save_classifier(run, spec, classifier, parts.texture_pool)
+    run.update_status("running", handed_over="texture")
+    height, width = parts.texture_pool.images.shape[1:3]
+    worse = "worse" if trainer.trust else "no better"
+    say(
+        trainer,
+        f"the network ended {worse} on validation ({final:.3f}) than the texture "
+        f"teacher ({other:.3f}), and the run hands over that: evaluate and predict use "
+        f"descriptors of {height}x{width} pixels. Label more images, train longer, or "
+        "start from trained weights (--weights)",
+    )
+    kept = {k: v for k, v in metrics.items() if not k.startswith("val_ema/")}
+    return kept | found

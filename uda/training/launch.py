@@ -204,7 +204,11 @@ def _dry_run(config: RunConfig, length: Length, console: Progress) -> Summary:
             )
             # The final size alone, which needs the most memory.
             data = short.data.model_copy(update={"sizes": ()})
-            config = short.model_copy(update={"consistency": consistency, "data": data})
+            steps = min(2, short.model.pretrain_steps or 0)
+            model = short.model.model_copy(update={"pretrain_steps": steps})
+            config = short.model_copy(
+                update={"consistency": consistency, "data": data, "model": model}
+            )
             parts = replace(parts, smaller=())
         quiet = Progress()
         _train(config, run, parts, quiet, StopRequest(), resume=False)

@@ -120,20 +120,32 @@ def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
         per_step += (end - first) / total * cost(first)
     if start < total:
         per_step += (total - start) / total * _table_cost(config, parts, state)
-    warm_start = seconds_per_step(config, parts, state.model)
     # A twelfth is left for evaluations and checkpoints.
-    return _fitting(config, seconds * 11 / 12, per_step, warm_start)
+    return _fitting(config, parts, state, seconds * 11 / 12, per_step)
 
 
 def _fitting(
-    config: RunConfig, seconds: float, per_step: float, warm_start: float
+    config: RunConfig,
+    parts: Parts,
+    state: TrainState,
+    seconds: float,
+    per_step: float,
 ) -> int:
     """Return how many steps fit, beside those of the warm start."""
-    if config.model.pretrain_steps is None:
-        per_step += warm_start * default_steps(config, 1)
-    else:
-        seconds -= warm_start * config.model.pretrain_steps
-    return max(1, int(seconds / per_step))
+    asked = config.model.pretrain_steps
+    if not (default_steps(config, 1) if asked is None else asked):
+        return max(1, int(seconds / per_step))
+    warm_start = seconds_per_step(config, parts, state.model)
+    if asked is None:
+        return max(1, int(seconds / (per_step + warm_start)))
+    left = seconds - warm_start * asked
+    if left < per_step:
+        raise UsageError(
+            f"--budget: {asked} steps of warm start alone take about "
+            f"{warm_start * asked:.0f} s of it; give a longer budget or fewer "
+            "--pretrain-steps"
+        )
+    return int(left / per_step)
 
 
 def _table_cost(config: RunConfig, parts: Parts, state: TrainState) -> float:

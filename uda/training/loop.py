@@ -6,6 +6,8 @@ New features are functions called from here, never branches inside it.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -105,9 +107,10 @@ def _warm_start(trainer: Trainer, stop: StopRequest) -> bool:
         return True
     console = trainer.writer.console
     _compile(trainer)
-    explained = pretrain(
-        config, trainer.parts, state.model, stop=stop, progress=console.stage
-    )
+    with _memory_told(config):
+        explained = pretrain(
+            config, trainer.parts, state.model, stop=stop, progress=console.stage
+        )
     if explained is None:
         return False
     state.ema.reset(state.model)
@@ -198,6 +201,7 @@ def _after_step(trainer: Trainer, batch: Batch) -> tuple[bool, dict[str, float]]
     if not ended and step % (config.loop.eval_every or total) != 0:
         return False, {}
     metrics = evaluate_state(trainer)
+    watch.look_without_table(trainer, metrics)
     ended = patience.look(trainer) or ended
     write_view_grid(trainer, batch)
     trainer.since = time.perf_counter()
@@ -217,21 +221,27 @@ def _one_step(
     moved = [to_device(batch, trainer.device) for batch in group]
     trust = trainer.trust * watch.factor(state.objective_state)
     moment = Moment.at(state.step, config, trust)
+    draws = (
+        seeded(config.seed, "dropout", state.step)
+        if draws_at_random(state.model)
+        else nullcontext()
+    )
+    with _memory_told(config), draws:
+        parts, norm = training_step(state, moved, config, moment, trainer.objective)
+    return parts, norm, moved
+
+
+@contextmanager
+def _memory_told(config: RunConfig) -> Iterator[None]:
+    """Turn a lack of memory into an error that names the way out."""
     try:
-        if draws_at_random(state.model):
-            with seeded(config.seed, "dropout", state.step):
-                parts, norm = training_step(
-                    state, moved, config, moment, trainer.objective
-                )
-        else:
-            parts, norm = training_step(state, moved, config, moment, trainer.objective)
+        yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise _out_of_memory(config) from error
     except RuntimeError as error:
         if "memory" not in str(error).lower():
             raise
         raise _out_of_memory(config) from error
-    return parts, norm, moved
 
 
 def _out_of_memory(config: RunConfig) -> TrainingError:
@@ -321,6 +331,7 @@ def _finish(trainer: Trainer, metrics: dict[str, float]) -> Summary:
     save.weights(trainer)
     metrics = patience.hand_over(trainer, metrics)
     metrics = guard.hand_over(trainer, metrics)
+    metrics = guard.hand_over_texture(trainer, metrics)
     save.thresholds(trainer)
     trainer.writer.hparams(save.table_row(trainer.config), metrics)
     trainer.run.update_status(

@@ -125,7 +125,8 @@ def find_learning_rate(
 ) -> RangeTest:
     """Test learning rates on the supervised loss of a run that is to be.
 
-    The model, the batches and the optimiser are those of the run, from its seed.
+    The model, the batches and the optimiser are those of the run, from its seed; but
+    there is no warm start on texture (give one with ``uda pretrain`` and --weights).
     Annealing, which leaves images out as they are learnt, is off, and so is the
     frozen phase of fine-tuning; sizes are the final one.
 

@@ -228,7 +228,8 @@ def _detail_pool(
     config: RunConfig, records: list[Record], progress: Progress | None
 ) -> Pool | None:
     """Build the pool that texture is read from, where it is worth one."""
-    if not reads_texture(config):
+    # Cut into tiles, an image has all the pixels that texture asks for.
+    if not reads_texture(config) or config.data.tiles is not None:
         return None
     size = detail_size(config.data.size, usual_side(records))
     return None if size is None else _pool(config, records, size, progress)

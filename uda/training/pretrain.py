@@ -4,7 +4,7 @@
 
 d(u) are the classical descriptors of the clean image (``training.described``), in
 deviations from their mean over the training images, clipped at 3; f is the trunk; W
-and b are thrown away afterwards. Every image of the pool teaches some two hundred
+and b are thrown away afterwards. Every image of the pool teaches some three hundred
 numbers that are known to tell surfaces apart, where a label teaches one. Masked
 feature prediction does so with histograms of gradients (Wei et al., CVPR 2022).
 """
@@ -12,9 +12,11 @@ feature prediction does so with histograms of gradients (Wei et al., CVPR 2022).
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,11 +25,13 @@ from torch import Tensor, nn
 from uda.augment.policy import load_policy
 from uda.data.sampling import UnlabeledSampler
 from uda.data.streams import Batch, TrainStream, prefetch
-from uda.errors import TrainingError
+from uda.errors import TrainingError, UsageError
+from uda.files import atomic_path
 from uda.models.classifier import Classifier
 from uda.models.seeding import draws_at_random, seeded
+from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
-from uda.training.described import describe
+from uda.training.described import describe, typical_of
 from uda.training.prepare import Parts
 from uda.training.schedules import learning_rate_factor
 from uda.training.state import to_device
@@ -35,7 +39,7 @@ from uda.training.stop import StopRequest
 
 Progress = Callable[[str, int, int], None]
 
-BATCH = 64
+BATCH = 64  # at most; and no more than a step of the run sees
 _LIMIT = 3.0
 _WARMUP = 20
 # Draws of its own: the run's first batches must not repeat the warm start's views.
@@ -49,7 +53,9 @@ def targets_of(parts: Parts, threads: int | None = None) -> Tensor:
         (t, F) float32 in the order of ``parts.training_rows``: deviations from the
         mean, clipped at 3; 0 for a descriptor that does not vary.
     """
-    found = describe(parts, parts.training_rows, threads=threads).astype(np.float64)
+    typical = typical_of(parts)
+    found = describe(parts, parts.training_rows, typical, threads=threads)
+    found = found.astype(np.float64)
     scale = found.std(axis=0)
     unit = (found - found.mean(axis=0)) / np.where(scale < 1e-8, np.inf, scale)
     return torch.from_numpy(np.clip(unit, -_LIMIT, _LIMIT).astype(np.float32))
@@ -66,8 +72,9 @@ def pretrain(
     """Train the trunk of ``model``, in place; its head stays as it was.
 
     Args:
-        config: ``model.pretrain_steps`` is the length; optimiser, strong policy,
-            precision and seed are the run's.
+        config: ``model.pretrain_steps`` is the length; strong policy, precision,
+            seed and, with AdamW, the learning rate are the run's. The optimiser is
+            AdamW in any case, at 2e-3 where the run's is another.
         parts: validation and test images are not looked at.
         model: in training mode, on its device.
         stop: looked at between steps.
@@ -115,14 +122,79 @@ def pretrain(
     return found
 
 
+def pretrained_trunk(
+    config: RunConfig,
+    parts: Parts,
+    *,
+    stop: StopRequest,
+    progress: Progress | None = None,
+) -> tuple[Classifier, float | None]:
+    """Do the warm start of a run and nothing else.
+
+    Args:
+        config: as for `pretrain`; also which network, from which seed, on which
+            device. `build_parts` needs the same one.
+        parts: the run's images.
+        stop: looked at between steps.
+        progress: called with ("pretraining", done, steps).
+
+    Returns:
+        The classifier with the trunk that `uda train` has before its step 0 and with
+        a head that knows nothing yet, and what `pretrain` says about it.
+
+    Raises:
+        UsageError: there is no such trunk, see `refuse_without_trunk`.
+        TrainingError: the loss is not finite.
+    """
+    refuse_without_trunk(config)
+    torch.set_num_threads(config.loop.threads or os.cpu_count() or 1)
+    device = choose_device(config.loop.device)
+    model = build_state(config, model_spec(config, parts), device).model
+    return model, pretrain(config, parts, model, stop=stop, progress=progress)
+
+
+def refuse_without_trunk(config: RunConfig) -> None:
+    """Raise a UsageError where a warm start leaves no trunk to hand on."""
+    if config.method == "texture":
+        raise UsageError("--method texture trains no network, so it has no trunk")
+    if config.model.independent:
+        raise UsageError(
+            "--independent: each node of the tree has a trunk of its own, and a file "
+            "of weights holds one; leave it out here, and uda train --independent "
+            "--weights FILE starts every node from the same one"
+        )
+    if not config.model.pretrain_steps:
+        raise UsageError("model.pretrain_steps: a warm start takes one step or more")
+
+
+def save_trunk(model: Classifier, path: Path) -> None:
+    """Write the tensors of the trunk as safetensors, by the backbone's own names.
+
+    Raises:
+        UsageError: the file is there already.
+    """
+    from safetensors.torch import save_file
+
+    if path.exists():
+        raise UsageError(f"{path}: exists and is not overwritten; name another file")
+    tensors = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.backbone.state_dict().items()
+    }
+    with atomic_path(path) as temporary:
+        save_file(tensors, str(temporary))
+
+
 def seconds_per_step(config: RunConfig, parts: Parts, model: Classifier) -> float:
-    """Time a step of the warm start: forward, backward and views of a batch."""
-    batch = to_device(_stream(config, parts)(0), next(model.parameters()).device)
+    """Time a step of the warm start: views, forward and backward of a batch."""
+    stream, device = _stream(config, parts), next(model.parameters()).device
     times = []
-    for _ in range(3):
+    for number in range(3):
         begin = time.perf_counter()
-        views = model.backbone(model.normalize(batch.labeled))
-        views.square().mean().backward()
+        batch = to_device(stream(number), device)
+        loss = model.backbone(model.normalize(batch.labeled)).square().mean()
+        loss.backward()
+        float(loss)  # waits for an accelerator
         times.append(time.perf_counter() - begin)
     model.zero_grad(set_to_none=True)
     return min(times)
@@ -177,14 +249,17 @@ class _Step:
 
 def _stream(config: RunConfig, parts: Parts) -> TrainStream:
     """Return the stream of strong views; its targets are places among the rows."""
-    rows = parts.training_rows
+    rows, method = parts.training_rows, config.consistency
     images = (*parts.smaller, parts.pool)[0].images
     return TrainStream(
         images=images,
         labeled_rows=rows,
         labeled_targets=np.arange(len(rows)),
         labeled_sampler=UnlabeledSampler(
-            len(rows), batch=BATCH, seed=config.seed, stream=f"{_STREAM}-index"
+            len(rows),
+            batch=min(BATCH, config.loop.batch * (1 + method.unlabeled_ratio)),
+            seed=config.seed,
+            stream=f"{_STREAM}-index",
         ),
         labeled_policy=load_policy(config.views.strong),
         labeled_stream=_STREAM,

@@ -19,7 +19,8 @@ from uda.objectives.hierarchy import undecided_kept
 from uda.training import watch
 from uda.training.class_tree import agreed_by_node, with_known
 from uda.training.estimate import settle_prior
-from uda.training.guard import balanced_accuracy, opinion_accuracy
+from uda.training.guard import balanced_accuracy, opinion_metrics
+from uda.training.monitor import tags
 from uda.training.schedules import consistency_start
 from uda.training.served import clean
 from uda.training.sizes import images_at, is_change
@@ -49,7 +50,10 @@ def renew_teacher(trainer: Trainer) -> None:
     )
     accuracy = None
     if len(trainer.parts.validation):
-        accuracy, _ = balanced_accuracy(trainer, teacher)
+        # Validation images are of the final size, and so are the statistics for them.
+        final = images is trainer.parts.pool.images
+        judged = teacher if final else clean(trainer, state.ema.model)
+        accuracy, _ = balanced_accuracy(trainer, judged)
     table = _agreed(trainer, found.leaf, accuracy)
     rows = torch.from_numpy(trainer.parts.unlabeled).to(table.device)
     prior = trainer.objective.prior
@@ -89,9 +93,9 @@ def _agreed(trainer: Trainer, table: Tensor, accuracy: float | None) -> Tensor:
     weight, tree = trainer.config.consistency.texture_weight, trainer.parts.tree
     if trainer.opinion is None:
         return table
-    other = opinion_accuracy(trainer)
+    other = opinion_metrics(trainer).get("val_ema/balanced_accuracy")
     alone = accuracy is not None and other is not None and other > accuracy
-    trainer.health["unlabeled/texture_alone"] = float(alone)
+    trainer.health[tags.TEXTURE_ALONE] = float(alone)
     if alone:
         return trainer.opinion.clone()
     if tree is not None:

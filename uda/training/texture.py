@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from uda.data.pool import Pool
 from uda.evaluation.predict import predict_pool
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.files import atomic_path, atomic_write, sha256_file
-from uda.models.texture import TextureClassifier, TextureModel, texture_features
+from uda.models.classifier import ModelSpec
+from uda.models.texture import (
+    REGULARISATION,
+    TextureClassifier,
+    TextureModel,
+    texture_features,
+)
 from uda.run.bundle import save_description
 from uda.run.layout import RunFolder
 from uda.training.build import model_spec
 from uda.training.config import RunConfig
-from uda.training.described import describe
+from uda.training.described import describe, typical_of
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import Parts, Rows
 from uda.training.summary import Summary
 
 # Weaker than the baseline's: a teacher has to be sure of something.
 TEACHER_REGULARISATION = 0.1
+# Labels that carry little: as strong as the baseline's.
+CAREFUL_REGULARISATION = REGULARISATION
 
 
 class TextureTeacher:
@@ -44,29 +55,37 @@ class TextureTeacher:
         self.parts = parts
         self.device = device
         self.rows = np.union1d(parts.training_rows, parts.validation)
-        self.features = describe(parts, self.rows, threads=threads)
+        self.typical = typical_of(parts)
+        self.features = describe(parts, self.rows, self.typical, threads=threads)
         # (N,) place of a pool row among the features.
         self.place = np.full(len(parts.pool.images), -1)
         self.place[self.rows] = np.arange(len(self.rows))
 
-    def table(self, *, self_training: bool) -> torch.Tensor:
-        """Predict every training and validation image.
+    def classifier(self, trust: float) -> TextureClassifier:
+        """Fit to the labelled images.
 
         Args:
-            self_training: whether to learn from the unlabelled images too.
+            trust: in them, 0 to 1. With full trust it learns from the unlabelled
+                images too; with none it is held back as strongly as the baseline.
+        """
+        parts, fine = self.parts, self.parts.fine
+        pool = np.setdiff1d(parts.unlabeled, parts.labeled)
+        found = TextureClassifier.self_trained(
+            self._of(parts.labeled[fine]),
+            parts.targets[fine],
+            self._of(pool) if trust == 1 else self.features[:0],
+            len(parts.classes),
+            regularisation=TEACHER_REGULARISATION if trust else CAREFUL_REGULARISATION,
+        )
+        return replace(found, typical=self.typical)
+
+    def table(self, classifier: TextureClassifier) -> torch.Tensor:
+        """Predict every training and validation image.
 
         Returns:
             (N, C) log-probabilities by pool row; 0 for other images.
         """
-        parts, fine = self.parts, self.parts.fine
-        pool = np.setdiff1d(parts.unlabeled, parts.labeled)
-        classifier = TextureClassifier.self_trained(
-            self._of(parts.labeled[fine]),
-            parts.targets[fine],
-            self._of(pool) if self_training else self.features[:0],
-            len(parts.classes),
-            regularisation=TEACHER_REGULARISATION,
-        )
+        parts = self.parts
         table = torch.zeros(len(parts.pool.images), len(parts.classes))
         found = torch.from_numpy(classifier.predict_log_proba(self.features)).float()
         table[torch.from_numpy(self.rows)] = found
@@ -152,18 +171,13 @@ def train_texture(
     config: RunConfig, run: RunFolder, parts: Parts, *, console: Progress
 ) -> Summary:
     """Fit the classical baseline in seconds and write it as a run."""
-    spec = model_spec(config, parts)
-    save_description(run.model, "texture", spec, parts.pool.preprocessing)
     images = np.ascontiguousarray(parts.pool.images[parts.labeled])
     classifier = TextureClassifier.fit(
         texture_features(images, threads=config.loop.threads),
         parts.targets,
         len(parts.classes),
     )
-    path = run.weights / "texture.npz"
-    with atomic_path(path) as temporary:
-        classifier.save(temporary)
-    atomic_write(path.with_name(path.name + ".sha256"), sha256_file(path) + "\n")
+    save_classifier(run, model_spec(config, parts), classifier, parts.pool)
     metrics: dict[str, float] = {}
     if len(parts.validation):
         predictions = predict_pool(
@@ -174,11 +188,26 @@ def train_texture(
             targets=parts.validation_targets,
             classes=parts.classes,
         )
-        counts = confusion_matrix(
-            predictions.targets, predictions.predicted, len(parts.classes)
-        )
-        rate = rates(counts)
-        for key in ("balanced_accuracy", "macro_f1"):
-            metrics[f"val_ema/{key}"] = float(rate[key])
+        metrics = validation_metrics(parts, predictions.predicted)
     run.write_status("done", step=0, steps=0, **metrics)
     return Summary("done", 0, metrics)
+
+
+def save_classifier(
+    run: RunFolder, spec: ModelSpec, classifier: TextureClassifier, pool: Pool
+) -> None:
+    """Write a texture classifier as what a run hands over."""
+    path = run.weights / "texture.npz"
+    with atomic_path(path) as temporary:
+        classifier.save(temporary)
+    atomic_write(path.with_name(path.name + ".sha256"), sha256_file(path) + "\n")
+    # Last: whoever reads it finds the weights that it speaks of.
+    save_description(run.model, "texture", spec, pool.preprocessing)
+
+
+def validation_metrics(parts: Parts, named: Rows) -> dict[str, float]:
+    """Return balanced accuracy and macro-F1 of (v,) answers to the validation part."""
+    rate = rates(confusion_matrix(parts.validation_targets, named, len(parts.classes)))
+    return {
+        f"val_ema/{key}": float(rate[key]) for key in ("balanced_accuracy", "macro_f1")
+    }

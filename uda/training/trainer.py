@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from uda.data.streams import TrainStream
+from uda.models.texture import TextureClassifier
 from uda.run.layout import RunFolder
 from uda.training.config import RunConfig
 from uda.training.monitor.writer import RunWriter
@@ -30,6 +31,7 @@ class Trainer:
     statistics: StepStatistics
     objective: Objective
     opinion: torch.Tensor | None = None
+    texture: TextureClassifier | None = None
     trust: float = 1.0
     waited: float = 0.0
     waited_before: float = 0.0

@@ -1,7 +1,8 @@
 """Watches the unlabelled branch while it works, and takes weight off it.
 
 The rule, stated in the log, in TensorBoard and in status.json: whenever the table of
-targets is renewed, the teacher that makes it answers the validation part. Where its
+targets is renewed (without a table, at every evaluation), the teacher answers the
+validation part. Where its
 balanced accuracy lies more than one standard error below that of the supervised
 warm start, that is a strike; each strike in a row halves the weight of the branch,
 the third switches it off. A teacher that recovers gets the full weight back, unless
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from uda.training.guard import say
 from uda.training.multilabel import label_health
+from uda.training.schedules import consistency_start
 
 if TYPE_CHECKING:
     from uda.training.trainer import Trainer
@@ -53,6 +55,21 @@ def look(trainer: Trainer, accuracy: float | None, table: Tensor) -> None:
     if accuracy is not None:
         values |= _judge(trainer, accuracy)
     trainer.health |= values  # told with the next line of the log
+
+
+def look_without_table(trainer: Trainer, metrics: dict[str, float]) -> None:
+    """Judge the averaged network at an evaluation, where no table is ever renewed.
+
+    Args:
+        trainer: the run.
+        metrics: of the evaluation; ``val_ema/balanced_accuracy`` is looked at.
+    """
+    config = trainer.config
+    accuracy = metrics.get("val_ema/balanced_accuracy")
+    if not config.semi_supervised or config.consistency.weak_pass == "table":
+        return
+    if accuracy is not None and trainer.state.step > consistency_start(config):
+        trainer.writer.scalars(trainer.state.step, _judge(trainer, accuracy))
 
 
 def table_health(
@@ -115,12 +132,15 @@ def _tell(trainer: Trainer, strikes: int, found: float, limit: float) -> None:
     part = factor(trainer.state.objective_state)
     trainer.run.update_status("running", guard_factor=part)
     if strikes == 0:
-        say(trainer, f"the teacher has recovered ({found:.3f}): full unlabelled weight")
+        say(
+            trainer,
+            f"the averaged network has recovered ({found:.3f}): full unlabelled weight",
+        )
         return
     what = f"gets {part:.0%} of its weight" if part else "is switched off for good"
     say(
         trainer,
-        f"the teacher is worse on validation ({found:.3f}) than the warm start less "
-        f"its standard error ({limit:.3f}), {strikes} times in a row; the unlabelled "
-        f"branch {what}",
+        f"the averaged network is worse on validation ({found:.3f}) than the warm "
+        f"start less its standard error ({limit:.3f}), {strikes} times in a row; the "
+        f"unlabelled branch {what}",
     )

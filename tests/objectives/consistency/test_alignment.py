@@ -49,3 +49,21 @@ def test_wraps_any_method_and_remembers_beside_it():
     torch.testing.assert_close(
         memory["alignment"], torch.tensor(mean, dtype=torch.float64)
     )
+
+
+def test_images_without_an_opinion_leave_the_mean_alone():
+    prior = (0.5, 0.3, 0.2)
+    method = Aligned(Uda(0.4, 0.5), prior, momentum=0.5)
+    weak = torch.tensor([[2.0, 0, 1], [0, 0, 0], [1, 3, 0]], dtype=torch.float64)
+    strong, index = torch.zeros_like(weak), torch.arange(3)
+    _, memory = method(weak, strong, index, method.memory(shape(3)))
+    rows = [literal.softmax(row) for row in (weak[0].tolist(), weak[2].tolist())]
+    wanted = [sum(column) / 2 for column in zip(*rows, strict=True)]
+    torch.testing.assert_close(
+        memory["alignment"], torch.tensor(wanted, dtype=torch.float64)
+    )
+    undecided = torch.zeros(2, 3, dtype=torch.float64)
+    _, after = method(undecided, undecided, torch.arange(2), memory)
+    assert torch.equal(after["alignment"], memory["alignment"])
+    _, first = method(undecided, undecided, torch.arange(2), method.memory(shape(3)))
+    assert first["alignment"].sum() == 0  # still unknown

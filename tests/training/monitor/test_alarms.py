@@ -47,6 +47,16 @@ def keys(check: Check, points: History, facts: Facts = FACTS) -> list[str]:
         (check_mask_rate, {"unlabeled/mask_rate": 0.01}, ["mask-rate-low"]),
         (check_mask_rate, {"unlabeled/mask_rate": 0.0}, ["mask-rate-low"]),
         (check_mask_rate, {"unlabeled/mask_rate": 0.995}, ["mask-rate-high"]),
+        (
+            check_mask_rate,  # these targets are not the network's own
+            {"unlabeled/mask_rate": 0.995, "unlabeled/texture_alone": 1.0},
+            [],
+        ),
+        (
+            check_mask_rate,
+            {"unlabeled/mask_rate": 0.995, "unlabeled/texture_alone": 0.0},
+            ["mask-rate-high"],
+        ),
         (check_mask_rate, {"unlabeled/mask_rate": 0.5}, []),
         (check_mask_rate, {"unlabeled/mask_rate": math.nan}, []),
         (check_mask_rate, {}, []),

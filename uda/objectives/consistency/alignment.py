@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from uda.objectives.consistency.gates import has_opinion
 from uda.objectives.consistency.method import (
     ConsistencyTerms,
     Memory,
@@ -47,7 +48,8 @@ class Aligned:
     """Any method, on weak predictions aligned to a prior.
 
     p̃ is a moving average of the weak predictions, this batch included; the first
-    batch counts in full.
+    batch counts in full. Images that nobody has an opinion on (``gates.has_opinion``)
+    are left out of it: their uniform rows would pull p̃ towards uniform.
 
     Attributes:
         method: the method that gets aligned logits.
@@ -71,8 +73,11 @@ class Aligned:
     ) -> tuple[ConsistencyTerms, Memory]:
         """Return the terms of the method on aligned logits."""
         probs = full_precision(weak.detach()).softmax(1)
-        old, new = memory["alignment"], probs.mean(0).to(memory["alignment"])
+        told = has_opinion(weak).to(probs)[:, None]
+        old, seen = memory["alignment"], told.sum()
+        new = ((probs * told).sum(0) / seen.clamp(min=1)).to(old)
         mean = torch.where(old.sum() > 0, moving(old, new, self.momentum), new)
+        mean = torch.where(seen > 0, mean, old)
         prior = torch.tensor(self.prior, dtype=torch.float64)
         shifted = aligned(probs, mean.to(probs), prior.to(probs))
         tiny = torch.finfo(shifted.dtype).tiny

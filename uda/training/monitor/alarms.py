@@ -112,6 +112,11 @@ def mean_over(history: History, tag: str, window: int) -> float | None:
     return sum(value for _, value in found) / len(found)
 
 
+def latest(history: History, tag: str) -> float:
+    """Return the newest value of a tag that is not told at every step; 0 for none."""
+    return next((p.values[tag] for p in reversed(history) if tag in p.values), 0.0)
+
+
 def percent(share: float) -> str:
     """Return ``94 %`` for 0.94."""
     return f"{100 * share:.0f} %"
@@ -131,7 +136,7 @@ def check_mask_rate(history: History, facts: Facts) -> Iterable[Alarm]:
             "Lower --threshold, train longer (--steps), or let the supervised "
             "branch grow confident (--tsa log or none).",
         )
-    elif rate > _HIGH_MASK:
+    elif rate > _HIGH_MASK and not latest(history, tags.TEXTURE_ALONE):
         yield Alarm(
             "mask-rate-high",
             f"The mask rate stays near one ({rate:.2f} over {facts.window} steps).",
