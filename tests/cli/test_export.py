@@ -13,6 +13,11 @@ from click.testing import CliRunner
 from tests.export.runs import HEADS, make_run, write_data
 from uda.cli import main
 from uda.run.layout import RunFolder
+from uda.training.config import build_config
+from uda.training.launch import launch
+from uda.training.length import Length
+from uda.training.monitor.progress import Progress
+from uda.training.stop import StopRequest
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +138,22 @@ def test_damage_is_named_and_nothing_is_written(harm, reason, run, data, tmp_pat
 def test_a_folder_that_is_called_like_a_file_is_a_run(run, data, tmp_path):
     folder = run.rename(run.parent / "night.onnx")
     assert predicted(folder, data, tmp_path / "p.csv")
+
+
+def test_a_texture_run_is_refused(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("UDA_CACHE", str(tmp_path / "cache"))
+    config = build_config({
+        "data.root": str(data), "data.size": (16, 16), "data.group": "none",
+        "method": "texture",
+    })  # fmt: skip
+    launch(
+        config, Length(), project=tmp_path, name="t", console=Progress(),
+        stop=StopRequest(),
+    )  # fmt: skip
+    done = call("export", tmp_path / "t")
+    assert done.exit_code == 2
+    assert "texture descriptors" in done.stderr
+    assert "uda train --method supervised" in done.stderr
 
 
 def test_no_run_there(tmp_path):

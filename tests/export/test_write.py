@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from uda.export.opening import open_export
 from uda.export.write import export_run
 from uda.files import sha256_file
 from uda.run.bundle import load_bundle
+from uda.run.layout import RunFolder
 
 
 def same_answers(run, path, *, weights="ema"):
@@ -139,13 +141,19 @@ def test_a_wrong_export_is_not_left_behind(made, tmp_path, monkeypatch):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_texture_run_is_refused(made, monkeypatch):
-    from dataclasses import replace
-
-    bundle = replace(load_bundle(made), kind="texture")
+@pytest.mark.parametrize(
+    ("handed_over", "way_out"),
+    [("texture", "texture_weight=0"), ("final", "--method supervised")],
+)
+def test_texture_is_refused(handed_over, way_out, data, tmp_path, monkeypatch):
+    run = make_run(tmp_path / "train", data)
+    RunFolder(run).write_status("done", handed_over=handed_over)
+    bundle = replace(load_bundle(run), kind="texture")
     monkeypatch.setattr(write, "load_bundle", lambda *_, **__: bundle)
-    with pytest.raises(UsageError, match=r"texture run has no network.*uda predict"):
-        export_run(made, overwrite=True)
+    with pytest.raises(UsageError, match=r"no network.*uda predict") as caught:
+        export_run(run)
+    assert way_out in str(caught.value)
+    assert not (run / "export").exists()
 
 
 def test_data_that_have_moved(data, tmp_path):

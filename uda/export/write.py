@@ -67,7 +67,7 @@ def export_run(
             "takes either; leave it out"
         )
     _check_target(path, kind, overwrite=overwrite)
-    bundle = _network(load_bundle(run.path, weights=weights))
+    bundle = _network(run, load_bundle(run.path, weights=weights))
     images = real_images(run, bundle.preprocessing, data)
     try:
         described = _describe(run, bundle, path.name, kind, pixels, weights)
@@ -98,15 +98,22 @@ def _check_target(path: Path, kind: Kind, *, overwrite: bool) -> None:
         )
 
 
-def _network(bundle: Bundle) -> Bundle:
-    if bundle.kind == "texture":
-        raise UsageError(
-            f"{bundle.folder}: a texture run has no network to export, but "
-            "descriptors that only this package computes; classify with `uda predict "
-            "RUN`, or train a network (`uda train --method uda` or `supervised`) and "
-            "export that"
+def _network(run: RunFolder, bundle: Bundle) -> Bundle:
+    """Return a bundle with a network; of texture say how to get one."""
+    if bundle.kind != "texture":
+        return bundle
+    status = run.read_status() if run.status.is_file() else {}
+    way_out = "train a network (`uda train --method supervised` or `uda`)"
+    if status.get("handed_over") == "texture":
+        way_out = (
+            "keep the network though it was behind on validation: train again with "
+            "--set consistency.texture_weight=0, or with --method supervised,"
         )
-    return bundle
+    raise UsageError(
+        f"{run.path}: this run hands over texture descriptors that only this package "
+        "computes, and no network that could be exported. Classify with `uda predict "
+        f"RUN`, or {way_out} and export that"
+    )
 
 
 def _describe(
