@@ -6,7 +6,7 @@ The same call for a part of the split and for a folder of classes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,8 @@ import numpy as np
 
 from uda.data.manifest import listing
 from uda.errors import DataError
+from uda.evaluation.decided import measure_decision
+from uda.evaluation.decision import DecisionRule
 from uda.evaluation.files import predict_files
 from uda.evaluation.metrics import measure
 from uda.evaluation.multilabel import AnyMetrics, measure_labels
@@ -89,11 +91,22 @@ def evaluate(
     images: EvaluationSet,
     *,
     good_class: str | None = None,
+    rules: Mapping[str, DecisionRule] | None = None,
     batch: int = 64,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Evaluation:
     """Classify a set of images and measure the answers.
+
+    Args:
+        bundles: the models by weights; the first is the main one.
+        images: what to read.
+        good_class: class of parts without a defect, for escape and overkill.
+        rules: by weights, what is done with an answer; without one the likeliest
+            class is taken.
+        batch: images per forward pass.
+        device: where to compute.
+        progress: called with ("predict", done, total).
 
     Raises:
         DataError: when more than 5 % of the images cannot be decoded.
@@ -133,6 +146,7 @@ def evaluate(
             classes=first.classes,
             link=first.link,
             thresholds=limits,
+            rule=(rules or {}).get(name),
         )
         for name, parts in pieces.items()
     }
@@ -148,7 +162,10 @@ def _measured(
 ) -> AnyMetrics:
     if predictions.several:
         return measure_labels(predictions, groups=groups)
-    found = measure(predictions, good_class=good_class, groups=groups)
+    found = replace(
+        measure(predictions, good_class=good_class, groups=groups),
+        decision=measure_decision(predictions, good_class=good_class, groups=groups),
+    )
     if bundle.tree is None:
         return found
     return replace(found, nodes=node_metrics(predictions, bundle.tree, groups=groups))
