@@ -107,7 +107,7 @@ def calibration_helps(sample: Sample, seed: int = 0) -> bool:
         logs, targets = sample.log_probs[ask], sample.targets[ask]
         before += log_losses(logs, targets).sum()
         after += log_losses(logs, targets, temperature).sum()
-    return after < before - 1e-9
+    return bool(after < before - 1e-9)
 
 
 def cross_fit(config: TuneConfig, sample: Sample, rule: DecisionRule) -> Answers:

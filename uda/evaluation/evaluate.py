@@ -86,6 +86,21 @@ def place(bundle: Bundle, device: str) -> object:
     return bundle.model if move is None else move(device)
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What models said to the images that could be decoded.
+
+    Attributes:
+        predictions: by weights.
+        groups: (N,) of these images.
+        skipped: (path, reason) of the others.
+    """
+
+    predictions: dict[str, Predictions]
+    groups: list[str]
+    skipped: list[tuple[str, str]]
+
+
 def evaluate(
     bundles: dict[str, Bundle],
     images: EvaluationSet,
@@ -107,6 +122,32 @@ def evaluate(
         batch: images per forward pass.
         device: where to compute.
         progress: called with ("predict", done, total).
+
+    Raises:
+        DataError: when more than 5 % of the images cannot be decoded.
+    """
+    first = next(iter(bundles.values()))
+    found = answer(bundles, images, batch=batch, device=device, progress=progress)
+    ruled = {
+        name: replace(entry, rule=(rules or {}).get(name))
+        for name, entry in found.predictions.items()
+    }
+    metrics = {
+        name: _measured(entry, first, good_class, found.groups)
+        for name, entry in ruled.items()
+    }
+    return Evaluation(images, ruled, metrics, found.skipped)
+
+
+def answer(
+    bundles: dict[str, Bundle],
+    images: EvaluationSet,
+    *,
+    batch: int = 64,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Answered:
+    """Classify a set of images, each decoded once for all weights.
 
     Raises:
         DataError: when more than 5 % of the images cannot be decoded.
@@ -134,7 +175,6 @@ def evaluate(
         if reason is not None
     ]
     _refuse_many_bad(skipped, len(images.files))
-    groups = [images.groups[row] for row in good]
     limits = own_thresholds(
         RunFolder(first.folder).thresholds, first.classes, first.link
     )
@@ -146,15 +186,10 @@ def evaluate(
             classes=first.classes,
             link=first.link,
             thresholds=limits,
-            rule=(rules or {}).get(name),
         )
         for name, parts in pieces.items()
     }
-    metrics = {
-        name: _measured(entry, first, good_class, groups)
-        for name, entry in joined.items()
-    }
-    return Evaluation(images, joined, metrics, skipped)
+    return Answered(joined, [images.groups[row] for row in good], skipped)
 
 
 def _measured(
