@@ -68,8 +68,7 @@ def command(
     files = find_images(paths)
     where = choose_device(device)
     bundle = load_bundle(run, weights=weights)
-    rule = rule_of(bundle, weights, no_decision=no_decision)
-    _announce(bundle, rule, no_decision)
+    rule = _rule(bundle, weights, no_decision)
     columns = header(bundle.classes, with_decision=rule is not None)
     tally = Tally()
     rows = _rows(bundle, rule, files, batch, where, tally)
@@ -84,10 +83,7 @@ def command(
             raise DataError(
                 f"{out}: cannot be written ({error.strerror}); choose another --out"
             ) from error
-        unsure = f", {tally.unsure} of them unsure" if rule and rule.lane else ""
-        click.echo(
-            f"{tally.good} images classified{unsure}, written to {out}", err=True
-        )
+        click.echo(f"{tally.words(rule)}, written to {out}", err=True)
     _report(tally)
 
 
@@ -99,11 +95,18 @@ class Tally:
     bad: int = 0
     unsure: int = 0
 
+    def words(self, rule: DecisionRule | None) -> str:
+        """Return how many were classified, and where a lane is on how many unsure."""
+        lane = rule is not None and rule.lane is not None
+        unsure = f", {self.unsure} of them unsure" if lane else ""
+        return f"{self.good} images classified{unsure}"
 
-def _announce(bundle: Bundle, rule: DecisionRule | None, no_decision: bool) -> None:
-    """Say whether a decision rule decides; nothing where there is none."""
+
+def _rule(bundle: Bundle, weights: str, no_decision: bool) -> DecisionRule | None:
+    """Return the rule that decides, and say so; nothing where there is none."""
     from uda.run.layout import RunFolder
 
+    rule = rule_of(bundle, weights, no_decision=no_decision)
     if rule is not None:
         click.echo(
             f"Note: decision.json decides ({rule.words()}); --no-decision leaves it "
@@ -115,6 +118,7 @@ def _announce(bundle: Bundle, rule: DecisionRule | None, no_decision: bool) -> N
             "Note: decision.json is about other weights (--weights) and is left aside",
             err=True,
         )
+    return rule
 
 
 def find_images(paths: Sequence[Path]) -> list[tuple[str, Path]]:

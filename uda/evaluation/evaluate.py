@@ -175,21 +175,25 @@ def answer(
         if reason is not None
     ]
     _refuse_many_bad(skipped, len(images.files))
-    limits = own_thresholds(
-        RunFolder(first.folder).thresholds, first.classes, first.link
-    )
     joined = {
-        name: Predictions(
-            ids=[images.files[row][0] for row in good],
-            targets=images.targets[good],
-            log_probs=np.concatenate([piece.log_probs for piece in parts]),
-            classes=first.classes,
-            link=first.link,
-            thresholds=limits,
-        )
-        for name, parts in pieces.items()
+        name: _joined(parts, images, good, first) for name, parts in pieces.items()
     }
     return Answered(joined, [images.groups[row] for row in good], skipped)
+
+
+def _joined(
+    pieces: list[Predictions], images: EvaluationSet, good: list[int], bundle: Bundle
+) -> Predictions:
+    """Return the answers to the images that could be decoded, with their truth."""
+    run = RunFolder(bundle.folder)
+    return Predictions(
+        ids=[images.files[row][0] for row in good],
+        targets=images.targets[good],
+        log_probs=np.concatenate([piece.log_probs for piece in pieces]),
+        classes=bundle.classes,
+        link=bundle.link,
+        thresholds=own_thresholds(run.thresholds, bundle.classes, bundle.link),
+    )
 
 
 def _measured(
