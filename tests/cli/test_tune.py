@@ -168,7 +168,7 @@ def test_new_images_certify(fake, tmp_path):
         "--good-class", "Good", "--max-escape", "0.05",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert "Certified: the model never saw" in result.stdout
+    assert "Certified, as the model never saw" in result.stdout
     assert decision(fake)["fitted_on"]["never_seen_by_the_model"] is True
     assert decision(fake)["rule"]["escape"]["certified"] is True
 
@@ -179,7 +179,8 @@ def test_images_that_the_run_knows_certify_nothing(fake, tmp_path):
     (folder / "Rust" / "old.png").write_bytes(trained)
     seen = call("tune", fake.folder, folder)
     assert seen.exit_code == 2
-    assert "in training" in seen.stderr
+    assert "1 of its images were in training (1 labeled)" in seen.stderr
+    assert "--allow-seen" not in seen.stderr
     tested = next(fake.data.glob("Rust/test*.png")).read_bytes()
     (folder / "Rust" / "old.png").write_bytes(tested)
     test = call("tune", fake.folder, folder)
@@ -239,6 +240,10 @@ def test_data_that_moved(fake, tmp_path):
     result = call("tune", fake.folder)
     assert result.exit_code == 3
     assert "data folder is not there" in result.stderr
+    found = call("tune", fake.folder, tmp_path / "moved")
+    assert found.exit_code == 0, found.output
+    assert found.stdout.startswith("validation: 72 images")
+    assert decision(fake)["fitted_on"]["never_seen_by_the_model"] is False
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ def test_the_rule_and_what_it_gains():
     assert np.average(
         [row.unsure for row in rows], weights=[row.images for row in rows]
     ) == pytest.approx(tuned.answers.unsure.mean())
+    assert tuned.unsure.value == tuned.answers.unsure.mean()
+    assert tuned.unsure.interval.high - tuned.unsure.interval.low > 0.05
 
 
 def test_facts_are_plain():

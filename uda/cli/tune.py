@@ -143,14 +143,24 @@ def _choose(
     from uda.evaluation.parts import data_root, split_part, unseen_folder
 
     own = data_root(run)
-    if data is not None and data.resolve() != own.resolve():
+    moved = data is not None and not own.exists() and _holds_validation(run, data)
+    if data is not None and data.resolve() != own.resolve() and not moved:
         return unseen_folder(run, bundle.classes, data), True
-    if not own.exists():
+    if data is None and not own.exists():
         raise DataError(
-            f"{own}: the run's data folder is not there; put it back, or give labelled "
-            f"images that the run never saw: uda tune {run.path} DATA"
+            f"{own}: the run's data folder is not there; say where it is now, or give "
+            f"labelled images that the run never saw: uda tune {run.path} DATA"
         )
-    return split_part(run, bundle.classes, "validation"), False
+    return split_part(run, bundle.classes, "validation", data=data), False
+
+
+def _holds_validation(run: RunFolder, data: Path) -> bool:
+    """Tell whether a folder is the run's own one, moved; hashes are checked later."""
+    from uda.data.splits import Split
+
+    root = data.parent if data.is_file() else data
+    rows = Split.load(run.split).part("validation") if run.split.is_file() else []
+    return bool(rows) and all((root / row.path).is_file() for row in rows)
 
 
 def _ask(

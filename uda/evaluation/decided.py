@@ -86,22 +86,20 @@ class _Decisions:
             else [str(groups[row]) for row in known.tolist()]
         )
         self.groups = np.asarray(names)
-        self.grouped = len(set(names)) < len(names)
         self.draws, self.seed = draws, seed
 
     def share(
         self, part: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]
     ) -> Estimate:
         """Return how many of the images in ``whole`` are in ``part`` too."""
-        hits, total = int((part & whole).sum()), int(whole.sum())
-        if total == 0:
-            return Estimate(None, None, hits, total)
-        interval = clopper_pearson(hits, total)
-        if self.grouped:
-            interval = interval.hull(
-                self._box(lambda w: ratio(w @ (part & whole), w @ whole), interval)
-            )
-        return Estimate(hits / total, interval, hits, total)
+        return share(
+            part,
+            whole,
+            self.groups,
+            self.targets,
+            draws=self.draws,
+            seed=self.seed,
+        )
 
     def cost(self, costs: Floats) -> Estimate:
         """Return the mean cost per part."""
@@ -109,14 +107,50 @@ class _Decisions:
             return NOT_AVAILABLE
         each = costs[self.targets, self.predicted]
         value = float(each.mean())
-        flat = Interval(value, value)
-        box = self._box(lambda w: ratio(w @ each, w.sum(axis=1)), flat)
-        return Estimate(value, box, None, int(each.size))
-
-    def _box(self, statistic: Any, otherwise: Interval) -> Interval:
         low, high = bootstrap_by_group(
-            statistic, self.groups, self.targets, self.draws, seed=self.seed
+            lambda w: ratio(w @ each, w.sum(axis=1)),
+            self.groups,
+            self.targets,
+            self.draws,
+            seed=self.seed,
         )
-        if np.isnan(low):
-            return otherwise
-        return Interval(float(low), float(high))
+        return Estimate(value, Interval(float(low), float(high)), None, int(each.size))
+
+
+def share(
+    part: npt.NDArray[np.bool_],
+    whole: npt.NDArray[np.bool_],
+    groups: npt.NDArray[Any],
+    targets: npt.NDArray[np.int64],
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """Return how many of the images in ``whole`` are in ``part`` too.
+
+    The Clopper-Pearson interval, widened to hold the bootstrap's over groups (drawn
+    within true classes) where a group has several images.
+
+    Args:
+        part: (N,).
+        whole: (N,).
+        groups: (N,) group of each image.
+        targets: (N,) true classes.
+        draws: bootstrap draws.
+        seed: of the bootstrap.
+    """
+    hits, total = int((part & whole).sum()), int(whole.sum())
+    if total == 0:
+        return Estimate(None, None, hits, total)
+    interval = clopper_pearson(hits, total)
+    if len(np.unique(groups)) < len(part):
+        low, high = bootstrap_by_group(
+            lambda w: ratio(w @ (part & whole), w @ whole),
+            groups,
+            targets,
+            draws,
+            seed=seed,
+        )
+        if not np.isnan(low):
+            interval = interval.hull(Interval(float(low), float(high)))
+    return Estimate(hits / total, interval, hits, total)

@@ -169,7 +169,12 @@ def unseen_folder(run: RunFolder, classes: Sequence[str], data: Path) -> Evaluat
             f"{run.split}: missing, so what was in training is unknown; copy the run "
             "folder again"
         )
-    images = class_folder(run, classes, data)
+    images = class_folder(run, classes, data, allow_seen=True)
+    if images.notes:
+        raise UsageError(
+            f"{data}: {images.notes[0]}; give labelled images that the run never saw, "
+            "or leave DATA out to fit on its validation part"
+        )
     if images.reads_test:
         raise UsageError(
             f"{data}: images of the run's test part are among them; fitted on them, a "

@@ -15,7 +15,9 @@ from uda.evaluation.crossfit import (
     cross_fit,
     without_useless_temperature,
 )
+from uda.evaluation.decided import share
 from uda.evaluation.decision import DecisionRule
+from uda.evaluation.estimates import Estimate
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.evaluation.tuning import Sample, TuneConfig, fit_rule
 
@@ -84,6 +86,17 @@ class Tuned:
             )
         return tuple(rows)
 
+    @property
+    def unsure(self) -> Estimate:
+        """Return the share of parts that would go to a person, with its interval."""
+        return share(
+            self.answers.unsure,
+            np.ones(len(self.sample.targets), np.bool_),
+            np.asarray(self.sample.groups),
+            self.sample.targets,
+            seed=self.config.seed,
+        )
+
     def facts(self) -> dict[str, Any]:
         """Return plain values about what the rule rests on, for decision.json."""
         asked = asdict(self.config)
@@ -99,7 +112,7 @@ class Tuned:
             "cross_fitted": {
                 "folds": self.answers.folds,
                 "changes": [asdict(change) for change in self.changes],
-                "unsure": float(self.answers.unsure.mean()),
+                "unsure": asdict(self.unsure) if self.rule.lane else None,
                 "classes": [asdict(row) for row in self.by_class],
             },
         }

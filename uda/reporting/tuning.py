@@ -120,20 +120,26 @@ def _escape_lines(tuned: Tuned) -> list[str]:
         if limit.guarantee == "confidence"
         else "on average over such fits"
     )
+    verb = "" if limit.certified else "would "
+    held = f"{held} at most {limit.max_escape:g} of the defective parts {verb}pass"
+    mix = "in the mix of defects that these images have"
     lines = [
         f"Escape limit: a part is rejected where the model's own probability of a "
-        f"defect is {share:.4g} or more. {held.capitalize()} at most "
-        f"{limit.max_escape:g} of the defective parts pass, in the mix of defects that "
-        f"these images have: {limit.missed} of {limit.groups} defective groups missed."
+        f"defect is {share:.4g} or more; {limit.missed} of {limit.groups} defective "
+        "groups are missed."
     ]
     if limit.certified:
-        lines.append("Certified: the model never saw an image of these groups.")
+        lines.append(
+            f"Certified, as the model never saw an image of these groups: {held}, "
+            f"{mix}."
+        )
     else:
         lines.append(
             "NOT certified: these are validation images. Training never learned from "
             "them, but they steered it (which weights were kept, when to stop, how far "
-            "to trust a teacher), so the true escape may be larger than this limit. "
-            "For a certificate label images that the run never saw: uda tune RUN DATA."
+            f"to trust a teacher). Were they new to the model, {held}, {mix}; as it "
+            "is, it may be more. For a certificate label images that the run never saw: "
+            "uda tune RUN DATA."
         )
     bad = [row for row in tuned.by_class if row.name != limit.good_class]
     lines += [
@@ -157,14 +163,10 @@ def _lane_lines(tuned: Tuned) -> list[str]:
     lane = tuned.rule.lane
     if lane is None:
         return []
-    unsure = tuned.answers.unsure
-    count, total = int(unsure.sum()), len(unsure)
-    low, high = clopper_pearson(count, total)
     lines = [
-        f"Unsure lane: expect {count / total:.3f} ({low:.3f}-{high:.3f}) of the parts "
-        f"to go to a person, in the mix of classes that these images have; for "
-        f"{lane.coverage:.0%} of the parts of each class the true class is among those "
-        "not ruled out, on average over such fits."
+        f"Unsure lane: expect {tuned.unsure} of the parts to go to a person, in the "
+        f"mix of classes that these images have. For {lane.coverage:.0%} of the parts of "
+        "each class the true class is not ruled out, on average over such fits."
     ]
     need = needed_groups(lane.coverage)
     few = [
