@@ -138,8 +138,8 @@ def _escape_lines(tuned: Tuned) -> list[str]:
             "NOT certified: these are validation images. Training never learned from "
             "them, but they steered it (which weights were kept, when to stop, how far "
             f"to trust a teacher). Were they new to the model, {held}, {mix}; as it "
-            "is, it may be more. For a certificate label images that the run never saw: "
-            "uda tune RUN DATA."
+            "is, it may be more. For a certificate label images that the run never "
+            "saw: uda tune RUN DATA."
         )
     bad = [row for row in tuned.by_class if row.name != limit.good_class]
     lines += [
@@ -165,8 +165,8 @@ def _lane_lines(tuned: Tuned) -> list[str]:
         return []
     lines = [
         f"Unsure lane: expect {tuned.unsure} of the parts to go to a person, in the "
-        f"mix of classes that these images have. For {lane.coverage:.0%} of the parts of "
-        "each class the true class is not ruled out, on average over such fits."
+        f"mix of classes that these images have. For {lane.coverage:.0%} of the parts "
+        "of each class the true class is not ruled out, on average over such fits."
     ]
     need = needed_groups(lane.coverage)
     few = [
