@@ -130,6 +130,13 @@ def test_fixed_classes_and_endless_utilities_stay():
     assert (answers[20:] != 0).all()
 
 
+def test_where_no_image_can_flip_nothing_moves():
+    utilities = np.array([[np.inf, 0.0], [-np.inf, 0.0]])
+    bias = np.array([0.0, 0.3])
+    found = line_search(utilities, np.array([0, 1]), bias, 1, macro_f1_along)
+    assert found == (0.3, 1.0)
+
+
 def test_bags_draw_groups_and_depend_on_the_seed_alone():
     utilities, targets = case(7, num=60)
     groups = np.arange(60) // 3

@@ -6,10 +6,15 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.evaluation.test_tuning import CLASSES, drawn
+from uda.errors import DataError
+from uda.evaluation.calibration import scaled
 from uda.evaluation.tuned import tune
-from uda.evaluation.tuning import TuneConfig
+from uda.evaluation.tuning import Sample, TuneConfig
+from uda.reporting.tuning import change_lines, class_lines, promise_lines
 
 
 def test_the_rule_and_what_it_gains():
@@ -49,3 +54,41 @@ def test_a_class_without_images_is_not_a_number():
     assert tuned.by_class[2].recall_before is None
     assert tuned.rule.bias[2] == 0
     json.dumps(tuned.facts(), allow_nan=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    size=st.integers(2, 12),
+    spread=st.sampled_from([0.1, 3.0, 300.0]),
+    bias=st.booleans(),
+    coverage=st.sampled_from([None, 0.5, 0.8]),
+    max_escape=st.sampled_from([None, 0.5]),
+    with_costs=st.booleans(),
+)
+def test_however_few_there_are_it_is_a_rule_or_a_refusal(
+    seed, size, spread, bias, coverage, max_escape, with_costs
+):
+    """Absent classes, ties and impossible classes included; nothing is NaN."""
+    rng = np.random.default_rng(seed)
+    logs = np.round(scaled(rng.normal(0, spread, (size, 3)))).astype(np.float32)
+    groups = tuple(f"g{row % max(2, size // 2)}" for row in range(size))
+    targets = rng.integers(0, rng.integers(1, 4), size)
+    costs = ((0.0, 1.0, 1.0), (9.0, 0.0, 1.0), (9.0, 1.0, 0.0))
+    config = TuneConfig(
+        bias=bias,
+        coverage=coverage,
+        costs=costs if with_costs and max_escape is None else (),
+        good_class="Good",
+        max_escape=max_escape,
+        confidence=0.6,
+    )
+    try:
+        tuned = tune(config, Sample(logs, targets, groups, CLASSES), certified=True)
+    except DataError as error:
+        assert "takes" in str(error)  # so many images
+        return
+    json.dumps([tuned.rule.to_json(), tuned.facts()], allow_nan=False)
+    assert change_lines(tuned)
+    assert class_lines(tuned)
+    assert promise_lines(tuned)

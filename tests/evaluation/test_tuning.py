@@ -108,10 +108,10 @@ def test_what_the_data_cannot_support_is_refused_with_a_number():
 def test_only_images_with_a_class_count():
     logs = np.log(np.full((4, 3), 1 / 3, np.float32))
     predictions = Predictions(list("abcd"), np.array([0, -1, 2, -1]), logs, CLASSES)
-    sample = Sample.of(predictions, ["g", "h", "g", "i"])
+    sample = Sample.of(predictions, ["g", "h", "k", "i"])
     assert sample.targets.tolist() == [0, 2]
-    assert sample.groups == ("g", "g")
+    assert sample.groups == ("g", "k")
     assert sample.groups_of(sample.defective("Good")) == 1
     unknown = replace(predictions, targets=np.array([-1, -1, -1, 1]))
-    with pytest.raises(DataError, match="1 labelled images"):
+    with pytest.raises(DataError, match="1 labelled images of 1 groups"):
         Sample.of(unknown, list("abcd"))

@@ -63,7 +63,8 @@ def cost_along(costs: npt.NDArray[Any]) -> Score:
 
 def _cumulated(steps: Ints) -> Ints:
     """Return (m + 1, C) sums of the first r rows of (m, C)."""
-    return np.concatenate([np.zeros_like(steps[:1]), np.cumsum(steps, axis=0)])
+    start = np.zeros((1, steps.shape[1]), steps.dtype)
+    return np.concatenate([start, np.cumsum(steps, axis=0)])
 
 
 def line_search(

@@ -78,18 +78,20 @@ class Sample:
         """Keep the images with a known class.
 
         Raises:
-            DataError: fewer than two of them.
+            DataError: fewer than two groups of them.
         """
         rows = np.flatnonzero(predictions.known)
-        if rows.size < 2:
+        names = tuple(groups[row] for row in rows.tolist())
+        if len(set(names)) < 2:
             raise DataError(
-                f"{rows.size} labelled images: a decision rule takes some of each "
-                "class; make a split with a larger validation part, or give DATA"
+                f"{rows.size} labelled images of {len(set(names))} groups: a decision "
+                "rule takes several groups of each class; make a split with a larger "
+                "validation part, or give DATA"
             )
         return cls(
             predictions.log_probs[rows],
             predictions.targets[rows],
-            tuple(groups[row] for row in rows.tolist()),
+            names,
             predictions.classes,
         )
 
