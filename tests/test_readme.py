@@ -173,6 +173,7 @@ RUNNERS: dict[str, tuple[Runner, int]] = {
     "uda resume runs/train": (interrupted, 0),
     "uda evaluate runs/train --good-class Good": (plain, 0),
     "uda predict runs/train $UDA_DATA/unlabeled --out predictions.csv": (plain, 0),
+    "uda tune runs/train --good-class Good --bias": (plain, 0),
     "uda train $UDA_DATA --split split.csv --method supervised": (short, 0),
     "uda train $UDA_DATA --split split.csv --method texture": (texture, 0),
     "uda train $UDA_DATA --split split.csv --strong example_gamma": (short, 0),

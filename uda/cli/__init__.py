@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "Train from a few labelled and many unlabelled images.",
     "resume": "Continue an interrupted run, bit for bit.",
     "monitor": "Watch a run in TensorBoard on this machine.",
+    "tune": "Fit thresholds, an escape limit and an unsure lane.",
     "evaluate": "Per-class evaluation of a run on the test part.",
     "predict": "Classify images and write predictions.csv.",
     "filter": "Choose unlabelled images that fit the task.",

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda.cli.options import model_flags
+from uda.cli.options import model_flags, no_decision_flag, rule_of
 from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from uda.evaluation.decision import DecisionRule
     from uda.run.bundle import Bundle
 
 
@@ -36,12 +37,14 @@ if TYPE_CHECKING:
     help="CSV file to write; - prints to standard output.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the CSV file if it is there.")
+@no_decision_flag
 @model_flags
 def command(
     run: Path,
     paths: tuple[Path, ...],
     out: Path,
     overwrite: bool,
+    no_decision: bool,
     weights: str,
     batch: int,
     device: str,
@@ -49,8 +52,9 @@ def command(
     """Classify PATHS (images, or folders with all below them) with RUN.
 
     Columns: path, class, confidence, one probability per class, error. Several
-    classes of a multi-label run are joined by |. Ends with code 3 when no image at
-    all could be read.
+    classes of a multi-label run are joined by |. Where `uda tune` wrote decision.json
+    into RUN, the column decision comes before class: a class, or unsure. Ends with
+    code 3 when no image at all could be read.
     """
     to_stdout = str(out) == "-"
     if not to_stdout and out.exists() and not overwrite:
@@ -64,29 +68,57 @@ def command(
     files = find_images(paths)
     where = choose_device(device)
     bundle = load_bundle(run, weights=weights)
+    rule = _rule(bundle, weights, no_decision)
+    columns = header(bundle.classes, with_decision=rule is not None)
     tally = Tally()
-    rows = _rows(bundle, files, batch, where, tally)
+    rows = _rows(bundle, rule, files, batch, where, tally)
     if to_stdout:
-        _print_csv(header(bundle.classes), rows)
+        _print_csv(columns, rows)
     else:
         from uda.files import write_csv
 
         try:
-            write_csv(out, header(bundle.classes), rows)
+            write_csv(out, columns, rows)
         except OSError as error:
             raise DataError(
                 f"{out}: cannot be written ({error.strerror}); choose another --out"
             ) from error
-        click.echo(f"{tally.good} images classified, written to {out}", err=True)
+        click.echo(f"{tally.words(rule)}, written to {out}", err=True)
     _report(tally)
 
 
 @dataclass
 class Tally:
-    """How many images were read and how many were not."""
+    """How many images were read, not read, and left to a person."""
 
     good: int = 0
     bad: int = 0
+    unsure: int = 0
+
+    def words(self, rule: DecisionRule | None) -> str:
+        """Return how many were classified, and where a lane is on how many unsure."""
+        lane = rule is not None and rule.lane is not None
+        unsure = f", {self.unsure} of them unsure" if lane else ""
+        return f"{self.good} images classified{unsure}"
+
+
+def _rule(bundle: Bundle, weights: str, no_decision: bool) -> DecisionRule | None:
+    """Return the rule that decides, and say so; nothing where there is none."""
+    from uda.run.layout import RunFolder
+
+    rule = rule_of(bundle, weights, no_decision=no_decision)
+    if rule is not None:
+        click.echo(
+            f"Note: decision.json decides ({rule.words()}); --no-decision leaves it "
+            "aside",
+            err=True,
+        )
+    elif not no_decision and RunFolder(bundle.folder).decision.is_file():
+        click.echo(
+            "Note: decision.json is about other weights (--weights) and is left aside",
+            err=True,
+        )
+    return rule
 
 
 def find_images(paths: Sequence[Path]) -> list[tuple[str, Path]]:
@@ -122,6 +154,7 @@ def find_images(paths: Sequence[Path]) -> list[tuple[str, Path]]:
 
 def _rows(
     bundle: Bundle,
+    rule: DecisionRule | None,
     files: list[tuple[str, Path]],
     batch: int,
     device: str,
@@ -137,7 +170,7 @@ def _rows(
         RunFolder(bundle.folder).thresholds, bundle.classes, bundle.link
     )
 
-    blanks = [""] * (2 + len(bundle.classes))
+    blanks = [""] * (2 + len(bundle.classes) + (rule is not None))
     for block in predict_files(
         {"model": place(bundle, device)},
         files,
@@ -148,7 +181,9 @@ def _rows(
         device=device,
         progress=counter(),
     ):
-        answers = rows(replace(block.predictions["model"], thresholds=limits))
+        found = replace(block.predictions["model"], thresholds=limits, rule=rule)
+        tally.unsure += int(found.unsure.sum())
+        answers = rows(found)
         for offset, error in enumerate(block.errors):
             name = files[block.start + offset][0]
             if error is None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from uda.evaluation.decision import UNSURE
 from uda.evaluation.estimates import Metrics
 from uda.evaluation.evaluate import Evaluation
 from uda.evaluation.predict import Predictions
@@ -43,7 +44,11 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     )
     write_csv(
         folder / "predictions.csv",
-        header(predictions.classes, with_target=True),
+        header(
+            predictions.classes,
+            with_target=True,
+            with_decision=predictions.rule is not None,
+        ),
         _rows(evaluation, predictions),
     )
     predictions.save(folder / "predictions.npz")
@@ -55,28 +60,37 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     atomic_write(folder / "pr_curves.png", figures.png_bytes(curves))
 
 
-def header(classes: tuple[str, ...], *, with_target: bool = False) -> list[str]:
+def header(
+    classes: tuple[str, ...], *, with_target: bool = False, with_decision: bool = False
+) -> list[str]:
     """Return the column names of a predictions file."""
     target = ["target"] if with_target else []
+    answer = ["decision", "class"] if with_decision else ["class"]
     columns = [f"prob:{name}" for name in classes]
-    return ["path", *target, "class", "confidence", *columns, "error"]
+    return ["path", *target, *answer, "confidence", *columns, "error"]
 
 
 def rows(predictions: Predictions) -> Iterator[tuple[int, list[object]]]:
     """Yield, per image, its index and its class, confidence and probabilities.
 
-    Several classes are joined by ``|``; without any it is ``none``.
+    Several classes are joined by ``|``; without any it is ``none``. Under a decision
+    rule its decision comes first: a class, or ``unsure``; the class is the likeliest.
     """
     probs, sure = predictions.probs, predictions.confidence
-    for row, name in enumerate(predictions.names_of(predictions.predicted)):
+    decisions = predictions.names_of(predictions.predicted)
+    for row, name in enumerate(predictions.names_of(predictions.likeliest)):
         numbers = [f"{value:.6f}" for value in (sure[row], *probs[row])]
-        yield row, [name, *numbers]
+        if predictions.rule is None:
+            yield row, [name, *numbers]
+        else:
+            told = UNSURE if predictions.unsure[row] else decisions[row]
+            yield row, [told, name, *numbers]
 
 
 def _rows(evaluation: Evaluation, predictions: Predictions) -> Iterator[list[object]]:
     targets = predictions.names_of(predictions.targets)
     for row, answer in rows(predictions):
         yield [predictions.ids[row], targets[row], *answer, ""]
-    blanks = [""] * (3 + len(predictions.classes))
+    blanks = [""] * (3 + len(predictions.classes) + (predictions.rule is not None))
     for path, reason in evaluation.skipped:
         yield [path, *blanks, reason]
