@@ -12,6 +12,9 @@ from click.testing import CliRunner
 
 from tests.export.runs import HEADS, make_run, write_data
 from uda.cli import main
+from uda.evaluation.conformal import UnsureLane
+from uda.evaluation.decision import DecisionRule
+from uda.evaluation.rulefile import save_rule
 from uda.run.layout import RunFolder
 from uda.training.config import build_config
 from uda.training.launch import launch
@@ -42,11 +45,13 @@ def predicted(model, data, out, *words):
 
 
 def same_rows(found, expected):
+    words = {"path", "class", "decision", "error"}
     assert [row["path"] for row in found] == [row["path"] for row in expected]
     assert list(found[0]) == list(expected[0])
     for one, other in zip(found, expected, strict=True):
         assert one["class"] == other["class"]
-        for key in set(one) - {"path", "class", "error"}:
+        assert one.get("decision") == other.get("decision")
+        for key in set(one) - words:
             assert float(one[key]) == pytest.approx(float(other[key]), abs=1e-5)
 
 
@@ -77,6 +82,42 @@ def test_the_other_formats(kind, run, data, tmp_path):
     assert json.loads((out.parent / "net.json").read_text())["made"]["weights"] == "raw"
     expected = predicted(run, data, tmp_path / "run.csv", "--weights", "raw")
     same_rows(predicted(out, data, tmp_path / "export.csv"), expected)
+
+
+RULE = DecisionRule(
+    ("Good", "Rust", "Scratch"),
+    temperature=0.5,
+    bias=(0.0, 0.3, 0.0),
+    lane=UnsureLane(0.9, (1.0, 1.0, 1.0), (True,) * 3, None),
+)
+
+
+def test_the_export_decides_as_the_run_does(run, data, tmp_path):
+    save_rule(RunFolder(run), RULE, "ema", {})
+    done = call("export", run)
+    assert done.exit_code == 0, done.output
+    assert f"decides as decision.json does: {RULE.words()}" in done.stdout
+    path = run / "export" / "onnx" / "model.onnx"
+    expected = predicted(run, data, tmp_path / "run.csv")
+    found = predicted(path, data, tmp_path / "onnx.csv")
+    same_rows(found, expected)
+    assert len({row["decision"] for row in found}) > 1
+    told = call("predict", path, data, "--out", "-")
+    assert "model.json decides" in told.stderr
+    plain = predicted(path, data, tmp_path / "plain.csv", "--no-decision")
+    assert "decision" not in plain[0]
+    same_rows(plain, predicted(run, data, tmp_path / "p.csv", "--no-decision"))
+
+
+def test_a_rule_of_other_weights_is_left_aside(run, data, tmp_path):
+    save_rule(RunFolder(run), RULE, "raw", {})
+    done = call("export", run, "--format", "safetensors")
+    assert done.exit_code == 0
+    assert "about other weights" in done.stderr
+    path = run / "export" / "safetensors" / "model.safetensors"
+    refused = call("predict", path, data, "--no-decision", "--out", "-")
+    assert refused.exit_code == 2
+    assert "holds no decision rule" in refused.stderr
 
 
 def test_a_second_export_needs_consent(run):

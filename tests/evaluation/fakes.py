@@ -47,7 +47,8 @@ class FakeRun:
 
 def write_image(path: Path, label: str, seed: int, spread: float = 25.0) -> None:
     rng = np.random.default_rng(seed)
-    value = LEVELS[label] + rng.normal(0, spread)
+    # All white, two images would be the same one.
+    value = min(LEVELS[label] + rng.normal(0, spread), 240.0)
     pixels = np.clip(value + rng.normal(0, 5, (20, 12)), 0, 255).astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)

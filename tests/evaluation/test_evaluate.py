@@ -8,7 +8,8 @@ import pytest
 from tests.evaluation.fakes import CLASSES, make_run
 from uda.errors import DataError
 from uda.evaluation import evaluate as module
-from uda.evaluation.evaluate import choose_device, evaluate, load_bundles
+from uda.evaluation.decision import DecisionRule
+from uda.evaluation.evaluate import answer, choose_device, evaluate, load_bundles
 from uda.evaluation.parts import EvaluationSet, split_part
 from uda.run.layout import RunFolder
 
@@ -64,3 +65,25 @@ def test_devices():
     assert choose_device("auto") in {"cpu", "cuda"}
     with pytest.raises(DataError, match="--device nonsense"):
         choose_device("nonsense")
+
+
+def test_a_rule_decides_for_its_own_weights(fake):
+    images = split_part(RunFolder(fake.folder), CLASSES, "test")
+    always = DecisionRule(CLASSES, bias=(0.0, 1e9, 0.0))
+    found = evaluate(load_bundles(fake.folder), images, rules={"ema": always})
+    assert found.metrics["ema"].counts[:, 1].sum() == 24
+    assert found.metrics["ema"].decision.words == "bias per class"
+    assert found.metrics["raw"].counts[:, 1].sum() < 24
+    assert found.metrics["raw"].decision is None
+    # Confidence is about the likeliest class, whatever the rule says.
+    plain = evaluate(load_bundles(fake.folder), images)
+    for name in ("ema", "raw"):
+        errors = [e.metrics[name].calibration_error.value for e in (found, plain)]
+        assert errors[0] == pytest.approx(errors[1])
+
+
+def test_answers_alone(fake, tmp_path):
+    found = answer(load_bundles(fake.folder), many(fake, tmp_path, 1))
+    assert list(found.predictions) == ["ema", "raw"]
+    assert len(found.groups) == len(found.predictions["ema"].ids) == 72
+    assert [name for name, _ in found.skipped] == ["bad0.png"]

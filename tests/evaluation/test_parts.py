@@ -14,6 +14,7 @@ from uda.evaluation.parts import (
     past_reads,
     record_read,
     split_part,
+    unseen_folder,
 )
 from uda.run.layout import RunFolder
 
@@ -134,3 +135,30 @@ def test_reads_are_remembered(tmp_path):
     reads = past_reads(run)
     assert [entry["balanced_accuracy"] for entry in reads] == [0.5, 0.6]
     assert all("time" in entry for entry in reads)
+
+
+def test_images_of_groups_in_training_are_left_out(fake, tmp_path):
+    run, folder = RunFolder(fake.folder), tmp_path / "new"
+    lines = ["path,label,group"]
+    for number, group in enumerate(["Rustlabeled1", "Rusttest1", "other"]):
+        write_image(folder / f"{number}.png", "Rust", 9000 + number)
+        lines.append(f"{number}.png,Rust,{group}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    found = unseen_folder(run, CLASSES, folder)
+    assert [name for name, _ in found.files] == ["1.png", "2.png"]
+    assert found.targets.tolist() == [2, 2]
+    assert "1 images are of groups that were in training" in found.notes[-1]
+    (folder / "manifest.csv").write_text("\n".join(lines[:2]) + "\n")
+    with pytest.raises(DataError, match="all its images"):
+        unseen_folder(run, CLASSES, folder)
+
+
+def test_nothing_is_unseen_where_nobody_knows(fake, tmp_path):
+    run = RunFolder(fake.folder)
+    write_image(tmp_path / "new" / "Rust" / "0.png", "Rust", 9000)
+    shutil.copy(fake.data / "Rust" / "test1.png", tmp_path / "new" / "Rust" / "1.png")
+    with pytest.raises(UsageError, match="test part are among them"):
+        unseen_folder(run, CLASSES, tmp_path / "new")
+    run.split.unlink()
+    with pytest.raises(CheckpointError, match="unknown"):
+        unseen_folder(run, CLASSES, tmp_path / "new")

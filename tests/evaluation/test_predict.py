@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from uda.errors import DataError
+from uda.evaluation.conformal import UnsureLane
+from uda.evaluation.decision import DecisionRule
 from uda.evaluation.predict import Predictions, predict_pool
 from uda.models.heads import Outputs
 
@@ -157,3 +159,46 @@ def test_bad_values_are_refused():
     log_probs[1, 0] = np.nan
     with pytest.raises(DataError, match="'b' is not a number"):
         Predictions(["a", "b"], np.zeros(2, np.int64), log_probs, ("x", "y"))
+
+
+RULE = DecisionRule(
+    ("a", "b"), 2.0, (0.0, 3.0), lane=UnsureLane(0.9, (0.5, 0.5), (True, False))
+)
+
+
+def ruled(rule=RULE):
+    logs = np.log(np.array([[0.9, 0.1], [0.5, 0.5], [0.99, 0.01]], np.float32))
+    return Predictions(
+        ["x", "y", "z"], np.array([1, 1, -1]), logs, ("a", "b"), rule=rule
+    )
+
+
+def test_a_rule_answers_and_calibrates():
+    found = ruled()
+    assert found.likeliest.tolist() == [0, 0, 0]
+    assert found.predicted.tolist() == [1, 1, 1]  # the bias of b
+    assert found.unsure.tolist() == [True, True, True]
+    assert found.probs[0] == pytest.approx([0.75, 0.25])  # 9:1 becomes 3:1
+    assert found.confidence[0] == pytest.approx(0.75)
+    assert not found.wrong.any()
+    plain = ruled(None)
+    assert plain.predicted.tolist() == [0, 0, 0]
+    assert not plain.unsure.any()
+
+
+def test_a_rule_survives_the_file(tmp_path):
+    for rule in (RULE, None):
+        ruled(rule).save(tmp_path / "p.npz")
+        again = Predictions.load(tmp_path / "p.npz")
+        assert again.rule == rule
+        assert (again.predicted == ruled(rule).predicted).all()
+
+
+def test_a_rule_of_other_classes_is_refused():
+    with pytest.raises(DataError, match="cannot answer"):
+        ruled(DecisionRule(("a", "c")))
+    logs = np.zeros((1, 2), np.float32)
+    with pytest.raises(DataError, match="cannot answer"):
+        Predictions(
+            ["x"], np.array([[0, 1]]), logs, ("a", "b"), link="sigmoid", rule=RULE
+        )

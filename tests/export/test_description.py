@@ -9,7 +9,14 @@ import pytest
 import uda
 from uda.data.preprocessing import Preprocessing
 from uda.errors import CheckpointError, DataError
-from uda.export.description import Description, beside, is_description, versions
+from uda.evaluation.decision import DecisionRule
+from uda.export.description import (
+    Description,
+    beside,
+    is_description,
+    is_export,
+    versions,
+)
 from uda.tree import Tree
 
 CLASSES = ("Good", "Rust", "Scratch")
@@ -33,6 +40,7 @@ def described(**changes):
         {"tree": TREE},
         {"link": "sigmoid", "thresholds": (0.25, 0.5, 0.75)},
         {"kind": "safetensors", "network": {"backbone": "small"}},
+        {"rule": DecisionRule(CLASSES, 1.5, (0.0, 0.1, -0.2))},
         {"pixels": "float32", "classes": ("日本", 'a"b', "c|d")},
     ],
 )
@@ -61,7 +69,7 @@ def test_everything_that_another_program_needs_is_there():
 def test_the_model_file_says_the_same():
     inside = described(tree=TREE).metadata()
     value = described(tree=TREE).to_json()
-    assert set(inside) >= {"classes", "preprocessing", "link"}
+    assert set(inside) >= {"classes", "preprocessing", "link", "decision"}
     for key, text in inside.items():
         assert json.loads(text) == value[key]
 
@@ -80,7 +88,8 @@ def test_the_model_file_says_the_same():
         ("preprocessing", {}, "preprocessing is damaged"),
         ("tree", [["(all)", ["Good"]]], "class tree"),
         ("tree", 3, "damaged or edited"),
-        ("decision", {"bias": [1]}, "decision rule"),
+        ("decision", {"bias": [1]}, "damaged or edited"),
+        ("decision", DecisionRule(("a", "b")).to_json(), "about a, b cannot answer"),
         ("made", 3, "damaged or edited"),
     ],
 )
@@ -126,6 +135,16 @@ def test_the_json_is_missing(tmp_path):
     assert not is_description(tmp_path / "model.json")
 
 
+def test_a_model_file_is_told_from_a_run_by_its_suffix(tmp_path):
+    assert is_export(tmp_path / "none.onnx")
+    assert is_export(tmp_path / "none.safetensors")
+    assert not is_export(tmp_path / "train")
+    (tmp_path / "night.pt2").mkdir()
+    assert not is_export(tmp_path / "night.pt2")
+
+
 def test_values_that_do_not_fit_are_refused_when_made():
     with pytest.raises(DataError, match="input type 'int8'"):
         described(pixels="int8")
+    with pytest.raises(DataError, match="a decision rule about"):
+        described(link="sigmoid", rule=DecisionRule(CLASSES))

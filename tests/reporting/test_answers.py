@@ -18,6 +18,7 @@ def test_columns():
         "path", "class", "confidence", "prob:Good", "prob:a,b", "error",
     ]  # fmt: skip
     assert header(classes, with_target=True)[1] == "target"
+    assert header(classes, with_decision=True)[1:3] == ["decision", "class"]
 
 
 def test_a_row_per_image():

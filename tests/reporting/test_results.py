@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.evaluation.test_metrics import answers
+from uda.evaluation.conformal import UnsureLane
+from uda.evaluation.decision import DecisionRule
 from uda.evaluation.evaluate import Evaluation
 from uda.evaluation.metrics import measure
 from uda.evaluation.parts import EvaluationSet
@@ -72,3 +75,24 @@ def test_the_table_has_a_row_per_image(evaluation, tmp_path):
     ]
     assert np.sum(probs, axis=1) == pytest.approx(np.ones(4), abs=1e-5)
     assert float(rows[1]["confidence"]) == max(probs[1])
+
+
+def test_a_rule_adds_its_decision(evaluation, tmp_path):
+    classes = ("=Good", "NO", "a,b")
+    lane = UnsureLane(0.9, (9.0, 9.0, -1.0), (True,) * 3)
+    rule = DecisionRule(classes, bias=(0.0, 0.0, 99.0), lane=lane)
+    main = replace(evaluation.predictions["ema"], rule=rule)
+    ruled = replace(evaluation, predictions={"ema": main, "raw": main})
+    write_evaluation(tmp_path, ruled)
+    with (tmp_path / "predictions.csv").open(newline="") as stream:
+        found = list(csv.DictReader(stream))
+    assert list(found[0])[:4] == ["path", "target", "decision", "class"]
+    # The bias answers a,b, which is in no set: nothing stands.
+    assert [row["decision"] for row in found] == ["unsure"] * 4 + [""]
+    assert [row["class"] for row in found] == ["'=Good", "NO", "NO", "a,b", ""]
+    assert found[-1]["error"] == "the file is empty"
+    no_lane = replace(main, rule=replace(rule, lane=None))
+    write_evaluation(tmp_path, replace(ruled, predictions={"ema": no_lane}))
+    with (tmp_path / "predictions.csv").open(newline="") as stream:
+        found = list(csv.DictReader(stream))
+    assert [row["decision"] for row in found] == ["a,b"] * 4 + [""]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.evaluation.test_metrics import answers, random_predictions
+from uda.evaluation.conformal import UnsureLane
+from uda.evaluation.decided import measure_decision
+from uda.evaluation.decision import DecisionRule
 from uda.evaluation.metrics import measure
 from uda.reporting import text
 
@@ -51,3 +56,22 @@ def test_overall_lines_have_a_column_per_weights():
 def test_names_cannot_steer_the_terminal():
     assert text.short("\x1b[31mred\n") == "\\x1b[31mred\\n"
     assert len(text.short("x" * 200)) == 22
+
+
+def test_decision_lines_say_who_looks():
+    predictions = random_predictions(60)
+    lane = UnsureLane(0.9, (1.0,) * 3, (True,) * 3)
+    rule = DecisionRule(predictions.classes, 1.2, lane=lane)
+    ruled = replace(predictions, rule=rule)
+    metrics = replace(
+        measure(ruled, draws=20),
+        decision=measure_decision(ruled, good_class="Good", draws=20),
+    )
+    lines = text.decision_lines(metrics)
+    assert lines[0].startswith("Decision: temperature 1.20, unsure lane")
+    unsure = int(ruled.unsure.sum())
+    assert f"{unsure}/60 = " in lines[1]
+    assert [line.split()[0] for line in lines[2:5]] == ["of", "of", "of"]
+    assert any(line.startswith("escape, unsure parts not passed") for line in lines)
+    assert not any("cost" in line for line in lines)
+    assert text.decision_lines(measure(predictions, draws=20)) == []

@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "Train from a few labelled and many unlabelled images.",
     "resume": "Continue an interrupted run, bit for bit.",
     "monitor": "Watch a run in TensorBoard on this machine.",
+    "tune": "Fit thresholds, an escape limit and an unsure lane.",
     "evaluate": "Per-class evaluation of a run on the test part.",
     "predict": "Classify images and write predictions.csv.",
     "export": "Write a run's model as one file for other programs.",

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uda.cli.options import no_decision_flag, rule_of
 from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from uda.evaluation.decision import DecisionRule
     from uda.evaluation.evaluate import Evaluation
     from uda.evaluation.parts import EvaluationSet
     from uda.run.bundle import Bundle
@@ -55,6 +57,7 @@ _DATA = click.Path(path_type=Path, exists=True)
     is_flag=True,
     help="Evaluate a folder although the model was trained on some of it.",
 )
+@no_decision_flag
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …")
 def command(
@@ -66,10 +69,13 @@ def command(
     requirements: tuple[str, ...],
     weights: str,
     allow_seen: bool,
+    no_decision: bool,
     batch: int,
     device: str,
 ) -> None:
     """Evaluate RUN on its test part, or on all of DATA (class folders, a manifest).
+
+    Where `uda tune` wrote decision.json into RUN, that decides.
 
     Prints the confusion matrix first, then precision, recall, F1 and average
     precision of each class with 95 % intervals, for the averaged (EMA) and the
@@ -88,6 +94,7 @@ def command(
     _check_class(good_class, first)
     several = first.link == "sigmoid"
     gates.check_names(wanted, first.classes, good_class, several=several)
+    rules = _rules(bundles, no_decision)
     images = _choose(folder, first, data, split, part, allow_seen)
     _announce(folder, images)
     warn_unfinished(folder)
@@ -95,6 +102,7 @@ def command(
         bundles,
         images,
         good_class=good_class,
+        rules=rules,
         batch=batch,
         device=where,
         progress=counter(),
@@ -111,6 +119,24 @@ def command(
     _print(evaluation, target)
     for line in gates.enforce(wanted, evaluation.metrics[weights]):
         click.echo(line)
+
+
+def _rules(bundles: dict[str, Bundle], no_decision: bool) -> dict[str, DecisionRule]:
+    """Return by weights what decides; the raw weights' rule is not the EMA's."""
+    found = {
+        name: rule_of(bundle, name, no_decision=no_decision)
+        for name, bundle in bundles.items()
+    }
+    rules = {name: rule for name, rule in found.items() if rule is not None}
+    for name, rule in rules.items():
+        others = [other for other in bundles if other not in rules]
+        only = f"; {', '.join(others)} weights: the likeliest class" if others else ""
+        click.echo(
+            f"Note: decision.json decides for the {name} weights ({rule.words()})"
+            f"{only}; --no-decision leaves it aside",
+            err=True,
+        )
+    return rules
 
 
 def _check_class(good_class: str | None, bundle: Bundle) -> None:
@@ -212,6 +238,7 @@ def _print(evaluation: Evaluation, folder: Path) -> None:
         text.node_lines(metrics),
         text.recall_lines(evaluation.metrics) if len(evaluation.metrics) > 1 else [],
         text.overall_lines(evaluation.metrics),
+        text.decision_lines(metrics),
     ]
     for block in filter(None, blocks):
         click.echo("\n".join(block) + "\n")

@@ -81,3 +81,10 @@ def command(
         f"Largest difference from the run: {worst:.1e} of a probability, on "
         f"{check['images']} images of the {check['part']} part"
     )
+    if described.rule is not None:
+        click.echo(f"It decides as decision.json does: {described.rule.words()}")
+    elif folder.decision.is_file():
+        click.echo(
+            "Note: decision.json is about other weights (--weights) and is left aside",
+            err=True,
+        )

@@ -10,6 +10,9 @@ import click
 from uda.errors import UsageError
 
 if TYPE_CHECKING:
+    from uda.evaluation.decision import DecisionRule
+    from uda.run.bundle import Bundle
+
     TupleParam = click.ParamType[tuple[int, int]]
     FloatParam = click.ParamType[float]
     PriorParam = click.ParamType[dict[str, float] | str]
@@ -170,6 +173,33 @@ def parse_assignments(assignments: tuple[str, ...]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise UsageError(f"--set {text!r}: bad value ({error})") from error
     return given
+
+
+def no_decision_flag(command: Command) -> Command:
+    """Add ``--no-decision`` of a command that applies a run's decision.json."""
+    return click.option(
+        "--no-decision",
+        is_flag=True,
+        help="Take the likeliest class, whatever `uda tune` wrote into the run.",
+    )(command)
+
+
+def rule_of(bundle: Bundle, weights: str, *, no_decision: bool) -> DecisionRule | None:
+    """Return the rule to apply to some weights of a run, if any.
+
+    Raises:
+        UsageError: ``--no-decision`` where there is nothing to leave aside.
+        CheckpointError: the rule is damaged, or of other weights.
+    """
+    from uda.evaluation.rulefile import own_rule
+    from uda.run.layout import RunFolder
+
+    path = RunFolder(bundle.folder).decision
+    if no_decision and not path.is_file():
+        raise UsageError(
+            f"--no-decision has no effect: {path} is not there; leave the option out"
+        )
+    return None if no_decision else own_rule(bundle, weights)
 
 
 def model_flags(command: Command) -> Command:

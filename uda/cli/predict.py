@@ -14,16 +14,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from uda.cli.options import model_flags
+from uda.cli.options import model_flags, no_decision_flag, rule_of
 from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from uda.evaluation.decision import DecisionRule
     from uda.evaluation.files import Block
+    from uda.run.bundle import Bundle
 
 Files = list[tuple[str, Path]]
 NAME = "model"  # of the one model that answers
@@ -40,6 +42,7 @@ NAME = "model"  # of the one model that answers
     help="CSV file to write; - prints to standard output.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the CSV file if it is there.")
+@no_decision_flag
 @model_flags
 @click.pass_context
 def command(
@@ -48,6 +51,7 @@ def command(
     paths: tuple[Path, ...],
     out: Path,
     overwrite: bool,
+    no_decision: bool,
     weights: str,
     batch: int,
     device: str,
@@ -58,44 +62,86 @@ def command(
     asked without torch.
 
     Columns: path, class, confidence, one probability per class, error. Several
-    classes of a multi-label run are joined by |. Ends with code 3 when no image at
-    all could be read.
+    classes of a multi-label run are joined by |. Where `uda tune` wrote decision.json
+    into RUN, the column decision comes before class: a class, or unsure. Ends with
+    code 3 when no image at all could be read.
     """
     to_stdout = str(out) == "-"
     if not to_stdout and out.exists() and not overwrite:
         raise UsageError(
             f"{out} is there already; add --overwrite, or choose another --out"
         )
+    from uda.export.description import is_export
     from uda.reporting.answers import header
 
     files = find_images(paths)
-    if _is_export(run):
-        classes, blocks = _ask_export(ctx, run, files, batch, device)
+    if is_export(run):
+        _refuse_for_export(ctx, device)
+        asked = _ask_export(run, files, batch, no_decision)
     else:
-        classes, blocks = _ask_run(run, files, weights, batch, device)
+        asked = _ask_run(run, files, weights, batch, device, no_decision)
+    columns = header(asked.classes, with_decision=asked.rule is not None)
     tally = Tally()
-    rows = _rows(blocks, files, len(classes), tally)
+    rows = _rows(asked, files, tally)
     if to_stdout:
-        _print_csv(header(classes), rows)
+        _print_csv(columns, rows)
     else:
         from uda.files import write_csv
 
         try:
-            write_csv(out, header(classes), rows)
+            write_csv(out, columns, rows)
         except OSError as error:
             raise DataError(
                 f"{out}: cannot be written ({error.strerror}); choose another --out"
             ) from error
-        click.echo(f"{tally.good} images classified, written to {out}", err=True)
+        click.echo(f"{tally.words(asked.rule)}, written to {out}", err=True)
     _report(tally)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who answers: classes, the rule that decides if any, and the answers."""
+
+    classes: tuple[str, ...]
+    rule: DecisionRule | None
+    blocks: Iterator[Block]
 
 
 @dataclass
 class Tally:
-    """How many images were read and how many were not."""
+    """How many images were read, not read, and left to a person."""
 
     good: int = 0
     bad: int = 0
+    unsure: int = 0
+
+    def words(self, rule: DecisionRule | None) -> str:
+        """Return how many were classified, and where a lane is on how many unsure."""
+        lane = rule is not None and rule.lane is not None
+        unsure = f", {self.unsure} of them unsure" if lane else ""
+        return f"{self.good} images classified{unsure}"
+
+
+def _rule(bundle: Bundle, weights: str, no_decision: bool) -> DecisionRule | None:
+    """Return the rule that decides, and say so; nothing where there is none."""
+    from uda.run.layout import RunFolder
+
+    rule = rule_of(bundle, weights, no_decision=no_decision)
+    if rule is not None:
+        _say_rule("decision.json", rule)
+    elif not no_decision and RunFolder(bundle.folder).decision.is_file():
+        click.echo(
+            "Note: decision.json is about other weights (--weights) and is left aside",
+            err=True,
+        )
+    return rule
+
+
+def _say_rule(file: str, rule: DecisionRule) -> None:
+    click.echo(
+        f"Note: {file} decides ({rule.words()}); --no-decision leaves it aside",
+        err=True,
+    )
 
 
 def find_images(paths: Sequence[Path]) -> Files:
@@ -129,16 +175,9 @@ def find_images(paths: Sequence[Path]) -> Files:
     return [(str(path), path) for path in found]
 
 
-def _is_export(path: Path) -> bool:
-    from uda.export.description import KINDS
-
-    return path.suffix.lstrip(".") in KINDS and not path.is_dir()
-
-
 def _ask_run(
-    run: Path, files: Files, weights: str, batch: int, device: str
-) -> tuple[tuple[str, ...], Iterator[Block]]:
-    """Return the classes of a run, and its answers."""
+    run: Path, files: Files, weights: str, batch: int, device: str, no_decision: bool
+) -> Asked:
     from uda.evaluation.evaluate import choose_device, place
     from uda.evaluation.files import predict_files
     from uda.evaluation.thresholds import own_thresholds
@@ -147,6 +186,7 @@ def _ask_run(
 
     where = choose_device(device)
     bundle = load_bundle(run, weights=weights)
+    rule = _rule(bundle, weights, no_decision)
     limits = own_thresholds(
         RunFolder(bundle.folder).thresholds, bundle.classes, bundle.link
     )
@@ -160,21 +200,11 @@ def _ask_run(
         device=where,
         progress=counter(),
     )
-    return bundle.classes, (_limited(block, limits) for block in blocks)
+    ruled = (_with(block, thresholds=limits, rule=rule) for block in blocks)
+    return Asked(bundle.classes, rule, ruled)
 
 
-def _limited(block: Block, limits: tuple[float, ...]) -> Block:
-    answers = replace(block.predictions[NAME], thresholds=limits)
-    return replace(block, predictions={NAME: answers})
-
-
-def _ask_export(
-    ctx: click.Context, path: Path, files: Files, batch: int, device: str
-) -> tuple[tuple[str, ...], Iterator[Block]]:
-    """Return the classes of an exported model, and its answers."""
-    from uda.export.opening import open_export
-    from uda.export.predict import predict_files
-
+def _refuse_for_export(ctx: click.Context, device: str) -> None:
     default = click.core.ParameterSource.DEFAULT
     if ctx.get_parameter_source("weights") is not default:
         raise UsageError(
@@ -186,25 +216,47 @@ def _ask_export(
             f"--device {device}: an exported file is asked on the CPU; leave the "
             "option out, or predict with the run"
         )
+
+
+def _ask_export(path: Path, files: Files, batch: int, no_decision: bool) -> Asked:
+    from uda.export.description import beside
+    from uda.export.opening import open_export
+    from uda.export.predict import predict_files
+
     exported = open_export(path)
+    rule = exported.description.rule
+    if no_decision and rule is None:
+        raise UsageError(
+            f"--no-decision has no effect: {beside(path)} holds no decision rule; "
+            "leave the option out"
+        )
+    if rule is not None and not no_decision:
+        _say_rule(beside(path).name, rule)
+    rule = None if no_decision else rule
     blocks = predict_files(
         exported, files, batch=batch, threads=_threads(), progress=counter()
     )
-    return exported.description.classes, blocks
+    ruled = (_with(block, rule=rule) for block in blocks)
+    return Asked(exported.description.classes, rule, ruled)
+
+
+def _with(block: Block, **changes: Any) -> Block:
+    answers = replace(block.predictions[NAME], **changes)
+    return replace(block, predictions={NAME: answers})
 
 
 def _threads() -> int:
     return max(2, os.cpu_count() or 2)
 
 
-def _rows(
-    blocks: Iterator[Block], files: Files, num_classes: int, tally: Tally
-) -> Iterator[list[object]]:
+def _rows(asked: Asked, files: Files, tally: Tally) -> Iterator[list[object]]:
     from uda.reporting.answers import rows
 
-    blanks = [""] * (2 + num_classes)
-    for block in blocks:
-        answers = rows(block.predictions[NAME])
+    blanks = [""] * (2 + len(asked.classes) + (asked.rule is not None))
+    for block in asked.blocks:
+        found = block.predictions[NAME]
+        tally.unsure += int(found.unsure.sum())
+        answers = rows(found)
         for offset, error in enumerate(block.errors):
             name = files[block.start + offset][0]
             if error is None:

@@ -78,6 +78,29 @@ class NodeMetrics:
 
 
 @dataclass(frozen=True)
+class DecisionMetrics:
+    """What a rule does, on the images with a known class.
+
+    Attributes:
+        words: the rule in one line.
+        unsure: share of all parts that go to a person; n/a without the lane.
+        unsure_by_class: (C,) the same among the parts of each class.
+        wrong: share of wrong answers among those that stand.
+        escape: defective parts passed as good / defective parts.
+        overkill: good parts rejected / good parts.
+        cost: mean cost per part, of the answers; n/a without costs.
+    """
+
+    words: str
+    unsure: Estimate
+    unsure_by_class: tuple[Estimate, ...]
+    wrong: Estimate
+    escape: Estimate
+    overkill: Estimate
+    cost: Estimate
+
+
+@dataclass(frozen=True)
 class Metrics:
     """Everything that is known about one set of predictions.
 
@@ -95,6 +118,7 @@ class Metrics:
         overkill: share of the good parts that were rejected.
         unknown: images without a true class; they are in no number above.
         nodes: the decisions of the model's class tree; none without one.
+        decision: what the run's decision rule does; None without one.
     """
 
     classes: tuple[str, ...]
@@ -110,6 +134,7 @@ class Metrics:
     overkill: Estimate = NOT_AVAILABLE
     unknown: int = 0
     nodes: tuple[NodeMetrics, ...] = ()
+    decision: DecisionMetrics | None = None
 
     def names(self) -> list[str]:
         """Return every name that `find` knows."""

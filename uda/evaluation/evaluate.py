@@ -6,7 +6,7 @@ The same call for a part of the split and for a folder of classes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,8 @@ import numpy as np
 
 from uda.data.manifest import listing
 from uda.errors import DataError
+from uda.evaluation.decided import measure_decision
+from uda.evaluation.decision import DecisionRule
 from uda.evaluation.files import predict_files
 from uda.evaluation.metrics import measure
 from uda.evaluation.multilabel import AnyMetrics, measure_labels
@@ -84,16 +86,68 @@ def place(bundle: Bundle, device: str) -> object:
     return bundle.model if move is None else move(device)
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What models said to the images that could be decoded.
+
+    Attributes:
+        predictions: by weights.
+        groups: (N,) of these images.
+        skipped: (path, reason) of the others.
+    """
+
+    predictions: dict[str, Predictions]
+    groups: list[str]
+    skipped: list[tuple[str, str]]
+
+
 def evaluate(
     bundles: dict[str, Bundle],
     images: EvaluationSet,
     *,
     good_class: str | None = None,
+    rules: Mapping[str, DecisionRule] | None = None,
     batch: int = 64,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Evaluation:
     """Classify a set of images and measure the answers.
+
+    Args:
+        bundles: the models by weights; the first is the main one.
+        images: what to read.
+        good_class: class of parts without a defect, for escape and overkill.
+        rules: by weights, what is done with an answer; without one the likeliest
+            class is taken.
+        batch: images per forward pass.
+        device: where to compute.
+        progress: called with ("predict", done, total).
+
+    Raises:
+        DataError: when more than 5 % of the images cannot be decoded.
+    """
+    first = next(iter(bundles.values()))
+    found = answer(bundles, images, batch=batch, device=device, progress=progress)
+    ruled = {
+        name: replace(entry, rule=(rules or {}).get(name))
+        for name, entry in found.predictions.items()
+    }
+    metrics = {
+        name: _measured(entry, first, good_class, found.groups)
+        for name, entry in ruled.items()
+    }
+    return Evaluation(images, ruled, metrics, found.skipped)
+
+
+def answer(
+    bundles: dict[str, Bundle],
+    images: EvaluationSet,
+    *,
+    batch: int = 64,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Answered:
+    """Classify a set of images, each decoded once for all weights.
 
     Raises:
         DataError: when more than 5 % of the images cannot be decoded.
@@ -121,26 +175,25 @@ def evaluate(
         if reason is not None
     ]
     _refuse_many_bad(skipped, len(images.files))
-    groups = [images.groups[row] for row in good]
-    limits = own_thresholds(
-        RunFolder(first.folder).thresholds, first.classes, first.link
-    )
     joined = {
-        name: Predictions(
-            ids=[images.files[row][0] for row in good],
-            targets=images.targets[good],
-            log_probs=np.concatenate([piece.log_probs for piece in parts]),
-            classes=first.classes,
-            link=first.link,
-            thresholds=limits,
-        )
-        for name, parts in pieces.items()
+        name: _joined(parts, images, good, first) for name, parts in pieces.items()
     }
-    metrics = {
-        name: _measured(entry, first, good_class, groups)
-        for name, entry in joined.items()
-    }
-    return Evaluation(images, joined, metrics, skipped)
+    return Answered(joined, [images.groups[row] for row in good], skipped)
+
+
+def _joined(
+    pieces: list[Predictions], images: EvaluationSet, good: list[int], bundle: Bundle
+) -> Predictions:
+    """Return the answers to the images that could be decoded, with their truth."""
+    run = RunFolder(bundle.folder)
+    return Predictions(
+        ids=[images.files[row][0] for row in good],
+        targets=images.targets[good],
+        log_probs=np.concatenate([piece.log_probs for piece in pieces]),
+        classes=bundle.classes,
+        link=bundle.link,
+        thresholds=own_thresholds(run.thresholds, bundle.classes, bundle.link),
+    )
 
 
 def _measured(
@@ -148,7 +201,10 @@ def _measured(
 ) -> AnyMetrics:
     if predictions.several:
         return measure_labels(predictions, groups=groups)
-    found = measure(predictions, good_class=good_class, groups=groups)
+    found = replace(
+        measure(predictions, good_class=good_class, groups=groups),
+        decision=measure_decision(predictions, good_class=good_class, groups=groups),
+    )
     if bundle.tree is None:
         return found
     return replace(found, nodes=node_metrics(predictions, bundle.tree, groups=groups))

@@ -88,6 +88,7 @@ class _Measurement:
         self.unknown = len(predictions.ids) - known.size
         self.targets = predictions.targets[known]
         self.predicted = predictions.predicted[known]
+        self.likeliest = predictions.likeliest[known]
         self.confidence = predictions.confidence[known]
         names = np.arange(known.size) if groups is None else _names(groups, known)
         self.groups = np.unique(names, return_inverse=True)[1]
@@ -136,7 +137,8 @@ class _Measurement:
         classes = tuple(self._of_class(c, values, boxes) for c in range(self.size))
         good = self._good(boxes[per_class:rest])
         right = self.predicted == self.targets
-        error = calibration_error(self.confidence, right)
+        # Confidence is about the likeliest class, which a rule may overrule.
+        error = calibration_error(self.confidence, self.likeliest == self.targets)
         return Metrics(
             classes=self.classes,
             counts=self.counts,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,51 @@ def class_folder(
         groups=[_group(record.group, record.path) for record in records],
         notes=notes,
         reads_test="test" in seen,
+    )
+
+
+def unseen_folder(run: RunFolder, classes: Sequence[str], data: Path) -> EvaluationSet:
+    """Return the labelled images of a folder of whose groups training saw none.
+
+    Images of a group that training had are left out, and noted.
+
+    Raises:
+        CheckpointError: the run's split file is missing, so nobody knows.
+        UsageError: images of the training or of the test part are among them.
+        DataError: see `class_folder`; or nothing is left.
+    """
+    if not run.split.is_file():
+        raise CheckpointError(
+            f"{run.split}: missing, so what was in training is unknown; copy the run "
+            "folder again"
+        )
+    images = class_folder(run, classes, data, allow_seen=True)
+    if images.notes:
+        raise UsageError(
+            f"{data}: {images.notes[0]}; give labelled images that the run never saw, "
+            "or leave DATA out to fit on its validation part"
+        )
+    if images.reads_test:
+        raise UsageError(
+            f"{data}: images of the run's test part are among them; fitted on them, a "
+            "rule has no test part left. Give other images"
+        )
+    rows = Split.load(run.split).rows
+    seen = {row.group for row in rows if row.part in SEEN_PARTS and row.group}
+    kept = [row for row, name in enumerate(images.groups) if name not in seen]
+    left_out = len(images.groups) - len(kept)
+    if not kept:
+        raise DataError(
+            f"{data}: all its images are of groups that were in training; give images "
+            "of other parts"
+        )
+    told = f"{left_out} images are of groups that were in training and are left out"
+    return replace(
+        images,
+        files=[images.files[row] for row in kept],
+        targets=images.targets[kept],
+        groups=[images.groups[row] for row in kept],
+        notes=[*images.notes, *([told] if left_out else [])],
     )
 
 

@@ -5,6 +5,7 @@ Evaluation never crops and never trains: the model's modes are put back.
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from uda.data.multilabel import texts_of
 from uda.errors import DataError
+from uda.evaluation.decision import DecisionRule
 from uda.files import atomic_path
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 _VERSION = 1
+_BROKEN = (EOFError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Predictions:
         link: "softmax": one label per image; "sigmoid": any number.
         thresholds: (C,) probabilities from which on a class is named, with sigmoid;
             empty for 0.5.
+        rule: what is done with one label per image; None takes the likeliest class.
     """
 
     ids: list[str]
@@ -49,6 +53,7 @@ class Predictions:
     classes: tuple[str, ...]
     link: Link = "softmax"
     thresholds: tuple[float, ...] = ()
+    rule: DecisionRule | None = None
 
     def __post_init__(self) -> None:
         """Refuse shapes and values that no model should produce."""
@@ -69,6 +74,13 @@ class Predictions:
             )
         if self.thresholds and len(self.thresholds) != shape[1]:
             raise DataError(f"{len(self.thresholds)} thresholds, {shape[1]} classes")
+        if self.rule is not None and (
+            self.several or self.rule.classes != self.classes
+        ):
+            raise DataError(
+                f"a decision rule about {', '.join(self.rule.classes)} cannot answer "
+                f"for {', '.join(self.classes)}"
+            )
         limit = 2 if self.several else shape[1]
         outside = (self.targets < -1) | (self.targets >= limit)
         if outside.any():
@@ -90,19 +102,41 @@ class Predictions:
 
     @cached_property
     def probs(self) -> npt.NDArray[np.float64]:
-        """Return (N, C) probabilities; with one label per image rows sum to 1."""
+        """Return (N, C) probabilities; with one label per image rows sum to 1.
+
+        Under a rule they are the calibrated ones.
+        """
+        if self.rule is not None:
+            return np.asarray(np.exp(self.rule.log_probs(self.log_probs)))
         probs = np.exp(self.log_probs.astype(np.float64))
         if self.several:
             return np.asarray(probs)
         return np.asarray(probs / probs.sum(axis=1, keepdims=True))
 
-    @property
+    @cached_property
     def predicted(self) -> npt.NDArray[np.int64]:
+        """Return (N,) index of the answer; of several labels (N, C) of 0 and 1.
+
+        That of the rule, as if nothing were unsure; without one the likeliest class.
+        """
+        if self.rule is not None:
+            return self.rule.answers(self.log_probs)
+        return self.likeliest
+
+    @cached_property
+    def likeliest(self) -> npt.NDArray[np.int64]:
         """Return (N,) index of the most probable class; of several (N, C) of 0, 1."""
         if self.several:
             limits = np.array(self.thresholds or (0.5,))
             return (self.probs >= limits).astype(np.int64)
         return np.asarray(self.log_probs.argmax(axis=1), dtype=np.int64)
+
+    @cached_property
+    def unsure(self) -> npt.NDArray[np.bool_]:
+        """Return (N,) which images the rule leaves to a person; without one none."""
+        if self.rule is None:
+            return np.zeros(len(self.ids), dtype=np.bool_)
+        return self.rule.unsure(self.log_probs)
 
     @property
     def wrong(self) -> npt.NDArray[np.bool_]:
@@ -143,6 +177,7 @@ class Predictions:
                 classes=_pack(self.classes),
                 link=_pack([self.link]),
                 thresholds=np.array(self.thresholds, dtype=np.float64),
+                rule=_pack([json.dumps(self.rule.to_json())] if self.rule else []),
             )
 
     @classmethod
@@ -163,8 +198,9 @@ class Predictions:
                     classes=tuple(_unpack(stored["classes"])),
                     link="sigmoid" if new and _is_sigmoid(stored) else "softmax",
                     thresholds=tuple(stored["thresholds"].tolist()) if new else (),
+                    rule=_rule(stored),
                 )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, LookupError, TypeError, *_BROKEN) as error:
             raise DataError(
                 f"{path}: cannot be read as predictions ({error}); write it again "
                 "with `uda evaluate`"
@@ -173,6 +209,11 @@ class Predictions:
 
 def _is_sigmoid(stored: Any) -> bool:
     return _unpack(stored["link"]) == ["sigmoid"]
+
+
+def _rule(stored: Any) -> DecisionRule | None:
+    found = _unpack(stored["rule"]) if "rule" in stored else []
+    return DecisionRule.from_json(json.loads(found[0])) if found else None
 
 
 def _pack(names: Sequence[str]) -> npt.NDArray[np.uint8]:

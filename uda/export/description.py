@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import uda
 from uda.data.preprocessing import Preprocessing, check_request
 from uda.errors import CheckpointError, DataError
+from uda.evaluation.decision import DecisionRule
 from uda.files import read_json, write_json
 from uda.tree import Tree
 
@@ -47,6 +48,7 @@ class Description:
         tree: of the classes, where the model decides node by node.
         thresholds: (C,) probabilities from which on a class is named, with
             sigmoid; empty for 0.5.
+        rule: what is done with one label per image; None takes the likeliest class.
         network: how to build the network that the weights are for; of
             "safetensors" alone.
         made: what the file was made by and from, for people.
@@ -62,6 +64,7 @@ class Description:
     preprocessing: Preprocessing
     tree: Tree | None = None
     thresholds: tuple[float, ...] = ()
+    rule: DecisionRule | None = None
     network: dict[str, Any] | None = None
     made: dict[str, Any] = field(default_factory=dict)
     check: dict[str, Any] = field(default_factory=dict)
@@ -80,6 +83,13 @@ class Description:
         if self.thresholds and len(self.thresholds) != len(self.classes):
             raise DataError(
                 f"{len(self.thresholds)} thresholds for {len(self.classes)} classes"
+            )
+        if self.rule is not None and (
+            self.link == "sigmoid" or self.rule.classes != self.classes
+        ):
+            raise DataError(
+                f"a decision rule about {', '.join(self.rule.classes)} cannot answer "
+                f"for {', '.join(self.classes)}"
             )
         prepared = self.preprocessing
         check_request(
@@ -115,8 +125,6 @@ class Description:
                 "shape": ["batch", len(self.classes)],
             },
             **_meaning(self),
-            # A place for a rule that decides from the probabilities.
-            "decision": None,
             "network": self.network,
             "made": self.made,
             "check": self.check,
@@ -157,6 +165,11 @@ def beside(model: Path) -> Path:
     return model.with_suffix(".json")
 
 
+def is_export(path: Path) -> bool:
+    """Tell whether a path is meant as a model file, not as a run, by its suffix."""
+    return path.suffix.lstrip(".") in KINDS and not path.is_dir()
+
+
 def is_description(path: Path) -> bool:
     """Tell whether a file describes an export; other JSON files are not ours."""
     try:
@@ -179,6 +192,7 @@ def _meaning(described: Description) -> dict[str, Any]:
         "preprocessing": {**prepared.to_json(), "fill": list(prepared.fill)},
         "tree": tree and [[name, list(below)] for name, below in tree.branches],
         "thresholds": list(described.thresholds) or None,
+        "decision": described.rule and described.rule.to_json(),
     }
 
 
@@ -188,10 +202,8 @@ def _from_json(value: Mapping[str, Any]) -> Description:
             f"is of the format {value['format']!r}, version {value['version']!r}; "
             f"this package reads {FORMAT!r}, version {VERSION}"
         )
-    if value["decision"] is not None:
-        raise DataError("holds a decision rule that this version cannot apply")
     classes = tuple(str(name) for name in value["classes"])
-    branches, limits = value["tree"], value["thresholds"]
+    branches, limits, rule = value["tree"], value["thresholds"], value["decision"]
     return Description(
         file=str(value["file"]),
         sha256=str(value["sha256"]),
@@ -202,6 +214,7 @@ def _from_json(value: Mapping[str, Any]) -> Description:
         preprocessing=Preprocessing.from_json(value["preprocessing"]),
         tree=None if branches is None else Tree(tuple(branches), classes),
         thresholds=tuple(float(limit) for limit in limits or ()),
+        rule=None if rule is None else DecisionRule.from_json(rule),
         network=value["network"],
         made=dict(value["made"]),
         check=dict(value["check"]),

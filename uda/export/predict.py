@@ -39,7 +39,7 @@ def predict_files(
 
     Yields:
         Blocks that together hold every file once, in order; their predictions are
-        under the name "model" and have the thresholds of the description.
+        under the name "model" and have the thresholds and the rule of the description.
 
     Raises:
         DataError: the model's answer is not a number, or not one per class.
@@ -90,4 +90,5 @@ def predictions(
         classes=described.classes,
         link=described.link,
         thresholds=described.thresholds,
+        rule=described.rule,
     )

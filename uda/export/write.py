@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from uda.errors import DataError, UsageError
+from uda.evaluation.rulefile import own_rule
 from uda.evaluation.thresholds import own_thresholds
 from uda.export.description import (
     Description,
@@ -56,7 +57,8 @@ def export_run(
 
     Raises:
         UsageError: a run or a file that cannot be exported to.
-        CheckpointError: the file does not answer like the run; it is gone again.
+        CheckpointError: the file does not answer like the run; it is gone again. Or
+            the run's decision.json is damaged, or of other weights.
         DataError: no image to check that with, or the file cannot be written.
     """
     run = open_run(folder)
@@ -130,6 +132,7 @@ def _describe(
         preprocessing=bundle.preprocessing,
         tree=bundle.tree,
         thresholds=own_thresholds(run.thresholds, bundle.classes, bundle.link),
+        rule=own_rule(bundle, weights),
         network=spec if kind == "safetensors" else None,
         made={
             **versions(torch=str(torch.__version__)),

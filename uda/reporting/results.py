@@ -44,7 +44,11 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     )
     write_csv(
         folder / "predictions.csv",
-        header(predictions.classes, with_target=True),
+        header(
+            predictions.classes,
+            with_target=True,
+            with_decision=predictions.rule is not None,
+        ),
         _rows(evaluation, predictions),
     )
     predictions.save(folder / "predictions.npz")
@@ -60,6 +64,6 @@ def _rows(evaluation: Evaluation, predictions: Predictions) -> Iterator[list[obj
     targets = predictions.names_of(predictions.targets)
     for row, answer in rows(predictions):
         yield [predictions.ids[row], targets[row], *answer, ""]
-    blanks = [""] * (3 + len(predictions.classes))
+    blanks = [""] * (3 + len(predictions.classes) + (predictions.rule is not None))
     for path, reason in evaluation.skipped:
         yield [path, *blanks, reason]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from uda.data.manifest import shown
-from uda.evaluation.estimates import Estimate
+from uda.evaluation.estimates import NOT_AVAILABLE, Estimate
 from uda.evaluation.multilabel import AnyMetrics, LabelMetrics
 
 _WIDTH = 22
@@ -122,6 +122,27 @@ def recall_lines(metrics: Mapping[str, AnyMetrics]) -> list[str]:
         found = [entry.find(f"recall:{name}") for entry in metrics.values()]
         rows.append([short(name), *(str(estimate) for estimate in found)])
     return table(rows)
+
+
+def decision_lines(metrics: AnyMetrics) -> list[str]:
+    """Return what the decision rule does with the parts; nothing without one."""
+    if isinstance(metrics, LabelMetrics) or metrics.decision is None:
+        return []
+    decision = metrics.decision
+    by_class = zip(metrics.classes, decision.unsure_by_class, strict=True)
+    shares: list[tuple[str, Estimate]] = [
+        ("unsure: parts for a person / all parts", decision.unsure),
+        *((f"  of {short(name)}", share) for name, share in by_class),
+        ("wrong / answers that stand", decision.wrong),
+        ("escape, unsure parts not passed", decision.escape),
+        ("overkill, unsure parts not rejected", decision.overkill),
+        ("mean cost per part", decision.cost),
+    ]
+    rows = [
+        [title, _with_count(share)] for title, share in shares if share != NOT_AVAILABLE
+    ]
+    first = f"Decision: {decision.words}. The numbers above are of its answers."
+    return [first, *(table(rows) if rows else [])]
 
 
 def _with_count(estimate: Estimate) -> str:

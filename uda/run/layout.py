@@ -79,6 +79,11 @@ class RunFolder:
         """From which probability on a class is named; of multi-label runs alone."""
         return self.path / "thresholds.json"
 
+    @property
+    def decision(self) -> Path:
+        """What is done with an answer, by ``uda tune``; absent without it."""
+        return self.path / "decision.json"
+
     def write_status(self, state: str, **facts: Any) -> None:
         """Write the run's state with facts such as ``step`` and ``reason``."""
         if state not in STATES:

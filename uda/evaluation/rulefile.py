@@ -1,0 +1,90 @@
+"""``decision.json``: a DecisionRule in the run folder, tied to the weights it fits.
+
+A rule of other weights or other classes is refused: its limits would mean nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from uda.errors import CheckpointError
+from uda.evaluation.decision import DecisionRule
+from uda.files import read_json, write_json
+from uda.run.layout import RunFolder
+
+if TYPE_CHECKING:
+    from uda.run.bundle import Bundle
+
+FORMAT = 1
+
+
+def save_rule(
+    run: RunFolder, rule: DecisionRule, weights: str, facts: Mapping[str, Any]
+) -> None:
+    """Write decision.json, whole or not at all; an earlier one is replaced.
+
+    Args:
+        run: the run.
+        rule: what to do.
+        weights: ``ema`` or ``raw``: which weights it was fitted on.
+        facts: what it rests on, for people.
+    """
+    write_json(
+        run.decision,
+        {
+            "format": FORMAT,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "weights": weights,
+            "sha256": weights_digest(run, weights),
+            "rule": rule.to_json(),
+            **facts,
+        },
+    )
+
+
+def own_rule(bundle: Bundle, weights: str) -> DecisionRule | None:
+    """Return a run's rule for some weights; None where there is none for them.
+
+    Raises:
+        CheckpointError: decision.json is damaged, or about other weights or classes.
+    """
+    run = RunFolder(bundle.folder)
+    if not run.decision.is_file():
+        return None
+    stored = read_json(run.decision)
+    way_out = f"run `uda tune {run.path}` again, or leave it aside with --no-decision"
+    try:
+        if stored["format"] != FORMAT:
+            raise CheckpointError(
+                f"{run.decision}: written by another version; {way_out}"
+            )
+        rule = DecisionRule.from_json(stored["rule"])
+        fitted, digest = str(stored["weights"]), stored["sha256"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{run.decision}: damaged ({type(error).__name__}: {error}); {way_out}"
+        ) from error
+    if rule.classes != bundle.classes:
+        raise CheckpointError(
+            f"{run.decision}: is about the classes {', '.join(rule.classes)}, the "
+            f"model knows {', '.join(bundle.classes)}; {way_out}"
+        )
+    if fitted != weights:
+        return None
+    if digest != weights_digest(run, weights):
+        raise CheckpointError(
+            f"{run.decision}: was fitted on other {weights} weights than the run has "
+            f"now; {way_out}"
+        )
+    return rule
+
+
+def weights_digest(run: RunFolder, weights: str) -> str | None:
+    """Return the SHA-256 of some weights as stored beside them, or None."""
+    for name in (f"{weights}.safetensors", "texture.npz"):
+        side = run.weights / f"{name}.sha256"
+        if side.is_file():
+            return side.read_text(encoding="ascii").strip()
+    return None

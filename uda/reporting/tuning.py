@@ -1,0 +1,191 @@
+"""What ``uda tune`` says: the rule, what it gains, what it promises and what not."""
+
+from __future__ import annotations
+
+import math
+
+from uda.data.manifest import listing
+from uda.evaluation.conformal import needed_groups
+from uda.evaluation.crossfit import Change
+from uda.evaluation.thresholds import MIN_SUPPORT
+from uda.evaluation.tuned import ClassRow, Tuned
+from uda.intervals import clopper_pearson
+from uda.reporting.text import short, table
+
+_NAMES = {
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "escape": "escape: defective parts passed",
+    "overkill": "overkill: good parts rejected",
+    "mean_cost": "mean cost per part",
+    "log_loss": "log loss [nats]",
+}
+
+
+def change_lines(tuned: Tuned) -> list[str]:
+    """Return the table before and after, and how it was made."""
+    rows = [["", "model alone", "with a rule", "change (95 % interval)", ""]]
+    rows += [_change_row(change) for change in tuned.changes]
+    return [
+        *table(rows),
+        f"Cross-fitted over {tuned.answers.folds} folds of groups: each image is "
+        "answered by a rule that was fitted without its group.",
+    ]
+
+
+def _change_row(change: Change) -> list[str]:
+    name = _NAMES[change.name]
+    before, after = (_number(v) for v in (change.before, change.after))
+    if change.before is None or change.after is None or change.interval is None:
+        return [name, before, after, "n/a", ""]
+    low, high = change.interval
+    shift = change.after - change.before
+    return [
+        name,
+        before,
+        after,
+        f"{shift:+.3f} ({low:+.3f} to {high:+.3f})",
+        change.verdict,
+    ]
+
+
+def class_lines(tuned: Tuned) -> list[str]:
+    """Return a row per class: images, groups, recall, and what the rule has of it."""
+    rule = tuned.rule
+    header = ["class", "images", "groups", "recall alone", "recall with a rule"]
+    header += ["bias"] if rule.bias else []
+    header += ["unsure"] if rule.lane is not None else []
+    rows = [header]
+    for place, entry in enumerate(tuned.by_class):
+        cells = [short(entry.name), str(entry.images), str(entry.groups)]
+        cells += [_number(entry.recall_before), _number(entry.recall_after)]
+        cells += [f"{rule.bias[place]:+.2f}"] if rule.bias else []
+        cells += [_number(entry.unsure)] if rule.lane is not None else []
+        rows.append(cells)
+    return table(rows)
+
+
+def promise_lines(tuned: Tuned) -> list[str]:
+    """Return sentences: what is fitted, what is promised, where images are too few."""
+    return [
+        *_temperature_lines(tuned),
+        *_bias_lines(tuned),
+        *_escape_lines(tuned),
+        *_lane_lines(tuned),
+    ]
+
+
+def _temperature_lines(tuned: Tuned) -> list[str]:
+    temperature = tuned.rule.temperature
+    if temperature == 1:
+        return [
+            "Temperature 1: no other lowers the log loss of images it was not fitted "
+            "on, so probabilities stay as they are."
+        ]
+    sure = "too sure of itself" if temperature > 1 else "not sure enough of itself"
+    return [f"Temperature {temperature:.2f}: the model was {sure}."]
+
+
+def _bias_lines(tuned: Tuned) -> list[str]:
+    if not tuned.rule.bias:
+        return []
+    few = [
+        f"{row.name} ({row.groups})"
+        for row in tuned.by_class
+        if row.groups < MIN_SUPPORT
+    ]
+    lines = []
+    aim = "mean_cost" if tuned.config.costs else "macro_f1"
+    gain = next(change for change in tuned.changes if change.name == aim)
+    if gain.verdict != "better":
+        lines.append(
+            f"Bias: no gain is shown in {_NAMES[aim]}; without --bias the rule is "
+            "simpler and no worse for all that these images can tell."
+        )
+    if few:
+        lines.append(
+            f"Bias of {listing(few)}: fewer than {MIN_SUPPORT} groups, so it is little "
+            "more than a guess."
+        )
+    return lines
+
+
+def _escape_lines(tuned: Tuned) -> list[str]:
+    limit = tuned.rule.escape
+    if limit is None:
+        return []
+    share = (1 + math.tanh(limit.threshold / 2)) / 2  # overflows for no threshold
+    held = (
+        f"with {limit.confidence:.0%} confidence"
+        if limit.guarantee == "confidence"
+        else "on average over such fits"
+    )
+    verb = "" if limit.certified else "would "
+    held = f"{held} at most {limit.max_escape:g} of the defective parts {verb}pass"
+    mix = "in the mix of defects that these images have"
+    lines = [
+        f"Escape limit: a part is rejected where the model's own probability of a "
+        f"defect is {share:.4g} or more; {limit.missed} of {limit.groups} defective "
+        "groups are missed."
+    ]
+    if limit.certified:
+        lines.append(
+            f"Certified, as the model never saw an image of these groups: {held}, "
+            f"{mix}."
+        )
+    else:
+        lines.append(
+            "NOT certified: these are validation images. Training never learned from "
+            "them, but they steered it (which weights were kept, when to stop, how far "
+            f"to trust a teacher). Were they new to the model, {held}, {mix}; as it "
+            "is, it may be more. For a certificate label images that the run never "
+            "saw: uda tune RUN DATA."
+        )
+    bad = [row for row in tuned.by_class if row.name != limit.good_class]
+    lines += [
+        f"  {short(row.name)} alone: {_class_promise(row, limit.confidence)}"
+        for row in bad
+    ]
+    return lines
+
+
+def _class_promise(row: ClassRow, confidence: float) -> str:
+    if not row.groups:
+        return "no image, so nothing is known of it"
+    least = clopper_pearson(0, row.groups, 2 * confidence - 1).high
+    return (
+        f"{row.groups} groups, which could prove an escape of at most {least:.2g} even "
+        "if none were missed"
+    )
+
+
+def _lane_lines(tuned: Tuned) -> list[str]:
+    lane = tuned.rule.lane
+    if lane is None:
+        return []
+    lines = [
+        f"Unsure lane: expect {tuned.unsure} of the parts to go to a person, in the "
+        f"mix of classes that these images have. For {lane.coverage:.0%} of the parts "
+        "of each class the true class is not ruled out, on average over such fits."
+    ]
+    need = needed_groups(lane.coverage)
+    few = [
+        f"{row.name} ({row.groups})"
+        for row, promised in zip(tuned.by_class, lane.promised, strict=True)
+        if not promised
+    ]
+    if few:
+        lines.append(
+            f"No such promise for {listing(few)}: a class needs {need} groups; it has "
+            "the limit of all classes together."
+        )
+    if not tuned.certified:
+        lines.append(
+            "The lane's coverage, too, rests on validation images that steered the "
+            "training; images that the run never saw make it exact."
+        )
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
