@@ -83,7 +83,8 @@ def own_rule(bundle: Bundle, weights: str) -> DecisionRule | None:
 
 def weights_digest(run: RunFolder, weights: str) -> str | None:
     """Return the SHA-256 of some weights as stored beside them, or None."""
-    for name in (f"{weights}.safetensors", "texture.npz"):
+    # First texture: a run that hands it over has weights of its network, too.
+    for name in ("texture.npz", f"{weights}.safetensors"):
         side = run.weights / f"{name}.sha256"
         if side.is_file():
             return side.read_text(encoding="ascii").strip()
