@@ -309,6 +309,15 @@ def test_with_its_teacher_a_stopped_run_resumes_bit_for_bit(quick):
         assert same(weights(whole, name), weights(part, name))
 
 
+def test_a_step_is_timed_without_a_trace_in_the_model(prepared):
+    config, parts = prepared
+    model = fresh(config, parts)
+    before = {k: v.clone() for k, v in model.named_parameters()}
+    assert module.seconds_per_step(config, parts, model) > 0
+    for name, value in model.named_parameters():
+        assert torch.equal(value, before[name]) and value.grad is None
+
+
 def test_a_budget_that_the_warm_start_alone_eats_is_refused(prepared, monkeypatch):
     config, parts = prepared
     monkeypatch.setattr("uda.training.length.seconds_per_step", lambda *_: 10.0)

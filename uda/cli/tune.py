@@ -214,5 +214,6 @@ def _print(
     for block in blocks:
         click.echo("\n".join(block) + "\n")
     click.echo(
-        f"Written to {folder.decision}; uda evaluate and uda predict now decide by it"
+        f"Written to {folder.decision}; uda evaluate and uda predict now decide by it "
+        "(--no-decision leaves it aside, and deleting the file takes it back)"
     )

@@ -194,7 +194,7 @@ def seconds_per_step(config: RunConfig, parts: Parts, model: Classifier) -> floa
         batch = to_device(stream(number), device)
         loss = model.backbone(model.normalize(batch.labeled)).square().mean()
         loss.backward()
-        float(loss)  # waits for an accelerator
+        float(loss.detach())  # waits for an accelerator
         times.append(time.perf_counter() - begin)
     model.zero_grad(set_to_none=True)
     return min(times)
