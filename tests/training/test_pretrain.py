@@ -315,7 +315,8 @@ def test_a_step_is_timed_without_a_trace_in_the_model(prepared):
     before = {k: v.clone() for k, v in model.named_parameters()}
     assert module.seconds_per_step(config, parts, model) > 0
     for name, value in model.named_parameters():
-        assert torch.equal(value, before[name]) and value.grad is None
+        assert torch.equal(value, before[name])
+        assert value.grad is None
 
 
 def test_a_budget_that_the_warm_start_alone_eats_is_refused(prepared, monkeypatch):
