@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from uda.data.folds import fold_notes, fold_splits
+from uda.data.splitfile import Split, SplitRow, ordered
+from uda.errors import DataError, UsageError
+
+
+def split_of(rows):
+    """Rows are (path, part, label, group) or with a content hash behind."""
+    full = [row if len(row) == 5 else (*row, "") for row in rows]
+    return Split(ordered(SplitRow(*row) for row in full))
+
+
+def usual(sizes=None, *, per_group=2):
+    """Labelled and validation images in pairs, test and unlabelled ones."""
+    rows = []
+    for name, size in (sizes or {"Good": 60, "Rust": 24, "Scratch": 14}).items():
+        for i in range(size):
+            group = f"{name}{i // per_group}"
+            part = "validation" if (i // per_group) % 5 == 0 else "labeled"
+            rows.append((f"{name}{i}.png", part, name, group))
+            rows.append((f"more{name}{i}.png", "unlabeled", None, group))
+        rows += [(f"t{name}{i}.png", "test", name, f"t{name}{i}") for i in range(4)]
+    rows += [(f"u{i}.png", "unlabeled", None, f"u{i // 3}") for i in range(30)]
+    return split_of(rows)
+
+
+def labelled(split):
+    return {row.path for row in (*split.part("labeled"), *split.part("validation"))}
+
+
+@st.composite
+def splits(draw):
+    """Some classes, some groups, any mixture, some equal files."""
+    num_groups = draw(st.integers(6, 20))
+    rows = []
+    for i in range(draw(st.integers(20, 60))):
+        group = draw(st.integers(0, num_groups - 1))
+        part = draw(st.sampled_from(["labeled", "labeled", "validation", "unlabeled"]))
+        label = draw(st.sampled_from("AB"))
+        content = f"{draw(st.integers(0, 200)):03x}".ljust(64, "f")
+        name = None if group % 5 == 0 else f"g{group}"
+        rows.append((f"{i}.png", part, label, name, content))
+    rows += [(f"x{i}.png", "labeled", "AB"[i % 2], f"x{i}") for i in range(8)]
+    rows += [(f"t{i}.png", "test", "A", f"t{i}") for i in range(3)]
+    return split_of(rows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(splits(), st.integers(2, 4), st.integers(0, 3), st.integers(0, 2))
+def test_each_image_is_held_out_once_and_no_group_is_in_two_parts(
+    split, k, seed, repeat
+):
+    options = {"num_folds": k, "seed": seed, "repeat": repeat}
+    folds = fold_splits(split, **options)
+    assert len(folds) == k
+    held = Counter(row.path for fold in folds for row in fold.part("test"))
+    assert held == dict.fromkeys(labelled(split), 1)
+    for fold in folds:
+        # Neither groups nor equal files, and not through unlabelled images.
+        assert fold.crossings(unlabeled=True) == []
+        assert not any(row.path.startswith("t") for row in fold.rows)
+        assert labelled(fold) | {r.path for r in fold.part("test")} == labelled(split)
+        names = {row.label for row in fold.part("labeled")}
+        assert names == {"A", "B"}
+    assert folds == fold_splits(split, **options)
+
+
+def test_the_pool_is_without_the_held_out_groups_and_otherwise_whole():
+    split = usual()
+    for fold in fold_splits(split, num_folds=5):
+        closed = {r.group for p in ("test", "validation") for r in fold.part(p)}
+        wanted = {r.path for r in split.part("unlabeled") if r.group not in closed}
+        assert {row.path for row in fold.part("unlabeled")} == wanted
+
+
+def test_an_unlabelled_image_that_links_two_groups_keeps_them_together():
+    links = [
+        ("a.png", "labeled", "A", "g1", ""),
+        ("b.png", "labeled", "B", "g2", ""),
+        ("u.png", "unlabeled", None, "g1", "1" * 64),
+        ("v.png", "unlabeled", None, "g2", "1" * 64),
+    ]
+    more = [(f"{n}{i}.png", "labeled", n, f"{n}{i}") for n in "AB" for i in range(6)]
+    for fold in fold_splits(split_of([*links, *more]), num_folds=3):
+        parts = {fold.by_path[p].part == "test" for p in ("a.png", "b.png")}
+        assert len(parts) == 1
+        if parts == {True}:
+            assert not fold.part("unlabeled")
+
+
+def test_repeats_and_seeds_deal_anew():
+    split = usual()
+
+    def held(**options):
+        folds = fold_splits(split, num_folds=4, **options)
+        return {frozenset(r.path for r in fold.part("test")) for fold in folds}
+
+    assert held() == held(repeat=0, seed=0)
+    assert not held() & held(repeat=1)
+    assert not held() & held(seed=1)
+    assert held(repeat=1) != held(repeat=2)
+
+
+def test_classes_are_as_even_as_scikit_learn_makes_them():
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    split = usual({"Good": 60, "Rust": 24, "Scratch": 15}, per_group=3)
+    rows = [r for r in split.rows if r.part in ("labeled", "validation")]
+    labels = np.array([row.label for row in rows])
+    groups = np.array([row.group for row in rows])
+    theirs = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    places = [held for _, held in theirs.split(labels, labels, groups)]
+    ours = [[r.label for r in f.part("test")] for f in fold_splits(split, num_folds=5)]
+    for name in np.unique(labels):
+        per_fold = [held.count(name) for held in ours]
+        reference = [int((labels[held] == name).sum()) for held in places]
+        assert np.std(per_fold) <= np.std(reference) + 1e-9, name
+        assert min(per_fold) > 0
+
+
+def test_validation_is_its_share_and_never_all_of_a_class():
+    split = usual()
+    for fold in fold_splits(split, num_folds=5, validation=0.25):
+        inner = Counter(row.label for row in fold.part("validation"))
+        both = inner + Counter(row.label for row in fold.part("labeled"))
+        for name, total in both.items():
+            assert abs(inner[name] - 0.25 * total) <= 2
+    for fold in fold_splits(split, num_folds=5, validation=0):
+        assert not fold.part("validation")
+    for fold in fold_splits(split, num_folds=5, validation=0.9):
+        assert {r.label for r in fold.part("labeled")} == {"Good", "Rust", "Scratch"}
+
+
+def test_a_class_of_few_groups_is_told_not_refused():
+    split = usual({"Good": 40, "Rust": 4})
+    folds = fold_splits(split, num_folds=5)
+    holding = [f for f in folds if any(r.label == "Rust" for r in f.part("test"))]
+    assert len(holding) == 2
+    (note,) = fold_notes(split, num_folds=5)
+    assert "Rust (2)" in note
+    assert "Good" not in note
+    assert fold_notes(split, num_folds=2) == ()
+
+
+def test_what_cannot_be_held_out_is_refused_by_name():
+    one_group = [(f"r{i}.png", "labeled", "Rust", "one") for i in range(5)]
+    good = [(f"g{i}.png", "labeled", "Good", f"g{i}") for i in range(9)]
+    with pytest.raises(DataError, match=r"Rust \(5 images in 1 groups\)"):
+        fold_splits(split_of([*one_group, *good]), num_folds=3)
+    with pytest.raises(DataError, match="9 groups"):
+        fold_splits(split_of(good), num_folds=10)
+    with pytest.raises(UsageError, match="2 or more"):
+        fold_splits(split_of(good), num_folds=1)
+    with pytest.raises(UsageError, match="share"):
+        fold_splits(split_of(good), num_folds=2, validation=1.0)
+
+
+def test_several_labels_and_none_are_spread_over_the_folds():
+    texts = ["Rust", "Rust|Scratch", "none", "Scratch", "none", "Dent|Rust"] * 10
+    rows = [(f"{i}.png", "labeled", text, f"g{i // 2}") for i, text in enumerate(texts)]
+    folds = fold_splits(split_of(rows), num_folds=5, multi_label=True)
+    for name, total in {"Rust": 30, "Scratch": 20, "Dent": 10, "none": 20}.items():
+        per_fold = [
+            sum(name in r.label.split("|") for r in f.part("test")) for f in folds
+        ]
+        assert sum(per_fold) == total
+        assert max(per_fold) - min(per_fold) <= 2, name
+    # As one label each, the texts are classes of their own.
+    assert fold_splits(split_of(rows), num_folds=5) != folds
