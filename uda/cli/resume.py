@@ -19,16 +19,26 @@ def command(run: Path, workers: int | None, quiet: bool) -> None:
     """Continue an interrupted run from its newest valid checkpoint.
 
     Nothing but --workers may change; the result equals the uninterrupted run's. RUN
-    may be a folder of generations too.
+    may be a folder of generations too, or a run with --folds.
     """
     from uda.training.stop import StopRequest
 
     stop = StopRequest().install()
+    from uda.training.folds import find_folded, resume_folds
     from uda.training.generations import is_study, resume_generations
     from uda.training.launch import resume
     from uda.training.monitor.progress import make_progress
 
-    go_on = resume_generations if is_study(run) else resume
-    summary = go_on(run, workers=workers, console=make_progress(quiet=quiet), stop=stop)
+    console = make_progress(quiet=quiet)
+    folded = find_folded(run)
+    if folded is not None:
+        from uda.reporting.folds import fold_lines
+
+        summary = resume_folds(
+            folded, workers=workers, console=console, stop=stop, tell=fold_lines
+        )
+    else:
+        again = resume_generations if is_study(run) else resume
+        summary = again(run, workers=workers, console=console, stop=stop)
     if summary.state == "interrupted":
         raise SystemExit(stop.exit_code)

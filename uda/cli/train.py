@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from uda.cli.options import DurationType, parse_assignments
 from uda.cli.train_flags import given_keys, train_flags
+from uda.errors import UsageError
+
+if TYPE_CHECKING:
+    from uda.training.summary import Summary
 
 
 @click.command(name="train")
@@ -44,6 +50,17 @@ from uda.cli.train_flags import given_keys, train_flags
     help="CReST: train so often from scratch, with pseudo-labels of the run before.",
 )
 @click.option(
+    "--folds",
+    type=click.IntRange(2, 50),
+    help="First train so many folds, each without a part of the labelled images, and "
+    "keep what they say of it; --budget is for all trainings together.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(1, 20),
+    help="Deal --folds so often; 1 if left.",
+)
+@click.option(
     "--dry-run", is_flag=True, help="Plan, two steps, one evaluation; keeps nothing."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Warnings and the result alone.")
@@ -57,6 +74,8 @@ def command(
     project: Path,
     name: str,
     generations: int,
+    folds: int | None,
+    repeats: int | None,
     dry_run: bool,
     quiet: bool,
     **flags: Any,
@@ -70,13 +89,13 @@ def command(
     uda train photos --unlabeled more-photos
     uda train photos --unlabeled more-photos --split split.csv --budget 20m
     uda train photos --method supervised        (the baseline)
+    uda train photos --folds 5 --budget 1h      (cross-validated, then trained)
     """  # noqa: D301
     from uda.training.stop import StopRequest
 
     # Before torch is imported: a signal during the import must end cleanly too.
     stop = StopRequest().install()
     from uda.training.config import build_config, read_config_file
-    from uda.training.generations import launch_generations
     from uda.training.length import Length
     from uda.training.monitor.progress import make_progress
 
@@ -84,15 +103,36 @@ def command(
     if data is not None:
         given["data.root"] = str(data)
     resolved = build_config(given, read_config_file(config) if config else None)
-    summary = launch_generations(
-        resolved,
-        Length(steps, epochs, budget),
-        num=generations,
-        project=project,
-        name=name,
-        console=make_progress(quiet=quiet),
-        stop=stop,
-        dry_run=dry_run,
+    options: dict[str, Any] = {
+        "project": project,
+        "name": name,
+        "console": make_progress(quiet=quiet),
+        "stop": stop,
+        "dry_run": dry_run,
+    }
+    summary = _launcher(folds, repeats, generations)(
+        resolved, Length(steps, epochs, budget), **options
     )
     if summary.state == "interrupted":
         raise SystemExit(stop.exit_code)
+
+
+def _launcher(
+    folds: int | None, repeats: int | None, generations: int
+) -> Callable[..., Summary]:
+    """Return what trains: folds, generations, or one run."""
+    from uda.training.generations import launch_generations
+
+    if folds is None:
+        if repeats is not None:
+            raise UsageError("--repeats has no effect without --folds; give both")
+        return partial(launch_generations, num=generations)
+    if generations > 1:
+        raise UsageError(
+            "--folds and --generations: each would train the other over again; "
+            "cross-validate one training, or train generations"
+        )
+    from uda.reporting.folds import fold_lines
+    from uda.training.folds import Dealing, launch_folds
+
+    return partial(launch_folds, dealing=Dealing(folds, repeats or 1), tell=fold_lines)

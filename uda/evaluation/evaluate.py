@@ -145,12 +145,14 @@ def answer(
     *,
     batch: int = 64,
     device: str = "cpu",
+    most_bad: float = MOST_BAD,
     progress: Progress | None = None,
 ) -> Answered:
     """Classify a set of images, each decoded once for all weights.
 
     Raises:
-        DataError: when more than 5 % of the images cannot be decoded.
+        DataError: when more than ``most_bad`` of the images cannot be decoded; 5 %
+            if left.
     """
     first = next(iter(bundles.values()))
     pieces: dict[str, list[Predictions]] = {name: [] for name in bundles}
@@ -174,7 +176,7 @@ def answer(
         for (name, _), reason in zip(images.files, reasons, strict=True)
         if reason is not None
     ]
-    _refuse_many_bad(skipped, len(images.files))
+    _refuse_many_bad(skipped, most_bad * len(images.files), len(images.files))
     joined = {
         name: _joined(parts, images, good, first) for name, parts in pieces.items()
     }
@@ -210,8 +212,8 @@ def _measured(
     return replace(found, nodes=node_metrics(predictions, bundle.tree, groups=groups))
 
 
-def _refuse_many_bad(skipped: list[tuple[str, str]], total: int) -> None:
-    if len(skipped) > MOST_BAD * total:
+def _refuse_many_bad(skipped: list[tuple[str, str]], most: float, total: int) -> None:
+    if len(skipped) > most:
         named = listing([f"{path} ({reason})" for path, reason in skipped], 5)
         raise DataError(
             f"{len(skipped)} of {total} images cannot be decoded, so the numbers would "

@@ -167,18 +167,20 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Write an npz file without pickled objects, atomically."""
-        with atomic_path(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(
-                stream,
-                version=np.int64(_VERSION),
-                targets=self.targets,
-                log_probs=self.log_probs,
-                ids=_pack(self.ids),
-                classes=_pack(self.classes),
-                link=_pack([self.link]),
-                thresholds=np.array(self.thresholds, dtype=np.float64),
-                rule=_pack([json.dumps(self.rule.to_json())] if self.rule else []),
-            )
+        write_arrays(path, self.arrays())
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what `save` writes, by name."""
+        return {
+            "version": np.array(_VERSION, dtype=np.int64),
+            "targets": self.targets,
+            "log_probs": self.log_probs,
+            "ids": pack(self.ids),
+            "classes": pack(self.classes),
+            "link": pack([self.link]),
+            "thresholds": np.array(self.thresholds, dtype=np.float64),
+            "rule": pack([json.dumps(self.rule.to_json())] if self.rule else []),
+        }
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
@@ -192,10 +194,10 @@ class Predictions:
                 # Files of before there were several labels say nothing of it.
                 new = "link" in stored
                 return cls(
-                    ids=_unpack(stored["ids"]),
+                    ids=unpack(stored["ids"]),
                     targets=stored["targets"].astype(np.int64),
                     log_probs=stored["log_probs"].astype(np.float32),
-                    classes=tuple(_unpack(stored["classes"])),
+                    classes=tuple(unpack(stored["classes"])),
                     link="sigmoid" if new and _is_sigmoid(stored) else "softmax",
                     thresholds=tuple(stored["thresholds"].tolist()) if new else (),
                     rule=_rule(stored),
@@ -208,21 +210,28 @@ class Predictions:
 
 
 def _is_sigmoid(stored: Any) -> bool:
-    return _unpack(stored["link"]) == ["sigmoid"]
+    return unpack(stored["link"]) == ["sigmoid"]
 
 
 def _rule(stored: Any) -> DecisionRule | None:
-    found = _unpack(stored["rule"]) if "rule" in stored else []
+    found = unpack(stored["rule"]) if "rule" in stored else []
     return DecisionRule.from_json(json.loads(found[0])) if found else None
 
 
-def _pack(names: Sequence[str]) -> npt.NDArray[np.uint8]:
-    # Bytes, since names that are not UTF-8 and trailing NULs survive in them.
+def write_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+    """Write an npz file without pickled objects, atomically."""
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
+
+
+def pack(names: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """Return names without NUL as bytes: those that are not UTF-8 survive in them."""
     raw = b"\0".join(name.encode("utf-8", "surrogateescape") for name in names)
     return np.frombuffer(raw + b"\0" * bool(names), dtype=np.uint8)
 
 
-def _unpack(packed: npt.NDArray[np.uint8]) -> list[str]:
+def unpack(packed: npt.NDArray[np.uint8]) -> list[str]:
+    """Return what `pack` was given."""
     raw = packed.astype(np.uint8).tobytes()
     return [name.decode("utf-8", "surrogateescape") for name in raw.split(b"\0")[:-1]]
 

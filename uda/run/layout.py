@@ -84,6 +84,16 @@ class RunFolder:
         """What is done with an answer, by ``uda tune``; absent without it."""
         return self.path / "decision.json"
 
+    @property
+    def folds(self) -> Path:
+        """Folder of the fold trainings, by ``uda train --folds``; absent without."""
+        return self.path / "folds"
+
+    @property
+    def out_of_fold(self) -> Path:
+        """What the fold trainings said of the images that they did not see."""
+        return self.path / "out_of_fold.npz"
+
     def write_status(self, state: str, **facts: Any) -> None:
         """Write the run's state with facts such as ``step`` and ``reason``."""
         if state not in STATES:

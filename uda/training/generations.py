@@ -32,6 +32,7 @@ from uda.run.layout import RunFolder, create_run, point_latest
 from uda.training.build import choose_device
 from uda.training.config import RunConfig, build_config, read_config_file
 from uda.training.guard import accuracy_of
+from uda.training.lasting import lasting
 from uda.training.launch import launch, resume
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress
@@ -75,7 +76,7 @@ def launch_generations(
     if length.budget is not None:
         length = replace(length, budget=length.budget / num)
     study = create_run(project, name).path
-    atomic_write(study / "base.yaml", _lasting(config).to_yaml())
+    atomic_write(study / "base.yaml", lasting(config).to_yaml())
     write_json(study / STUDY, {"generations": num, "length": asdict(length)})
     return _go_on(study, None, console, stop)
 
@@ -96,24 +97,6 @@ def resume_generations(
     if "handed_over" in read_json(path / STUDY):
         raise UsageError(f"{path}: finished already, nothing to resume")
     return _go_on(path, workers, console, stop)
-
-
-def _lasting(config: RunConfig) -> RunConfig:
-    """Return the configuration with paths that hold from every folder."""
-    data, tree = config.data, config.model.tree
-    where = str(Path(tree).resolve()) if tree else None
-    return config.model_copy(
-        update={
-            "model": config.model.model_copy(update={"tree": where}),
-            "data": data.model_copy(
-                update={
-                    "root": str(Path(data.root).resolve()) if data.root else "",
-                    "unlabeled": tuple(str(Path(p).resolve()) for p in data.unlabeled),
-                    "split": str(Path(data.split).resolve()) if data.split else None,
-                }
-            ),
-        }
-    )
 
 
 def _go_on(

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from uda.augment.policy import policy_file
+from uda.data.records import Catalog
+from uda.data.splits import Split
 from uda.errors import UdaError, UsageError
 from uda.files import atomic_write, folder_lock, write_json
 from uda.run.environment import describe_environment
@@ -16,9 +18,9 @@ from uda.training.alerts import interplay
 from uda.training.class_tree import own_tree
 from uda.training.config import RunConfig, build_config, read_config_file
 from uda.training.defects import warn_of_small_defects
-from uda.training.length import Length, fix_length
+from uda.training.length import Length, fix_length, steps_within
 from uda.training.loop import train
-from uda.training.monitor.progress import Progress
+from uda.training.monitor.progress import Progress, format_seconds
 from uda.training.prepare import Parts, Policies, build_parts, find_split
 from uda.training.save import policy_copy
 from uda.training.schedules import consistency_start
@@ -39,21 +41,46 @@ def launch(
     dry_run: bool = False,
 ) -> Summary:
     """Start a new run (or only try one) and train it to its end."""
+    check_request(config, length, console)
+    if dry_run:
+        return try_out(config, length, console)
+    catalog, split, notes = find_split(config)
+    run = create_run(project, name)
+    for note in notes:
+        console.note(note)
+    summary = begin(config, length, run, catalog, split, console=console, stop=stop)
+    _say(summary, run, console)
+    return summary
+
+
+def check_request(config: RunConfig, length: Length, console: Progress) -> None:
+    """Refuse what no run should be made for.
+
+    Raises:
+        UsageError: no data, a length without effect, or a policy that is not there.
+    """
     if not config.data.root:
         raise UsageError("no data: uda train DATA, or data.root in --config")
     if length.given and config.method == "texture":
         raise UsageError("--method texture has no steps; leave the length out")
     warn_of_small_defects(config, console)
-    if dry_run:
-        return _dry_run(config, length, console)
     if config.method != "texture":
         Policies.load(config)  # a misspelt policy must not leave half a run
-    catalog, split, notes = find_split(config)
-    run = create_run(project, name)
+
+
+def begin(
+    config: RunConfig,
+    length: Length,
+    run: RunFolder,
+    catalog: Catalog,
+    split: Split,
+    *,
+    console: Progress,
+    stop: StopRequest,
+) -> Summary:
+    """Train a new run in a folder of its own, to its end."""
     with folder_lock(run.path):
         try:
-            for note in notes:
-                console.note(note)
             write_json(run.environment, describe_environment())
             if not run.split.exists():
                 split.save(run.split)
@@ -65,12 +92,10 @@ def launch(
             atomic_write(run.config, config.to_yaml())
             run.write_status("running", step=0, steps=config.loop.steps)
             console.note(_plan(config, parts, run))
-            summary = _train(config, run, parts, console, stop, resume=False)
+            return _train(config, run, parts, console, stop, resume=False)
         except UdaError as error:
             run.update_status("failed", reason=str(error))
             raise
-    _say(summary, run, console)
-    return summary
 
 
 def _with_split(config: RunConfig, run: RunFolder) -> RunConfig:
@@ -120,6 +145,15 @@ def resume(
 ) -> Summary:
     """Continue a run from its newest valid checkpoint."""
     run = open_run(path)
+    summary = go_on(run, workers=workers, console=console, stop=stop)
+    _say(summary, run, console)
+    return summary
+
+
+def go_on(
+    run: RunFolder, *, workers: int | None, console: Progress, stop: StopRequest
+) -> Summary:
+    """Train what is left of a run."""
     with folder_lock(run.path):
         if run.read_status()["state"] == "done":
             raise UsageError(f"{run.path}: finished already, nothing to resume")
@@ -138,12 +172,10 @@ def resume(
             )
         parts = build_parts(config, catalog, split, console.stage)
         try:
-            summary = _train(config, run, parts, console, stop, resume=True)
+            return _train(config, run, parts, console, stop, resume=True)
         except UdaError as error:
             run.update_status("failed", reason=str(error))
             raise
-    _say(summary, run, console)
-    return summary
 
 
 def _tell_of_edited_policies(
@@ -185,8 +217,18 @@ def _moved_run(config: RunConfig, run: RunFolder) -> RunConfig:
     )
 
 
-def _dry_run(config: RunConfig, length: Length, console: Progress) -> Summary:
-    """Plan, a step of each phase, an evaluation; all in a temporary folder."""
+def try_out(
+    config: RunConfig, length: Length, console: Progress, *, trainings: int = 1
+) -> Summary:
+    """Plan, a step of each phase, an evaluation; all in a temporary folder.
+
+    Args:
+        config: of one training.
+        length: of one training.
+        console: what is told.
+        trainings: how many such trainings there will be; above one it is said how
+            long they take.
+    """
     with tempfile.TemporaryDirectory(prefix="uda-dry-run-") as folder:
         data = config.data.model_copy(update={"cache": str(Path(folder) / "pool")})
         config = config.model_copy(update={"data": data})
@@ -197,6 +239,8 @@ def _dry_run(config: RunConfig, length: Length, console: Progress) -> Summary:
         planned = fix_length(config, length, parts)
         run = create_run(Path(folder), "dry-run")
         console.result(_plan(planned, parts, None))
+        if trainings > 1:
+            console.result(_time_words(config, planned, length, parts, trainings))
         if config.method != "texture":
             short = fix_length(config, Length(steps=2), parts)
             consistency = short.consistency.model_copy(
@@ -214,6 +258,21 @@ def _dry_run(config: RunConfig, length: Length, console: Progress) -> Summary:
         _train(config, run, parts, quiet, StopRequest(), resume=False)
     console.result("Dry run passed: two steps and one evaluation; nothing was kept.")
     return Summary("done", 0, {})
+
+
+def _time_words(
+    config: RunConfig, planned: RunConfig, length: Length, parts: Parts, trainings: int
+) -> str:
+    """Say how long several trainings take; ``config`` is that before planning."""
+    if config.method == "texture":
+        return f"{trainings} trainings of seconds each"
+    seconds = length.budget
+    if seconds is None:
+        hour = 3600.0
+        timed = config.model_copy(update={"loop": planned.loop})
+        seconds = planned.loop.steps / steps_within(timed, parts, hour) * hour
+    each, all_of_them = (format_seconds(n * seconds) for n in (1, trainings))
+    return f"{trainings} trainings of about {each} each, {all_of_them} in all"
 
 
 def _plan(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:

@@ -1,0 +1,229 @@
+"""Fold trainings of a run: what they answer for, and that a killed one goes on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from tests.training.conftest import QUICK
+from tests.training.test_loop import StopAt, same, weights
+from uda.data.splits import Split
+from uda.errors import DataError, UsageError
+from uda.evaluation.out_of_fold import OutOfFold
+from uda.evaluation.predict import Predictions
+from uda.run.layout import RunFolder, open_run
+from uda.training import folds
+from uda.training.config import build_config, read_config_file
+from uda.training.folds import Dealing, find_folded, launch_folds, resume_folds
+from uda.training.length import Length
+from uda.training.monitor.progress import Progress
+from uda.training.stop import StopRequest
+
+TELL = {"tell": lambda found: [f"{found.images} images answered"]}
+
+
+@pytest.fixture
+def folded(surfaces, tmp_path, monkeypatch):
+    """Run with folds: folded({"key": value}, Dealing(2)) -> (RunFolder, output)."""
+    monkeypatch.setenv("UDA_CACHE", str(surfaces / "cache"))
+
+    def run(changes=None, dealing=None, *, stop=None, name="f", length=None, **options):
+        keys = {
+            **QUICK,
+            "data.root": str(surfaces / "data"),
+            "method": "supervised",
+            **(changes or {}),
+        }
+        if keys["method"] in ("supervised", "texture"):
+            keys = {k: v for k, v in keys.items() if not k.startswith("consistency.")}
+        if keys["method"] == "texture":
+            keys = {
+                k: v for k, v in keys.items() if not k.startswith(("loop.", "model."))
+            }
+        told = io.StringIO()
+        summary = launch_folds(
+            build_config({k: v for k, v in keys.items() if v is not None}),
+            length or Length(),
+            dealing=dealing or Dealing(2),
+            project=tmp_path / "runs",
+            name=name,
+            console=Progress(stream=told, results=told),
+            stop=StopRequest() if stop is None else stop,
+            **TELL,
+            **options,
+        )
+        state = "done" if stop is None else "interrupted"
+        assert summary.state == state
+        return RunFolder(tmp_path / "runs" / name), told.getvalue()
+
+    return run
+
+
+def resume_it(run, **options):
+    console = Progress(stream=io.StringIO(), results=io.StringIO())
+    return resume_folds(
+        run, workers=None, console=console, stop=StopRequest(), **TELL, **options
+    )
+
+
+def test_each_labelled_image_is_answered_once_by_a_training_that_never_saw_it(folded):
+    run, told = folded(
+        {"method": "uda", "data.unlabeled": None, "data.labels_per_class": 6},
+        Dealing(2, 2),
+    )
+    split = Split.load(run.split)
+    wanted = {r.path: r for p in ("labeled", "validation") for r in split.part(p)}
+    found = OutOfFold.load(run.out_of_fold)
+    assert sorted(found.predictions.ids) == sorted([*wanted, *wanted])
+    assert found.repeats.tolist() == [0] * len(wanted) + [1] * len(wanted)
+    names = found.predictions.names_of(found.predictions.targets)
+    assert names == [wanted[path].label for path in found.predictions.ids]
+    tested = {row.path for row in split.part("test")}
+    for place, path in enumerate(found.predictions.ids):
+        one = f"r{found.repeats[place]}-f{found.folds[place]}"
+        rows = Split.load(run.folds / one / "split.csv").by_path
+        assert rows[path].part == "test"
+        assert not tested & set(rows)
+    # The run itself trains on everything, and both kinds of file are there.
+    assert open_run(run.path).read_status()["state"] == "done"
+    assert Split.load(run.split) == split
+    assert Predictions.load(run.out_of_fold).ids == found.predictions.ids
+    with run.out_of_fold.with_suffix(".csv").open(newline="") as stream:
+        table = list(csv.DictReader(stream))
+    assert [row["path"] for row in table] == found.predictions.ids
+    assert f"{len(wanted)} images answered" in told
+    # Repeats differ in the deal and in the seed of the training.
+    seeds = {
+        name: read_config_file(run.folds / name / "config.yaml")["seed"]
+        for name in ("r0-f0", "r1-f0")
+    }
+    assert seeds == {"r0-f0": 0, "r1-f0": 1}
+    with pytest.raises(UsageError, match="finished"):
+        resume_it(run)
+
+
+def test_answers_are_those_of_the_fold_run_itself(folded):
+    from click.testing import CliRunner
+
+    from uda.cli import main
+
+    run, _ = folded()
+    one = run.folds / "r0-f1"
+    assert CliRunner().invoke(main, ["evaluate", str(one)]).exit_code == 0
+    theirs = Predictions.load(one / "evaluation" / "test" / "predictions.npz")
+    ours = Predictions.load(one / "held_out.npz")
+    assert theirs.ids == ours.ids
+    np.testing.assert_allclose(theirs.log_probs, ours.log_probs, atol=1e-6)
+
+
+@pytest.mark.parametrize("polls", [4, 10, 16])
+def test_stopped_anywhere_and_resumed_equals_uninterrupted(folded, polls):
+    whole, _ = folded()
+    run, told = folded(stop=StopAt(polls), name="stopped")
+    assert f"continue: uda resume {run.path}" in told
+    assert find_folded(run.path) == find_folded(run.path.parent)
+    resume_it(run)
+    for name in ("folds/r0-f0", "folds/r0-f1", "."):
+        for kind in ("raw", "ema"):
+            one, other = (weights(r.path / name, kind) for r in (whole, run))
+            assert same(one, other)
+    files = [r.out_of_fold.with_suffix(".csv").read_bytes() for r in (whole, run)]
+    assert files[0] == files[1]
+
+
+def test_killed_before_a_fold_began_and_before_it_answered(folded, monkeypatch):
+    whole, _ = folded()
+    begin, calls = folds.begin, []
+
+    def killed(config, length, run, *rest, **options):
+        calls.append(run.path.name)
+        if len(calls) == 2:
+            (run.path / "split.csv").write_text("half")
+            raise KeyboardInterrupt
+        return begin(config, length, run, *rest, **options)
+
+    monkeypatch.setattr(folds, "begin", killed)
+    with pytest.raises(KeyboardInterrupt):
+        folded(name="killed")
+    run = RunFolder(whole.path.with_name("killed"))
+    (run.folds / "r0-f0" / "held_out.npz").unlink()
+    resume_it(run)
+    assert calls == ["r0-f0", "r0-f1", "r0-f1", "killed"]
+    one, other = (r.out_of_fold.with_suffix(".csv").read_bytes() for r in (whole, run))
+    assert one == other
+
+
+def test_changed_images_are_no_folds_to_go_on_with(folded, surfaces, tmp_path):
+    import shutil
+
+    shutil.copytree(surfaces / "data", tmp_path / "data")
+    run, _ = folded({"data.root": str(tmp_path / "data")}, stop=StopAt(4))
+    path = next((tmp_path / "data" / "Good").glob("*.png"))
+    path.write_bytes(path.read_bytes() + b"more")
+    with pytest.raises(UsageError, match="have changed"):
+        resume_it(run)
+
+
+def test_a_budget_is_that_of_all_trainings_and_timed_once(folded, monkeypatch):
+    asked = []
+
+    def within(config, parts, seconds):
+        asked.append(seconds)
+        return 5
+
+    monkeypatch.setattr("uda.training.length.steps_within", within)
+    run, _ = folded({"loop.steps": None}, Dealing(2), length=Length(budget=30.0))
+    assert asked == [10.0]
+    for name in ("folds/r0-f0", "folds/r0-f1", "."):
+        assert open_run(run.path / name).read_status()["steps"] == 5
+
+
+def test_texture_too_and_what_it_hands_over(folded):
+    run, _ = folded({"method": "texture", "data.size": (24, 24)}, Dealing(3))
+    found = OutOfFold.load(run.out_of_fold)
+    assert set(found.kinds) == {"texture"}
+    assert (found.predictions.predicted == found.predictions.targets).mean() > 0.4
+
+
+def test_a_dry_run_says_how_many_trainings_and_how_long(folded, tmp_path):
+    _, told = folded(dealing=Dealing(4, 2), dry_run=True)
+    assert "9 trainings of about 0:" in told
+    assert not (tmp_path / "runs").exists()
+    _, told = folded(
+        {"method": "texture"}, dealing=Dealing(4, 2), dry_run=True, name="t"
+    )
+    assert "9 trainings of seconds each" in told
+
+
+def test_refused_before_a_folder_is_made(folded, tmp_path):
+    with pytest.raises(DataError, match="99 folds"):
+        folded(dealing=Dealing(99))
+    with pytest.raises(UsageError, match="out of fold"):
+        folded({"data.pseudo_labels": "p.csv"})
+    assert not (tmp_path / "runs").exists()
+
+
+def test_coarse_labels_train_in_every_fold_and_are_asked_in_none(
+    surfaces, tmp_path, monkeypatch, folded
+):
+    lines = ["path,label,group"]
+    for kind in ("Good", "Rust", "Scratch"):
+        for n in range(16):
+            label = "Defect" if kind == "Rust" and n < 4 else kind
+            lines.append(f"{kind}/{kind}{n:02d}.png,{label},{kind}{n}")
+    manifest = surfaces / "data" / "coarse.csv"
+    manifest.write_text("\n".join(lines))
+    run, _ = folded({"data.root": str(manifest), "model.good_class": "Good"})
+    coarse = {r.path for r in Split.load(run.split).part("labeled")
+              if r.label == "Defect"}  # fmt: skip
+    assert len(coarse) == 4
+    for fold in range(2):
+        rows = Split.load(run.folds / f"r0-f{fold}" / "split.csv").by_path
+        assert {rows[path].part for path in coarse} == {"labeled"}
+    assert not coarse & set(OutOfFold.load(run.out_of_fold).predictions.ids)
+    base = json.loads((run.folds / "folds.json").read_text())
+    assert base["folds"] == 2
