@@ -46,6 +46,7 @@ TESTED_BY = {
     "cli/options.py": "test_cli.py",
     "cli/resume.py": "faults/test_kill.py",
     "cli/train_flags.py": "test_cli.py",
+    "cli/tune_source.py": "cli/test_tune.py",
     "cli/train.py": "faults/test_bad_input.py",
     "augment/accelerated_ops.py": "augment/test_accelerated.py",
     "augment/compiled_filters.py": "augment/test_compiled.py",

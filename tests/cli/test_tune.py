@@ -7,8 +7,10 @@ import json
 import signal
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from scipy.stats import beta
 
 from tests.evaluation.fakes import CLASSES, make_run, write_image
 from tests.support.surfaces import write_surfaces
@@ -286,3 +288,77 @@ def test_on_a_real_run(tmp_path):
     weights.write_text("0" * 64 + "\n")
     # Damaged weights are told first; a rule of other weights is refused as well.
     assert call("evaluate", runs).exit_code == 3
+
+
+def with_folds(fake, *, kinds=("network",), repeats=1):
+    """Give the fake run out-of-fold answers of its labelled and validation rows."""
+    from uda.data.splits import Split
+    from uda.evaluation.out_of_fold import HeldOut, OutOfFold
+    from uda.evaluation.predict import Predictions
+
+    split = Split.load(fake.folder / "split.csv")
+    rows = [*split.part("labeled"), *split.part("validation")]
+    rng = np.random.default_rng(3)
+    parts = []
+    for repeat in range(repeats):
+        for fold in range(3):
+            mine = rows[fold::3]
+            targets = np.array([CLASSES.index(row.label) for row in mine])
+            logits = rng.normal(0, 1, (len(mine), 3)) + 1.5 * np.eye(3)[targets]
+            logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+            found = Predictions(
+                [row.path for row in mine], targets, logs.astype(np.float32), CLASSES
+            )
+            groups = tuple(row.group or f"\0{row.path}" for row in mine)
+            kind = kinds[fold % len(kinds)]
+            parts.append(HeldOut(found, groups, repeat, fold, kind))
+    OutOfFold.pooled(parts).save(fake.folder / "out_of_fold.npz")
+    return len(rows)
+
+
+def test_out_of_fold_answers_come_before_the_validation_part(fake):
+    images = with_folds(fake)
+    result = call("tune", fake.folder, "--bias", "--unsure-coverage", "0.9")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"out of fold: {images} images of ")
+    assert "macro-F1" in result.stdout
+    assert "is that of the fold trainings" in result.stdout
+    stored = decision(fake)["fitted_on"]
+    assert (stored["part"], stored["out_of_fold"]) == ("out of fold", True)
+    assert stored["escape_on_validation"] is None
+    # Raw weights have no such answers, nor have means over views.
+    for words in (["--weights", "raw"], ["--tta", "flips"]):
+        other = call("tune", fake.folder, *words)
+        assert "the validation part is asked instead" in other.stderr
+        assert other.stdout.startswith("validation: 72 images")
+
+
+def test_an_escape_limit_out_of_fold_is_tried_on_the_validation_part(fake):
+    images = with_folds(fake, repeats=2)
+    result = call(
+        "tune", fake.folder, "--good-class", "Good", "--max-escape", "0.3",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert f"out of fold: {images - 72} images" in result.stdout
+    assert ", 2 answers each, ema weights" in result.stdout
+    assert "NOT certified: these are answers of the fold trainings" in result.stdout
+    stored = decision(fake)
+    assert stored["rule"]["escape"]["certified"] is False
+    check = stored["fitted_on"]["escape_on_validation"]
+    assert check["groups"] == 24
+    # By hand: the share of which so few misses would be a surprise at 5 %.
+    bound = beta.ppf(0.95, check["missed"] + 1, check["groups"] - check["missed"])
+    assert check["bound"] == pytest.approx(bound)
+    shown = f"{check['missed']} of 24 defective groups missed"
+    assert shown in result.stdout
+
+
+def test_answers_of_another_kind_are_left_out_and_told(fake):
+    images = with_folds(fake, kinds=("network", "texture", "network"))
+    result = call("tune", fake.folder)
+    assert "out-of-fold answers are left out" in result.stderr
+    assert f"out of fold: {images * 2 // 3} images" in result.stdout
+    with_folds(fake, kinds=("texture",))
+    result = call("tune", fake.folder)
+    assert "did not hand over a network" in result.stderr
+    assert result.stdout.startswith("validation: 72 images")

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 import click
 
 from uda.cli.options import model_flags, tta_flag
-from uda.cli.progress import counter
+from uda.cli.tune_source import (
+    Asking,
+    Source,
+    from_folds,
+    from_images,
+    try_limit,
+)
 from uda.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from uda.evaluation.gain import TtaGain
-    from uda.evaluation.parts import EvaluationSet
-    from uda.evaluation.tta import Tta
     from uda.evaluation.tuned import Tuned
-    from uda.evaluation.tuning import Sample, TuneConfig
+    from uda.evaluation.tuning import TuneConfig
     from uda.run.bundle import Bundle
-    from uda.run.layout import RunFolder
 
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -75,14 +77,13 @@ def command(
 ) -> None:
     """Fit what RUN does with its answers, and write decision.json into it.
 
-    On the validation part of the run's split, or on DATA: labelled images (class
-    folders, a manifest) that the run never saw, which alone certify an escape limit.
-    A temperature is always fitted, and kept where it helps. `uda evaluate` and
-    `uda predict` then decide by it. Prints what the rule gains on images that it was
-    not fitted on; with --tta also what that gains, and evaluate, predict and export
-    use it from then on.
+    On the out-of-fold answers of a run with --folds, else on the validation part of
+    its split, or on DATA: labelled images (class folders, a manifest) that the run
+    never saw, which alone certify an escape limit. A temperature is always fitted,
+    and kept where it helps. `uda evaluate` and `uda predict` then decide by it.
+    Prints what the rule gains on images that it was not fitted on; with --tta also
+    what that gains, and evaluate, predict and export use it from then on.
     """
-    from uda.data.manifest import shown
     from uda.evaluation.evaluate import choose_device
     from uda.evaluation.tta import NONE, tta_of
     from uda.evaluation.tuned import tune
@@ -100,15 +101,16 @@ def command(
     config = replace(config, costs=_costs(cost, bundle))
     check_config(config, bundle.classes)
     views = tta_of(NONE if tta is None else tta, bundle)
-    where = choose_device(device)
-    images, fresh = _choose(folder, bundle, data)
-    sample, skipped = _ask(bundle, images, batch, where, views)
-    for path, reason in skipped:
-        click.echo(f"skipped {shown(path)}: {shown(reason)}", err=True)
-    gain = _gain(bundle, images, batch, where, views, sample, seed)
-    tuned = tune(config, sample, certified=fresh)
-    _write(folder, tuned, gain, weights, images.name)
-    _print(tuned, gain, images, weights, folder)
+    asking = Asking(folder, bundle, weights, views, batch, choose_device(device))
+    source = None
+    if data is None:
+        source = from_folds(asking, spare_validation=max_escape is not None)
+    source = source or from_images(asking, data, seed)
+    tuned = tune(config, source.sample, certified=source.fresh)
+    if source.folds:
+        tuned = replace(tuned, folds=True, check=try_limit(asking, tuned.rule.escape))
+    _write(asking, tuned, source)
+    _print(tuned, source, asking)
 
 
 def _config(
@@ -147,107 +149,33 @@ def _costs(cost: Path | None, bundle: Bundle) -> tuple[tuple[float, ...], ...]:
     return () if cost is None else read_costs(cost, bundle.classes)
 
 
-def _choose(
-    run: RunFolder, bundle: Bundle, data: Path | None
-) -> tuple[EvaluationSet, bool]:
-    """Return what to fit on, and whether the model never saw any of its groups."""
-    from uda.evaluation.parts import data_root, split_part, unseen_folder
-
-    own = data_root(run)
-    moved = data is not None and not own.exists() and _holds_validation(run, data)
-    if data is not None and data.resolve() != own.resolve() and not moved:
-        return unseen_folder(run, bundle.classes, data), True
-    if data is None and not own.exists():
-        raise DataError(
-            f"{own}: the run's data folder is not there; say where it is now, or give "
-            f"labelled images that the run never saw: uda tune {run.path} DATA"
-        )
-    return split_part(run, bundle.classes, "validation", data=data), False
-
-
-def _holds_validation(run: RunFolder, data: Path) -> bool:
-    """Tell whether a folder is the run's own one, moved; hashes are checked later."""
-    from uda.data.splits import Split
-
-    root = data.parent if data.is_file() else data
-    rows = Split.load(run.split).part("validation") if run.split.is_file() else []
-    return bool(rows) and all((root / row.path).is_file() for row in rows)
-
-
-def _ask(
-    bundle: Bundle, images: EvaluationSet, batch: int, device: str, tta: Tta
-) -> tuple[Sample, list[tuple[str, str]]]:
-    """Let the model answer; return what has a label, and what could not be read."""
-    from uda.evaluation.evaluate import answer
-    from uda.evaluation.tuning import Sample
-
-    found = answer(
-        {"model": bundle},
-        images,
-        batch=batch,
-        device=device,
-        progress=counter(),
-        tta=tta,
-    )
-    return Sample.of(found.predictions["model"], found.groups), found.skipped
-
-
-def _gain(
-    bundle: Bundle,
-    images: EvaluationSet,
-    batch: int,
-    device: str,
-    tta: Tta,
-    sample: Sample,
-    seed: int,
-) -> TtaGain | None:
-    """Let the model answer without views too, and compare; without any, nothing."""
-    from uda.evaluation.gain import tta_gain
-    from uda.evaluation.tta import NO_TTA, NONE
-
-    if tta.label == NONE:
-        return None
-    plain, _ = _ask(bundle, images, batch, device, NO_TTA)
-    return tta_gain(tta, sample, plain, seed=seed)
-
-
-def _write(
-    folder: RunFolder, tuned: Tuned, gain: TtaGain | None, weights: str, part: str
-) -> None:
+def _write(asking: Asking, tuned: Tuned, source: Source) -> None:
     from uda.evaluation.rulefile import save_rule
 
-    facts = {"part": part, **tuned.facts()}
-    if gain is not None:
-        facts["tta"] = gain.to_json()
+    facts = {"part": source.name, **tuned.facts()}
+    if source.gain is not None:
+        facts["tta"] = source.gain.to_json()
     try:
-        save_rule(folder, tuned.rule, weights, {"fitted_on": facts})
+        save_rule(asking.run, tuned.rule, asking.weights, {"fitted_on": facts})
     except OSError as error:
         raise DataError(
-            f"{folder.decision}: cannot be written ({error.strerror}); make room, or "
-            "copy the run to where you may write"
+            f"{asking.run.decision}: cannot be written ({error.strerror}); make room, "
+            "or copy the run to where you may write"
         ) from error
 
 
-def _print(
-    tuned: Tuned,
-    gain: TtaGain | None,
-    images: EvaluationSet,
-    weights: str,
-    folder: RunFolder,
-) -> None:
+def _print(tuned: Tuned, source: Source, asking: Asking) -> None:
     from uda.reporting import text, tuning
 
-    for note in images.notes:
+    for note in source.notes:
         click.echo(f"Note: {note}", err=True)
-    sample = tuned.sample
+    asked = text.asked_words(asking.weights, source.sample.tta)
     blocks = [
         [
-            f"{images.name}: {len(sample.targets)} images of "
-            f"{len(set(sample.groups))} groups, "
-            f"{text.asked_words(weights, sample.tta)}",
+            f"{source.name}: {source.words}, {asked}",
             f"Rule: {tuned.rule.words()}",
         ],
-        [] if gain is None else tuning.tta_lines(gain),
+        [] if source.gain is None else tuning.tta_lines(source.gain),
         tuning.change_lines(tuned),
         tuning.class_lines(tuned),
         tuning.promise_lines(tuned),
@@ -255,6 +183,6 @@ def _print(
     for block in filter(None, blocks):
         click.echo("\n".join(block) + "\n")
     click.echo(
-        f"Written to {folder.decision}; uda evaluate and uda predict now decide by it "
-        "(--no-decision leaves it aside, and deleting the file takes it back)"
+        f"Written to {asking.run.decision}; uda evaluate and uda predict now decide by "
+        "it (--no-decision leaves it aside, and deleting the file takes it back)"
     )

@@ -152,8 +152,10 @@ class OutOfFold:
     def write_table(self, path: Path) -> None:
         """Write a CSV table for people: a row per image and repeat."""
         classes = self.predictions.classes
-        header = ("path", "label", "predicted", "confidence", "group", "repeat")
-        header += ("fold", "handed_over", *(f"prob:{name}" for name in classes))
+        header = (
+            *("path", "label", "predicted", "confidence", "group", "repeat", "fold"),
+            *("handed_over", *(f"prob:{name}" for name in classes)),
+        )
         write_csv(path, header, self._lines())
 
     def _lines(self) -> Iterable[tuple[object, ...]]:

@@ -232,7 +232,8 @@ def _rule(stored: Any) -> DecisionRule | None:
 def write_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
     """Write an npz file without pickled objects, atomically."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
+        named: dict[str, Any] = {**arrays}
+        np.savez_compressed(stream, **named)
 
 
 def pack(names: Sequence[str]) -> npt.NDArray[np.uint8]:

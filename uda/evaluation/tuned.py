@@ -18,6 +18,7 @@ from uda.evaluation.crossfit import (
 from uda.evaluation.decided import share
 from uda.evaluation.decision import DecisionRule
 from uda.evaluation.estimates import Estimate
+from uda.evaluation.fold_sample import LimitCheck
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.evaluation.tuning import Sample, TuneConfig, fit_rule
 
@@ -54,6 +55,8 @@ class Tuned:
         answers: cross-fitted.
         changes: cross-fitted, against the model alone.
         certified: whether the model never saw any of the sample's groups.
+        folds: whether the answers are out-of-fold ones, of other trainings.
+        check: of the escape limit, on images that it was not fitted on.
     """
 
     config: TuneConfig
@@ -62,6 +65,8 @@ class Tuned:
     answers: Answers
     changes: tuple[Change, ...]
     certified: bool
+    folds: bool = False
+    check: LimitCheck | None = None
 
     @property
     def by_class(self) -> tuple[ClassRow, ...]:
@@ -109,6 +114,8 @@ class Tuned:
             "images": len(self.sample.targets),
             "groups": len(set(self.sample.groups)),
             "never_seen_by_the_model": self.certified,
+            "out_of_fold": self.folds,
+            "escape_on_validation": None if self.check is None else asdict(self.check),
             "cross_fitted": {
                 "folds": self.answers.folds,
                 "changes": [asdict(change) for change in self.changes],

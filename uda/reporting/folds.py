@@ -28,8 +28,8 @@ def fold_lines(found: OutOfFold) -> list[str]:
         f"macro-F1: {scores.overall('macro_f1')}",
         *_spread_lines(scores),
         *_kind_lines(found),
-        "Intervals are 95 %. The run itself learns from all of these images, so it "
-        "should be no worse; only the test part can say how good it is.",
+        "Intervals are 95 %. The run itself learns from all of these images, more than "
+        "any fold did; how good it is, only the test part can say.",
     ]
 
 

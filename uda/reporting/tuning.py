@@ -7,6 +7,7 @@ import math
 from uda.data.manifest import listing
 from uda.evaluation.conformal import needed_groups
 from uda.evaluation.crossfit import Change
+from uda.evaluation.fold_sample import LimitCheck
 from uda.evaluation.gain import TtaGain
 from uda.evaluation.thresholds import MIN_SUPPORT
 from uda.evaluation.tuned import ClassRow, Tuned
@@ -44,6 +45,9 @@ def tta_lines(gain: TtaGain) -> list[str]:
         *lines,
         f"It takes {gain.views} forward passes per image in place of one, {told}.",
     ]
+
+
+_CERTIFY = "For a certificate label images that the run never saw: uda tune RUN DATA."
 
 
 def change_lines(tuned: Tuned) -> list[str]:
@@ -157,19 +161,42 @@ def _escape_lines(tuned: Tuned) -> list[str]:
             f"Certified, as the model never saw an image of these groups: {held}, "
             f"{mix}."
         )
+    elif tuned.folds:
+        lines += _fold_limit_lines(tuned.check, f"{held}, {mix}")
     else:
         lines.append(
             "NOT certified: these are validation images. Training never learned from "
             "them, but they steered it (which weights were kept, when to stop, how far "
             f"to trust a teacher). Were they new to the model, {held}, {mix}; as it "
-            "is, it may be more. For a certificate label images that the run never "
-            "saw: uda tune RUN DATA."
+            f"is, it may be more. {_CERTIFY}"
         )
     bad = [row for row in tuned.by_class if row.name != limit.good_class]
     lines += [
         f"  {short(row.name)} alone: {_class_promise(row, limit.confidence)}"
         for row in bad
     ]
+    return lines
+
+
+def _fold_limit_lines(check: LimitCheck | None, held: str) -> list[str]:
+    """Say what a limit fitted on other trainings' answers is worth."""
+    lines = [
+        "NOT certified: these are answers of the fold trainings; the run itself has "
+        f"since learned from these images. Were it one of those trainings, {held}."
+    ]
+    if check is None or not check.groups:
+        lines.append(
+            "The run itself was not tried: its validation part has no defective group. "
+            + _CERTIFY
+        )
+        return lines
+    lines.append(
+        f"The run itself, on the validation part, which was left out of the fit and "
+        f"never trained on: {check.missed} of {check.groups} defective groups missed, "
+        f"so with {check.confidence:.0%} confidence at most {check.bound:.2g} of the "
+        f"defective parts pass. These images had a say in the training all the same. "
+        + _CERTIFY
+    )
     return lines
 
 
@@ -203,7 +230,12 @@ def _lane_lines(tuned: Tuned) -> list[str]:
             f"No such promise for {listing(few)}: a class needs {need} groups; it has "
             "the limit of all classes together."
         )
-    if not tuned.certified:
+    if tuned.folds:
+        lines.append(
+            "The lane's coverage, too, is that of the fold trainings, not of the run "
+            "itself; images that the run never saw make it exact."
+        )
+    elif not tuned.certified:
         lines.append(
             "The lane's coverage, too, rests on validation images that steered the "
             "training; images that the run never saw make it exact."

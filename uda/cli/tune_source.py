@@ -1,0 +1,167 @@
+"""What ``uda tune`` fits on: out-of-fold answers, validation images, or new ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from uda.cli.progress import counter
+from uda.errors import DataError
+
+if TYPE_CHECKING:
+    from uda.evaluation.escape import EscapeLimit
+    from uda.evaluation.fold_sample import LimitCheck
+    from uda.evaluation.gain import TtaGain
+    from uda.evaluation.parts import EvaluationSet
+    from uda.evaluation.tta import Tta
+    from uda.evaluation.tuning import Sample
+    from uda.run.bundle import Bundle
+    from uda.run.layout import RunFolder
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Whom to ask, and how."""
+
+    run: RunFolder
+    bundle: Bundle
+    weights: str
+    views: Tta
+    batch: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a rule is fitted on, and what is to be said of it."""
+
+    name: str
+    sample: Sample
+    notes: tuple[str, ...]
+    words: str
+    fresh: bool = False
+    folds: bool = False
+    gain: TtaGain | None = None
+
+
+def from_folds(asking: Asking, *, spare_validation: bool) -> Source | None:
+    """Return the run's out-of-fold answers, where it has some of what is asked."""
+    from uda.data.splits import Split
+    from uda.evaluation.fold_sample import NAME, fold_sample
+    from uda.evaluation.tta import NONE
+
+    folder, plain = asking.run, asking.views.label == NONE
+    if asking.weights != "ema" or not plain:
+        if folder.out_of_fold.is_file():
+            click.echo(
+                "Note: the out-of-fold answers are of ema weights without --tta, so "
+                "the validation part is asked instead",
+                err=True,
+            )
+        return None
+    spare = spare_validation and bool(Split.load(folder.split).part("validation"))
+    found, why = fold_sample(folder, asking.bundle, spare_validation=spare)
+    if found is None:
+        if why:
+            click.echo(f"Note: {why}; the validation part is asked instead", err=True)
+        return None
+    again = f", {found.answers} answers each" if found.answers > 1 else ""
+    groups = len(set(found.sample.groups))
+    words = f"{found.images} images of {groups} groups{again}"
+    return Source(NAME, found.sample, found.notes, words, folds=True)
+
+
+def from_images(asking: Asking, data: Path | None, seed: int) -> Source:
+    """Let the run answer for its validation part, or for DATA."""
+    from uda.data.manifest import shown
+
+    images, fresh = _choose(asking.run, asking.bundle, data)
+    ask = (asking.bundle, images, asking.batch, asking.device, asking.views)
+    sample, skipped = _ask(*ask)
+    for path, reason in skipped:
+        click.echo(f"skipped {shown(path)}: {shown(reason)}", err=True)
+    words = f"{len(sample.targets)} images of {len(set(sample.groups))} groups"
+    notes, gain = tuple(images.notes), _gain(*ask, sample, seed)
+    return Source(images.name, sample, notes, words, fresh, gain=gain)
+
+
+def try_limit(asking: Asking, limit: EscapeLimit | None) -> LimitCheck | None:
+    """Try a limit that was fitted out of fold on the run itself."""
+    from uda.data.splits import Split
+    from uda.evaluation.fold_sample import check_limit
+
+    if limit is None:
+        return None
+    if not Split.load(asking.run.split).part("validation"):
+        return check_limit(limit, None)
+    images, _ = _choose(asking.run, asking.bundle, None)
+    views = asking.views
+    sample, _ = _ask(asking.bundle, images, asking.batch, asking.device, views)
+    return check_limit(limit, sample)
+
+
+def _choose(
+    run: RunFolder, bundle: Bundle, data: Path | None
+) -> tuple[EvaluationSet, bool]:
+    """Return what to fit on, and whether the model never saw any of its groups."""
+    from uda.evaluation.parts import data_root, split_part, unseen_folder
+
+    own = data_root(run)
+    moved = data is not None and not own.exists() and _holds_validation(run, data)
+    if data is not None and data.resolve() != own.resolve() and not moved:
+        return unseen_folder(run, bundle.classes, data), True
+    if data is None and not own.exists():
+        raise DataError(
+            f"{own}: the run's data folder is not there; say where it is now, or give "
+            f"labelled images that the run never saw: uda tune {run.path} DATA"
+        )
+    return split_part(run, bundle.classes, "validation", data=data), False
+
+
+def _holds_validation(run: RunFolder, data: Path) -> bool:
+    """Tell whether a folder is the run's own one, moved; hashes are checked later."""
+    from uda.data.splits import Split
+
+    root = data.parent if data.is_file() else data
+    rows = Split.load(run.split).part("validation") if run.split.is_file() else []
+    return bool(rows) and all((root / row.path).is_file() for row in rows)
+
+
+def _ask(
+    bundle: Bundle, images: EvaluationSet, batch: int, device: str, tta: Tta
+) -> tuple[Sample, list[tuple[str, str]]]:
+    """Let the model answer; return what has a label, and what could not be read."""
+    from uda.evaluation.evaluate import answer
+    from uda.evaluation.tuning import Sample
+
+    found = answer(
+        {"model": bundle},
+        images,
+        batch=batch,
+        device=device,
+        progress=counter(),
+        tta=tta,
+    )
+    return Sample.of(found.predictions["model"], found.groups), found.skipped
+
+
+def _gain(
+    bundle: Bundle,
+    images: EvaluationSet,
+    batch: int,
+    device: str,
+    tta: Tta,
+    sample: Sample,
+    seed: int,
+) -> TtaGain | None:
+    """Let the model answer without views too, and compare; without any, nothing."""
+    from uda.evaluation.gain import tta_gain
+    from uda.evaluation.tta import NO_TTA, NONE
+
+    if tta.label == NONE:
+        return None
+    plain, _ = _ask(bundle, images, batch, device, NO_TTA)
+    return tta_gain(tta, sample, plain, seed=seed)
