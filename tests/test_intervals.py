@@ -192,3 +192,23 @@ def test_corrected_t_refuses():
         corrected_t([1.0], 0.2)
     with pytest.raises(ValueError, match="negative"):
         corrected_t([1.0, 2.0], -0.2)
+
+
+def test_no_miss_in_n_proves_what_the_rule_of_three_says_about():
+    # One-sided at 95 %: (1 - p)^n = 0.05; the two-sided interval at 90 % ends there.
+    for n, bound in ((10, 0.259), (30, 0.095), (60, 0.049), (100, 0.0295), (300, 0.01)):
+        found = clopper_pearson(0, n, 0.90)
+        assert found.high == pytest.approx(1 - 0.05 ** (1 / n))
+        assert found.high == pytest.approx(bound, abs=5e-4)
+        assert clopper_pearson(n, n, 0.90).low == pytest.approx(1 - found.high)
+
+
+def test_corrected_t_equals_the_formula_over_folds_and_repeats():
+    """Bouckaert and Frank 2004: k folds, r repeats, each repeat a test of 1/k."""
+    folds, repeats = 10, 3
+    d = np.random.default_rng(4).normal(0.01, 0.03, folds * repeats)
+    found = corrected_t(d, (1 / folds) / (1 - 1 / folds))
+    scale = 1 / (folds * repeats) + 1 / (folds - 1)
+    t = d.mean() / math.sqrt(scale * stats.tvar(d))
+    assert found.t == pytest.approx(t)
+    assert found.p_value == pytest.approx(2 * stats.t(folds * repeats - 1).sf(abs(t)))

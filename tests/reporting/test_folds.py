@@ -14,7 +14,7 @@ def test_every_number_has_its_place():
     text = "\n".join(fold_lines(found))
     assert "8 labelled images of 8 groups" in text
     assert "(2 folds, 2 times)" in text
-    assert "Good         5       5  0.900 (0.381-0.997)" in text
+    assert "Good        5       5  0.900 (0.381-0.997)" in text
     # Recalls 2/3 and 1/2; all right twice; 1 and 0 of the last.
     assert "by training: 0.583 1.000 1.000 0.500" in text
     assert "mean 0.771, standard deviation 0.267 of 4" in text

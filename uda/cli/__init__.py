@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": "Per-class evaluation of a run on the test part.",
     "predict": "Classify images and write predictions.csv.",
     "export": "Write a run's model as one file for other programs.",
+    "relabel": "List labels that the folds doubt; apply better ones.",
     "filter": "Choose unlabelled images that fit the task.",
     "policy": "List, check, look at and audit augmentation policies.",
     "augment": "Write augmented images, or images with their boxes, to disk.",

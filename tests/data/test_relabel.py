@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from uda.data.records import scan
+from uda.data.relabel import (
+    HEADER,
+    read_new_labels,
+    write_doubts,
+    write_relabelled,
+)
+from uda.data.splitfile import Split, SplitRow
+from uda.data.splits import make_split
+from uda.errors import DataError
+
+CLASSES = ("Good", "Rust")
+ROWS = (
+    SplitRow("=a.png", "labeled", "Good", "g1", ""),
+    SplitRow("b.png", "labeled", "Rust", None, ""),
+    SplitRow("c.png", "unlabeled", "Good", None, ""),
+    SplitRow("@0/d.png", "unlabeled", None, None, ""),
+    SplitRow("e.png", "validation", "Rust", "g2", ""),
+    SplitRow("f.png", "test", "Good", None, ""),
+)
+
+
+@pytest.fixture
+def split():
+    return Split(ROWS)
+
+
+def filled(path, answers):
+    """Write a list of doubts and fill in its last column."""
+    write_doubts(
+        path,
+        [(r.path, r.label, "Rust", 0.25, "why") for r in ROWS if r.path in answers],
+    )
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row, answer in zip(rows, answers.values(), strict=True):
+        row["new_label"] = answer
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, HEADER)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_there_and_back(split, tmp_path):
+    path = filled(tmp_path / "r.csv", {"=a.png": "Rust", "b.png": "", "e.png": "Good"})
+    found = read_new_labels(path, split, CLASSES)
+    assert found == {"=a.png": "Rust", "e.png": "Good"}
+
+
+def test_withdrawn_and_unchanged(split, tmp_path):
+    path = filled(tmp_path / "r.csv", {"=a.png": "Good", "b.png": "unlabeled"})
+    assert read_new_labels(path, split, CLASSES) == {"b.png": None}
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ({"b.png": "Rost"}, r"line 2: b.png: there is no class Rost.*Good"),
+        ({"f.png": "Rust"}, "no labelled image"),
+        ({"c.png": "Rust"}, "no labelled image"),
+    ],
+)
+def test_what_is_refused_names_its_line(split, tmp_path, answers, message):
+    with pytest.raises(DataError, match=message):
+        read_new_labels(filled(tmp_path / "r.csv", answers), split, CLASSES)
+
+
+def test_a_list_of_another_run_is_refused(split, tmp_path):
+    path = filled(tmp_path / "r.csv", {"b.png": "Good"})
+    path.write_text(path.read_text().replace("b.png,Rust", "b.png,Good"))
+    with pytest.raises(DataError, match="write it again"):
+        read_new_labels(path, split, CLASSES)
+
+
+def test_the_manifest_keeps_parts_and_groups(split, tmp_path):
+    for row in ROWS:
+        if "@" not in row.path:
+            (tmp_path / row.path).write_text(row.path)
+    write_relabelled(tmp_path / "new.csv", split, {"=a.png": "Rust", "b.png": None})
+    catalog = scan(tmp_path / "new.csv", min_classes=0)
+    found = {r.path: (r.label, r.part, r.group) for r in catalog.records}
+    assert found == {
+        "=a.png": ("Rust", "train", "g1"),
+        "b.png": (None, "unlabeled", None),
+        "c.png": (None, "unlabeled", None),
+        "e.png": ("Rust", "validation", "g2"),
+        "f.png": ("Good", "test", None),
+    }
+    again, _ = make_split(catalog, catalog.groups())
+    parts = {row.path: row.part for row in again.rows}
+    assert parts["e.png"] == "validation"
+    assert parts["f.png"] == "test"
+    assert parts["=a.png"] == "labeled"

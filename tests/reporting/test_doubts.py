@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import numpy as np
+
+from uda.evaluation.doubt import Doubt
+from uda.reporting.doubts import draw_doubts
+
+
+def test_each_image_is_on_the_sheet_once():
+    colours = {"a/1.png": 10, "a/2.png": 20, "b/3.png": 30}
+    doubts = [
+        Doubt(path, path[0], "c", 0.1, 0.8, 0.7, 0.15, True, 1, 1) for path in colours
+    ]
+    asked = []
+
+    def read(path):
+        asked.append(path)
+        return np.full((96, 96, 3), colours[path], np.uint8)
+
+    pixels = np.asarray(draw_doubts(doubts, read))
+    assert sorted(asked) == sorted(colours)
+    for colour in colours.values():
+        assert (pixels == colour).all(axis=2).sum() == 96 * 96

@@ -1,0 +1,106 @@
+"""A list of doubted labels that a person fills in, and the manifest that it makes.
+
+No image is moved and no file of the data is changed: the new labels are a manifest
+beside the images, which `uda train` and `uda split` read like any other. It names the
+parts of the split it comes from, so the test part stays what it was.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from uda.data.manifest import listing, read_table, shown
+from uda.data.splitfile import Split, decode_name, encode_name
+from uda.errors import DataError
+from uda.files import atomic_write, write_csv
+
+HEADER = ("path", "label", "suggested", "own_probability", "reason", "new_label")
+# Filled in, it takes an image's label away; it trains as an unlabelled one.
+WITHDRAWN = "unlabeled"
+_WORDS = {"labeled": "train", "validation": "validation", "test": "test"}
+
+
+def write_doubts(path: Path, rows: Iterable[tuple[str, str, str, float, str]]) -> None:
+    """Write (path, label, suggested, own probability, reason), and room to fill in."""
+    write_csv(
+        path,
+        HEADER,
+        (
+            (
+                *(encode_name(name) for name in (image, label, suggested)),
+                f"{own:.6f}",
+                encode_name(reason),
+                "",
+            )
+            for image, label, suggested, own, reason in rows
+        ),
+    )
+
+
+def read_new_labels(
+    path: Path, split: Split, classes: Sequence[str]
+) -> dict[str, str | None]:
+    """Return what was filled in: {path: new label}, None where it was withdrawn.
+
+    Rows that are left empty keep their label.
+
+    Raises:
+        DataError: an image that is not a labelled one of the split, a label that has
+            changed since the list was written, or a class that does not exist; names
+            the line.
+    """
+    allowed = {**{name: name for name in classes}, WITHDRAWN: None}
+    found: dict[str, str | None] = {}
+    for line, cells in read_table(path, ("path", "label", "new_label")).rows:
+        new = decode_name(cells["new_label"].strip())
+        if not new:
+            continue
+        name, label = decode_name(cells["path"]), decode_name(cells["label"])
+        where = f"{shown(path)}, line {line}: {shown(name)}"
+        row = split.by_path.get(name)
+        if row is None or row.part not in ("labeled", "validation"):
+            raise DataError(f"{where} is no labelled image of the run's training")
+        if row.label != label:
+            raise DataError(
+                f"{where} has the label {shown(row.label)} in the run and "
+                f"{shown(label)} in this list; write it again with `uda relabel`"
+            )
+        if new not in allowed:
+            raise DataError(
+                f"{where}: there is no class {shown(new)}; give one of "
+                f"{listing(list(classes))}, or {WITHDRAWN}"
+            )
+        if new != label:
+            found[name] = allowed[new]
+    return found
+
+
+def write_relabelled(
+    path: Path, split: Split, new_labels: Mapping[str, str | None]
+) -> None:
+    """Write a manifest of the split's images with some new labels.
+
+    Images of folders beside the data (``--unlabeled``) are left out: they are named
+    again in training. Cells are as they are, not made safe for a spreadsheet, so that
+    every path can be found.
+
+    Args:
+        path: in the folder that the paths of the split start from.
+        split: names the parts and groups.
+        new_labels: by path; None takes a label away.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("path", "label", "split", "group"))
+    for row in split.rows:
+        if row.path.startswith("@"):
+            continue
+        label = new_labels.get(row.path, row.label)
+        part = _WORDS.get(row.part)
+        if part is None or label is None:
+            part, label = WITHDRAWN, ""
+        writer.writerow((row.path, label, part, row.group or ""))
+    atomic_write(path, buffer.getvalue().encode("utf-8", "surrogateescape"))
