@@ -75,8 +75,8 @@ def test_planted_errors_are_listed_first_and_mended(work, tmp_path, monkeypatch)
     # At random about one in eight would be.
     assert len(first & wrong) >= 0.75 * len(wrong)
     assert all(row["new_label"] == "" for row in rows)
-    size = Image.open(out.with_suffix(".png")).size
-    assert min(size) > 100
+    with Image.open(out.with_suffix(".png")) as sheet:
+        assert min(sheet.size) > 100
     after = sorted(p.relative_to(work / "data") for p in work.rglob("data/**/*"))
     assert before == after
 
