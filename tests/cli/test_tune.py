@@ -343,6 +343,9 @@ def test_an_escape_limit_out_of_fold_is_tried_on_the_validation_part(fake):
     assert ", 2 answers each, ema weights" in result.stdout
     assert "NOT certified: these are answers of the fold trainings" in result.stdout
     stored = decision(fake)
+    assert stored["fitted_on"]["images"] == images - 72  # each counts once
+    classes = stored["fitted_on"]["cross_fitted"]["classes"]
+    assert sum(row["images"] for row in classes) == images - 72
     assert stored["rule"]["escape"]["certified"] is False
     check = stored["fitted_on"]["escape_on_validation"]
     assert check["groups"] == 24

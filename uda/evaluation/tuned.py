@@ -82,7 +82,7 @@ class Tuned:
             rows.append(
                 ClassRow(
                     name,
-                    int(mine.sum()),
+                    self.sample.images_of(mine),
                     self.sample.groups_of(mine),
                     float(before[label]) if some else None,
                     float(after[label]) if some else None,
@@ -111,7 +111,7 @@ class Tuned:
         )
         return {
             "asked": asked,
-            "images": len(self.sample.targets),
+            "images": self.sample.images_of(self.sample.targets >= 0),
             "groups": len(set(self.sample.groups)),
             "never_seen_by_the_model": self.certified,
             "out_of_fold": self.folds,

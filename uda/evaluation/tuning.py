@@ -68,6 +68,8 @@ class Sample:
         groups: (N,) images of one part share one.
         classes: (C,) names.
         tta: label of the views that the answers are means over.
+        ids: (N,) of the images; one that was answered several times comes as often.
+            Empty: each answer is of an image of its own.
     """
 
     log_probs: npt.NDArray[Any]
@@ -75,6 +77,7 @@ class Sample:
     groups: tuple[str, ...]
     classes: tuple[str, ...]
     tta: str = NONE
+    ids: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, predictions: Predictions, groups: Sequence[str]) -> Sample:
@@ -97,6 +100,7 @@ class Sample:
             names,
             predictions.classes,
             predictions.tta,
+            tuple(predictions.ids[row] for row in rows.tolist()),
         )
 
     def take(self, rows: npt.NDArray[Any]) -> Sample:
@@ -107,11 +111,17 @@ class Sample:
             log_probs=self.log_probs[rows],
             targets=self.targets[rows],
             groups=kept,
+            ids=tuple(self.ids[row] for row in rows.tolist()) if self.ids else (),
         )
 
     def defective(self, good_class: str) -> npt.NDArray[np.bool_]:
         """Return (N,) which parts truly are."""
         return np.asarray(self.targets != self.classes.index(good_class))
+
+    def images_of(self, rows: npt.NDArray[np.bool_]) -> int:
+        """Return how many images some answers are of."""
+        chosen = np.flatnonzero(rows).tolist()
+        return len({self.ids[row] for row in chosen}) if self.ids else len(chosen)
 
     def groups_of(self, rows: npt.NDArray[np.bool_]) -> int:
         """Return of how many groups some images are."""

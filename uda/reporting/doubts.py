@@ -1,4 +1,4 @@
-"""The contact sheet of doubted labels: one tile per image, by label and suggestion."""
+"""The contact sheet of doubted labels: one tile per image, by the label it has."""
 
 from __future__ import annotations
 
@@ -9,35 +9,44 @@ import numpy.typing as npt
 from PIL import Image
 
 from uda.evaluation.doubt import Doubt
-from uda.reporting.sheets import Block, Cell, Tile, draw_sheet
+from uda.reporting.sheets import Block, Row, Tile, draw_sheet
 
+_ACROSS = 10
 Read = Callable[[str], npt.NDArray[np.uint8]]
 
 
 def draw_doubts(doubts: Sequence[Doubt], read: Read) -> Image.Image:
-    """Draw images whose label is doubted, most doubtful first within each pair.
+    """Draw images whose label is doubted, most doubtful first within each label.
 
     Args:
         doubts: at least one.
         read: gives the (H, W, K) uint8 pixels of a path, all of one shape.
     """
-    pairs: dict[tuple[str, str], list[Doubt]] = {}
+    by_label: dict[str, list[Tile]] = {}
     for entry in doubts:
-        pairs.setdefault((entry.label, entry.suggested), []).append(entry)
+        by_label.setdefault(entry.label, []).append(_tile(entry, read))
+    longest = max(len(tiles) for tiles in by_label.values())
+    across = min(_ACROSS, longest)
     blocks = [
-        Block(
-            f"labelled {label}, looks like {suggested}",
-            cells=(Cell("", tuple(_tile(entry, read) for entry in entries)),),
-        )
-        for (label, suggested), entries in pairs.items()
+        Block(f"labelled {label}", rows=_rows(tiles, across))
+        for label, tiles in by_label.items()
     ]
     return draw_sheet(
         blocks,
         title=f"{len(doubts)} labels that the folds doubt",
-        detail="below each image: its file, P(its label), P(the other class)",
+        detail="below each image: its file, what it looks like, P(that) against "
+        "P(its label)",
     )
+
+
+def _rows(tiles: Sequence[Tile], across: int) -> tuple[Row, ...]:
+    starts = range(0, len(tiles), across)
+    lines: list[list[Tile | None]] = [[*tiles[at : at + across]] for at in starts]
+    lines[-1] += [None] * (across - len(lines[-1]))
+    return tuple(Row(tuple(line)) for line in lines)
 
 
 def _tile(entry: Doubt, read: Read) -> Tile:
     name = entry.path.rsplit("/", 1)[-1]
-    return Tile(read(entry.path), (name, f"{entry.own:.2f} / {entry.other:.2f}"))
+    odds = f"{entry.other:.2f} against {entry.own:.2f}"
+    return Tile(read(entry.path), (name, entry.suggested, odds))
