@@ -144,3 +144,21 @@ def test_a_killed_study_goes_on_at_its_generation_and_step(home):
     assert uda(home, "resume", str(study), "--quiet").wait(timeout=300) == 0
     for name in ("gen0", "gen1"):
         assert same_weights(home / "runs" / "study" / name, study / name)
+
+
+@pytest.mark.parametrize("place", ["folds/r0-f0", "folds/r0-f1", "."])
+def test_kill_9_in_any_training_of_a_run_with_folds(home, place):
+    whole = home / "runs" / "folded"
+    words = ["--folds", "2"]
+    if not (whole / "status.json").is_file():
+        assert uda(home, *train(home, "folded"), *words).wait(timeout=300) == 0
+    name = f"folded-{place.rpartition('-')[2].strip('.')}-killed"
+    run = home / "runs" / name
+    process = uda(home, *train(home, name), *words)
+    wait_for_step(run / place, 11)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert uda(home, "resume", str(run), "--quiet").wait(timeout=300) == 0
+    assert same_weights(whole, run)
+    one, other = (r / "out_of_fold.csv" for r in (whole, run))
+    assert one.read_bytes() == other.read_bytes()

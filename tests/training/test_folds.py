@@ -189,6 +189,17 @@ def test_texture_too_and_what_it_hands_over(folded):
     assert (found.predictions.predicted == found.predictions.targets).mean() > 0.4
 
 
+def test_texture_stops_between_two_folds(folded):
+    whole, _ = folded({"method": "texture"}, Dealing(3))
+    run, told = folded({"method": "texture"}, Dealing(3), stop=StopAt(2), name="s")
+    assert f"continue: uda resume {run.path}" in told
+    assert (run.folds / "r0-f0" / "held_out.npz").is_file()
+    assert not (run.folds / "r0-f1").exists()
+    resume_it(run)
+    one, other = (r.out_of_fold.with_suffix(".csv").read_bytes() for r in (whole, run))
+    assert one == other
+
+
 def test_a_dry_run_says_how_many_trainings_and_how_long(folded, tmp_path):
     _, told = folded(dealing=Dealing(4, 2), dry_run=True)
     assert "9 trainings of about 0:" in told

@@ -258,6 +258,8 @@ class _Study:
             one = fold_run(self.run, repeat, fold)
             if _held_out(one).is_file():
                 continue
+            if self.stop:  # texture does not look between its steps: it has none
+                return Summary("interrupted", 0, {})
             left = dealing.trainings - number + 1
             self.console.note(
                 f"training {number} of {dealing.trainings}: fold {fold + 1} of "
