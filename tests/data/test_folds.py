@@ -53,7 +53,7 @@ def splits(draw):
     return split_of(rows)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(splits(), st.integers(2, 4), st.integers(0, 3), st.integers(0, 2))
 def test_each_image_is_held_out_once_and_no_group_is_in_two_parts(
     split, k, seed, repeat

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -26,41 +27,49 @@ from uda.training.stop import StopRequest
 TELL = {"tell": lambda found: [f"{found.images} images answered"]}
 
 
+def train_folds(
+    surfaces, project, changes=None, dealing=None, *, stop=None, name="f", **options
+):
+    """Train with folds; return the run and what was told."""
+    keys = {
+        **QUICK,
+        "data.root": str(surfaces / "data"),
+        "data.cache": str(surfaces / "cache"),
+        "method": "supervised",
+        **(changes or {}),
+    }
+    unused = {
+        "supervised": ("consistency.",),
+        "texture": ("consistency.", "loop.", "model."),
+    }.get(keys["method"], ())
+    keys = {k: v for k, v in keys.items() if v is not None}
+    keys = {k: v for k, v in keys.items() if not k.startswith(unused)}
+    told = io.StringIO()
+    summary = launch_folds(
+        build_config(keys),
+        options.pop("length", Length()),
+        dealing=dealing or Dealing(2),
+        project=project,
+        name=name,
+        console=Progress(stream=told, results=told),
+        stop=StopRequest() if stop is None else stop,
+        **TELL,
+        **options,
+    )
+    assert summary.state == ("done" if stop is None else "interrupted")
+    return RunFolder(project / name), told.getvalue()
+
+
 @pytest.fixture
-def folded(surfaces, tmp_path, monkeypatch):
-    """Run with folds: folded({"key": value}, Dealing(2)) -> (RunFolder, output)."""
-    monkeypatch.setenv("UDA_CACHE", str(surfaces / "cache"))
+def folded(surfaces, tmp_path):
+    """Train with folds: folded({"key": value}, Dealing(2)) -> (RunFolder, output)."""
+    return partial(train_folds, surfaces, tmp_path / "runs")
 
-    def run(changes=None, dealing=None, *, stop=None, name="f", length=None, **options):
-        keys = {
-            **QUICK,
-            "data.root": str(surfaces / "data"),
-            "method": "supervised",
-            **(changes or {}),
-        }
-        if keys["method"] in ("supervised", "texture"):
-            keys = {k: v for k, v in keys.items() if not k.startswith("consistency.")}
-        if keys["method"] == "texture":
-            keys = {
-                k: v for k, v in keys.items() if not k.startswith(("loop.", "model."))
-            }
-        told = io.StringIO()
-        summary = launch_folds(
-            build_config({k: v for k, v in keys.items() if v is not None}),
-            length or Length(),
-            dealing=dealing or Dealing(2),
-            project=tmp_path / "runs",
-            name=name,
-            console=Progress(stream=told, results=told),
-            stop=StopRequest() if stop is None else stop,
-            **TELL,
-            **options,
-        )
-        state = "done" if stop is None else "interrupted"
-        assert summary.state == state
-        return RunFolder(tmp_path / "runs" / name), told.getvalue()
 
-    return run
+@pytest.fixture(scope="module")
+def whole(surfaces, tmp_path_factory):
+    """A run of two folds that nobody stopped."""
+    return train_folds(surfaces, tmp_path_factory.mktemp("whole"))[0]
 
 
 def resume_it(run, **options):
@@ -106,13 +115,12 @@ def test_each_labelled_image_is_answered_once_by_a_training_that_never_saw_it(fo
         resume_it(run)
 
 
-def test_answers_are_those_of_the_fold_run_itself(folded):
+def test_answers_are_those_of_the_fold_run_itself(whole):
     from click.testing import CliRunner
 
     from uda.cli import main
 
-    run, _ = folded()
-    one = run.folds / "r0-f1"
+    one = whole.folds / "r0-f1"
     assert CliRunner().invoke(main, ["evaluate", str(one)]).exit_code == 0
     theirs = Predictions.load(one / "evaluation" / "test" / "predictions.npz")
     ours = Predictions.load(one / "held_out.npz")
@@ -120,9 +128,10 @@ def test_answers_are_those_of_the_fold_run_itself(folded):
     np.testing.assert_allclose(theirs.log_probs, ours.log_probs, atol=1e-6)
 
 
-@pytest.mark.parametrize("polls", [4, 10, 16])
-def test_stopped_anywhere_and_resumed_equals_uninterrupted(folded, polls):
-    whole, _ = folded()
+@pytest.mark.parametrize(
+    "polls", [11, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 18))]
+)
+def test_stopped_anywhere_and_resumed_equals_uninterrupted(whole, folded, polls):
     run, told = folded(stop=StopAt(polls), name="stopped")
     assert f"continue: uda resume {run.path}" in told
     assert find_folded(run.path) == find_folded(run.path.parent)
@@ -135,8 +144,9 @@ def test_stopped_anywhere_and_resumed_equals_uninterrupted(folded, polls):
     assert files[0] == files[1]
 
 
-def test_killed_before_a_fold_began_and_before_it_answered(folded, monkeypatch):
-    whole, _ = folded()
+def test_killed_before_a_fold_began_and_before_it_answered(
+    whole, folded, tmp_path, monkeypatch
+):
     begin, calls = folds.begin, []
 
     def killed(config, length, run, *rest, **options):
@@ -149,7 +159,7 @@ def test_killed_before_a_fold_began_and_before_it_answered(folded, monkeypatch):
     monkeypatch.setattr(folds, "begin", killed)
     with pytest.raises(KeyboardInterrupt):
         folded(name="killed")
-    run = RunFolder(whole.path.with_name("killed"))
+    run = RunFolder(tmp_path / "runs" / "killed")
     (run.folds / "r0-f0" / "held_out.npz").unlink()
     resume_it(run)
     assert calls == ["r0-f0", "r0-f1", "r0-f1", "killed"]
@@ -218,9 +228,7 @@ def test_refused_before_a_folder_is_made(folded, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_coarse_labels_train_in_every_fold_and_are_asked_in_none(
-    surfaces, tmp_path, monkeypatch, folded
-):
+def test_coarse_labels_train_in_every_fold_and_are_asked_in_none(surfaces, folded):
     lines = ["path,label,group"]
     for kind in ("Good", "Rust", "Scratch"):
         for n in range(16):
@@ -229,6 +237,7 @@ def test_coarse_labels_train_in_every_fold_and_are_asked_in_none(
     manifest = surfaces / "data" / "coarse.csv"
     manifest.write_text("\n".join(lines))
     run, _ = folded({"data.root": str(manifest), "model.good_class": "Good"})
+    manifest.unlink()
     coarse = {r.path for r in Split.load(run.split).part("labeled")
               if r.label == "Defect"}  # fmt: skip
     assert len(coarse) == 4
