@@ -34,6 +34,7 @@ ARMS: dict[str, list[str]] = {
     "supervised, warm start": ["--method", "supervised", *WARM],
     "uda, no warm start": ["--pretrain-steps", "0"],
     "uda, no texture teacher": ["--set", "consistency.texture_weight=0"],
+    "uda, 96 px": ["--imgsz", "96"],
     "uda, neither": [
         "--pretrain-steps", "0", "--set", "consistency.texture_weight=0",
     ],
@@ -147,7 +148,7 @@ SUITES = {
         (
             TEXTURE, "texture, 192 px", "supervised, default", DEFAULT,
             "supervised, warm start", "uda, no warm start", "uda, no texture teacher",
-            "uda, neither",
+            "uda, neither", "uda, 96 px",
         ),
     ),
     "claim": Suite(
