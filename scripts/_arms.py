@@ -68,6 +68,9 @@ ARMS: dict[str, list[str]] = {
         "--method", "supervised", "--sampling-power", "0.5", "--tsa", "none",
     ],
     "neither": PLAIN,
+    "square-root sampling, logit adjustment": [
+        "--method", "supervised", "--sampling-power", "0.5", "--tsa", "none", *ADJUSTED,
+    ],
     "class weights, inverse": [*PLAIN, "--class-weights", "inverse"],
     "class weights, square root": [*PLAIN, "--class-weights", "sqrt"],
     "class weights, effective number": [*PLAIN, "--class-weights", "effective"],
@@ -156,7 +159,8 @@ SUITES = {
         (
             TEXTURE, BALANCED, "neither", "class weights, inverse",
             "class weights, effective number", "class weights, square root",
-            "square-root sampling", "logit adjustment",
+            "square-root sampling", "square-root sampling, logit adjustment",
+            "logit adjustment",
             "class-balanced sampling, strong views",
             "class weights, inverse, strong views",
         ),
