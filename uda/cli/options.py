@@ -24,8 +24,6 @@ else:  # generic for type checkers alone
     TupleParam = FloatParam = PriorParam = click.ParamType
     LabelsParam = SizesParam = click.ParamType
 
-# What ``--tta`` takes.
-VIEWS = "none|flips|d4|scales|POLICY[:K]"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -221,9 +219,9 @@ def tta_flag(command: Command) -> Command:
     """Add ``--tta`` of a command that lets a model answer."""
     return click.option(
         "--tta",
-        metavar=VIEWS,
+        metavar="none|flips|d4|scales|POLICY[:K]",
         help="Answer by the mean over these views of each image. By default those that "
-        "the decision rule was fitted under, else none.",
+        "the decision rule was fitted under, else none; where a rule is fitted, none.",
     )(command)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda.cli.options import VIEWS, model_flags
+from uda.cli.options import model_flags, tta_flag
 from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
 
@@ -55,11 +55,7 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
     help="Leave parts to a person where classes not ruled out at this share disagree.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of folds and draws.")
-@click.option(
-    "--tta",
-    metavar=VIEWS,
-    help="Fit to mean answers over these views of each image; none by default.",
-)
+@tta_flag
 @model_flags
 def command(
     run: Path,
