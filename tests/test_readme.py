@@ -184,6 +184,7 @@ RUNNERS: dict[str, tuple[Runner, int]] = {
     "uda evaluate runs/train --good-class Good": (plain, 0),
     "uda predict runs/train $UDA_DATA/unlabeled --out predictions.csv": (plain, 0),
     "uda tune runs/train --good-class Good": (plain, 0),
+    "uda tune runs/train --tta flips": (plain, 0),
     "uda export runs/train --format onnx": (network, 0),
     "uda predict runs/train/export/onnx/model.onnx $UDA_DATA/unlabeled "
     "--out onnx.csv": (plain, 0),

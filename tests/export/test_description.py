@@ -41,6 +41,8 @@ def described(**changes):
         {"link": "sigmoid", "thresholds": (0.25, 0.5, 0.75)},
         {"kind": "safetensors", "network": {"backbone": "small"}},
         {"rule": DecisionRule(CLASSES, 1.5, (0.0, 0.1, -0.2))},
+        {"tta": "d4", "rule": DecisionRule(CLASSES, 1.5, tta="d4")},
+        {"tta": "flips", "link": "sigmoid"},
         {"pixels": "float32", "classes": ("日本", 'a"b', "c|d")},
     ],
 )
@@ -91,6 +93,13 @@ def test_the_model_file_says_the_same():
         ("decision", {"bias": [1]}, "damaged or edited"),
         ("decision", DecisionRule(("a", "b")).to_json(), "about a, b cannot answer"),
         ("made", 3, "damaged or edited"),
+        ("tta", "scales", "augmentation 'scales' is none of none, flips, d4"),
+        ("tta", None, "augmentation None is none of"),
+        (
+            "decision",
+            DecisionRule(CLASSES, tta="d4").to_json(),
+            "under --tta d4 cannot",
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_the_file(key, wrong, reason, tmp_path):
@@ -100,6 +109,11 @@ def test_a_wrong_value_is_named_with_the_file(key, wrong, reason, tmp_path):
         Description.load(tmp_path / "model.onnx")
     assert "model.json" in str(caught.value)
     assert "uda export" in str(caught.value)
+
+
+def test_the_views_stand_only_where_there_are_several():
+    assert "tta" not in described().to_json()  # as in files of before
+    assert described(tta="flips").metadata()["tta"] == '"flips"'
 
 
 @pytest.mark.parametrize("size", [[0, 32], [32, 999_999]])

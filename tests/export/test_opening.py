@@ -170,7 +170,8 @@ class NoTorch:
             raise ImportError(f"{{name}} is blocked")
 sys.meta_path.insert(0, NoTorch())
 from uda.cli import main
-main(["predict", {model!r}, {images!r}, "--out", {out!r}], standalone_mode=False)
+main(["predict", {model!r}, {images!r}, "--out", {out!r},
+      "--tta", "d4"], standalone_mode=False)
 assert "torch" not in sys.modules
 """
 

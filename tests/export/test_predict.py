@@ -11,10 +11,11 @@ import pytest
 from tests.export.runs import CLASSES, LIMITS
 from tests.export.test_description import described
 from uda.data.preprocessing import Preprocessing
-from uda.errors import DataError
+from uda.errors import DataError, UsageError
 from uda.evaluation import files as of_runs
+from uda.evaluation.decision import DecisionRule
 from uda.export.opening import Exported, open_export
-from uda.export.predict import predict_files, predictions
+from uda.export.predict import answering, predict_files, predictions
 from uda.run.bundle import load_bundle
 
 PREPARED = Preprocessing((8, 8), 1, "squash", None, (0.5,), (0.2,))
@@ -81,6 +82,44 @@ def test_several_labels_have_thresholds():
     found = predictions(exported, ["a"], np.zeros((1, 8, 8, 1), np.uint8))
     assert found.predicted.tolist() == [[1, 0, 1]]
     assert found.names_of(found.predicted) == ["Good|Scratch"]
+
+
+# Sees corners, so that each view says something else.
+def corners(images):
+    found = images[:, 0, [0, 0, -1], [0, -1, 0]].astype(np.float64) + 1
+    return (found / found.sum(1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("tta", ["none", "flips", "d4"])
+def test_views_are_averaged(tta):
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), np.uint8)
+    exported = fake(corners, tta=tta)
+    turns = {"none": [0], "flips": [0, 2], "d4": [0, 1, 2, 3]}[tta]
+    sides = (False,) if tta == "none" else (False, True)
+    total = np.zeros((5, 3))
+    for turn in turns:
+        for mirrored in sides:
+            for row, image in enumerate(images[..., 0]):
+                view = np.rot90(np.fliplr(image) if mirrored else image, turn)
+                total[row] += corners(view[None, None])[0]
+    found = predictions(exported, list("abcde"), images, batch=2)
+    assert found.probs == pytest.approx(total / len(turns) / len(sides), abs=1e-6)
+    assert found.tta == tta
+
+
+def test_who_asks_may_choose_other_views_where_no_rule_decides():
+    ruled = fake(corners, tta="flips", rule=DecisionRule(CLASSES, tta="flips"))
+    as_told = answering(ruled, decision=True, tta=None)
+    assert as_told.description == ruled.description
+    with pytest.raises(UsageError, match="fitted under --tta flips, and this is --tt"):
+        answering(ruled, decision=True, tta="d4")
+    found = answering(ruled, decision=False, tta="d4").description
+    assert (found.rule, found.tta) == (None, "d4")
+    assert answering(ruled, decision=False, tta=None).description.tta == "flips"
+    with pytest.raises(UsageError, match="predict with the run"):
+        answering(fake(corners), decision=True, tta="scales")
+    with pytest.raises(UsageError, match="holds no decision rule"):
+        answering(fake(corners), decision=False, tta=None)
 
 
 def test_no_file_could_be_read(tmp_path):

@@ -12,6 +12,7 @@ import torch
 from tests.export.runs import CLASSES, HEADS, LIMITS, make_run
 from uda.errors import CheckpointError, DataError, UsageError
 from uda.export import formats, write
+from uda.export.description import beside
 from uda.export.opening import open_export
 from uda.export.write import export_run
 from uda.files import sha256_file
@@ -92,6 +93,25 @@ def test_raw_weights_and_floating_pixels(data, tmp_path):
         same_answers(run, path, weights="raw")
     with pytest.raises(UsageError, match="--pixels float32 has no effect"):
         export_run(run, kind="safetensors", pixels="float32")
+
+
+@pytest.mark.parametrize("kind", ["onnx", "safetensors"])
+def test_views_are_in_the_check_and_in_the_file(kind, data, tmp_path, monkeypatch):
+    run = make_run(tmp_path / "train", data)
+    path, described = export_run(run, kind=kind, tta="flips")
+    assert described.tta == "flips"
+    assert max(described.check["largest_difference"].values()) < 1e-4
+    value = json.loads(beside(path).read_text())
+    for wrong in (
+        {**value, "tta": "d4"},
+        {k: v for k, v in value.items() if k != "tta"},
+    ):
+        beside(path).write_text(json.dumps(wrong))
+        with pytest.raises(CheckpointError, match="its 'tta' are"):
+            open_export(path)
+    monkeypatch.setattr(write, "averaged", lambda answer, views: answer)
+    with pytest.raises(CheckpointError, match="does not answer like the run"):
+        export_run(run, kind=kind, tta="flips", overwrite=True)
 
 
 def test_the_files_name_no_folder_of_this_machine(exports, data):

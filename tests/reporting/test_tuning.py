@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.evaluation.test_tuning import drawn
+from uda.evaluation.gain import TtaGain
+from uda.evaluation.paired import Difference
 from uda.evaluation.tuned import tune
 from uda.evaluation.tuning import TuneConfig
-from uda.reporting.tuning import change_lines, class_lines, promise_lines
+from uda.intervals import Interval
+from uda.reporting.tuning import change_lines, class_lines, promise_lines, tta_lines
 
 EVERYTHING = TuneConfig(bias=True, good_class="Good", max_escape=0.1, coverage=0.97)
 
@@ -59,3 +62,24 @@ def test_a_gain_that_is_not_shown_is_not_sold():
     text = "\n".join(promise_lines(tune(TuneConfig(bias=True), sample, certified=True)))
     assert "Bias: no gain is shown in macro-F1" in text
     assert "fewer than 10 groups" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (-0.01, 0.05, "show no gain: without --tta the rule is simpler."),
+        (0.01, 0.05, "and is better on these images."),
+        (-0.05, -0.01, "leave --tta out."),
+    ],
+)
+def test_what_views_gain_and_cost(low, high, told):
+    found = Difference(0.83, 0.81, Interval(low, high))
+    gain = TtaGain("flips", 4, {"balanced_accuracy": found, "macro_f1": found})
+    lines = tta_lines(gain)
+    assert lines[0] == (
+        f"TTA flips: balanced accuracy 0.810 -> 0.830 "
+        f"(+0.020, {low:+.3f} to {high:+.3f})"
+    )
+    assert lines[1].startswith("TTA flips: macro-F1 0.810 -> 0.830")
+    assert lines[2].startswith("It takes 4 forward passes per image")
+    assert lines[2].endswith(told)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda.cli.options import no_decision_flag, rule_of
+from uda.cli.options import no_decision_flag, rule_of, tta_flag, views_of
 from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
 
@@ -58,6 +58,7 @@ _DATA = click.Path(path_type=Path, exists=True)
     help="Evaluate a folder although the model was trained on some of it.",
 )
 @no_decision_flag
+@tta_flag
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …")
 def command(
@@ -70,12 +71,14 @@ def command(
     weights: str,
     allow_seen: bool,
     no_decision: bool,
+    tta: str | None,
     batch: int,
     device: str,
 ) -> None:
     """Evaluate RUN on its test part, or on all of DATA (class folders, a manifest).
 
-    Where `uda tune` wrote decision.json into RUN, that decides.
+    Where `uda tune` wrote decision.json into RUN, that decides, under the test-time
+    augmentation (--tta) that it was fitted under.
 
     Prints the confusion matrix first, then precision, recall, F1 and average
     precision of each class with 95 % intervals, for the averaged (EMA) and the
@@ -95,6 +98,8 @@ def command(
     several = first.link == "sigmoid"
     gates.check_names(wanted, first.classes, good_class, several=several)
     rules = _rules(bundles, no_decision)
+    views = views_of(tta, next(iter(rules.values()), None), first)
+    _say_rules(bundles, rules)
     images = _choose(folder, first, data, split, part, allow_seen)
     _announce(folder, images)
     warn_unfinished(folder)
@@ -106,6 +111,7 @@ def command(
         batch=batch,
         device=where,
         progress=counter(),
+        tta=views,
     )
     target = folder.path / "evaluation" / images.name
     try:
@@ -127,7 +133,10 @@ def _rules(bundles: dict[str, Bundle], no_decision: bool) -> dict[str, DecisionR
         name: rule_of(bundle, name, no_decision=no_decision)
         for name, bundle in bundles.items()
     }
-    rules = {name: rule for name, rule in found.items() if rule is not None}
+    return {name: rule for name, rule in found.items() if rule is not None}
+
+
+def _say_rules(bundles: dict[str, Bundle], rules: dict[str, DecisionRule]) -> None:
     for name, rule in rules.items():
         others = [other for other in bundles if other not in rules]
         only = f"; {', '.join(others)} weights: the likeliest class" if others else ""
@@ -136,7 +145,6 @@ def _rules(bundles: dict[str, Bundle], no_decision: bool) -> dict[str, DecisionR
             f"{only}; --no-decision leaves it aside",
             err=True,
         )
-    return rules
 
 
 def _check_class(good_class: str | None, bundle: Bundle) -> None:
@@ -214,13 +222,15 @@ def _record(run: RunFolder, evaluation: Evaluation) -> None:
 
     if not evaluation.images.reads_test:
         return
-    several = next(iter(evaluation.predictions.values())).several
-    name = "macro_ap" if several else "balanced_accuracy"
+    main = next(iter(evaluation.predictions.values()))
+    name = "macro_ap" if main.several else "balanced_accuracy"
     facts = {
         weights: metrics.find(name).value
         for weights, metrics in evaluation.metrics.items()
     }
-    record_read(run, {"evaluation": evaluation.images.name, name: facts})
+    record_read(
+        run, {"evaluation": evaluation.images.name, "tta": main.tta, name: facts}
+    )
 
 
 def _print(evaluation: Evaluation, folder: Path) -> None:
@@ -229,10 +239,11 @@ def _print(evaluation: Evaluation, folder: Path) -> None:
 
     main, metrics = next(iter(evaluation.metrics.items()))
     images = evaluation.images
-    known = int(evaluation.predictions[main].known.sum())
+    predictions = evaluation.predictions[main]
+    known = int(predictions.known.sum())
     grouped = len(set(images.groups)) < len(images.groups)
     blocks = [
-        [f"{images.name}: {known} images, {main} weights"],
+        [f"{images.name}: {known} images, {text.asked_words(main, predictions.tta)}"],
         text.confusion_lines(metrics),
         text.class_lines(metrics, grouped=grouped),
         text.node_lines(metrics),

@@ -10,6 +10,12 @@ from pathlib import Path
 import click
 
 from uda.cli.evaluate import warn_unfinished
+from uda.cli.options import (
+    no_decision_flag,
+    note_thresholds,
+    require_decision,
+    tta_flag,
+)
 
 
 @click.command(short_help="Write a run's model as one file for other programs.")
@@ -43,6 +49,8 @@ from uda.cli.evaluate import warn_unfinished
     show_default=True,
     help="Type of the model's input; its values are 0 to 255 in both.",
 )
+@no_decision_flag
+@tta_flag
 def command(
     run: Path,
     data: Path | None,
@@ -51,18 +59,24 @@ def command(
     overwrite: bool,
     weights: str,
     pixels: str,
+    no_decision: bool,
+    tta: str | None,
 ) -> None:
     """Write the model of RUN as one file, and beside it a JSON that says what it means.
 
     The file maps pixels to probabilities, for any number of images at once. It is
     compared with the run on images of its validation part; DATA says where the
     run's data are now, where they have moved. `uda predict MODEL PATHS` asks it.
+
+    With --tta flips or d4 the JSON says so, and who asks the file makes the views.
     """
     from uda.export.description import beside
     from uda.export.write import export_run
     from uda.run.layout import open_run
 
     folder = open_run(run)
+    if no_decision:
+        require_decision(folder)
     path, described = export_run(
         folder.path,
         kind=kind,  # type: ignore[arg-type]
@@ -71,6 +85,8 @@ def command(
         pixels=pixels,  # type: ignore[arg-type]
         data=data,
         overwrite=overwrite,
+        decision=not no_decision,
+        tta=tta,
     )
     warn_unfinished(folder)
     size = path.stat().st_size / 2**20
@@ -83,8 +99,12 @@ def command(
     )
     if described.rule is not None:
         click.echo(f"It decides as decision.json does: {described.rule.words()}")
-    elif folder.decision.is_file():
+    elif described.tta != "none":
+        click.echo(f"Whoever asks it averages over views: --tta {described.tta}")
+    elif folder.decision.is_file() and not no_decision:
         click.echo(
             "Note: decision.json is about other weights (--weights) and is left aside",
             err=True,
         )
+    if described.thresholds:
+        note_thresholds(described.tta)

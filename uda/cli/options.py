@@ -11,7 +11,9 @@ from uda.errors import UsageError
 
 if TYPE_CHECKING:
     from uda.evaluation.decision import DecisionRule
+    from uda.evaluation.tta import Tta
     from uda.run.bundle import Bundle
+    from uda.run.layout import RunFolder
 
     TupleParam = click.ParamType[tuple[int, int]]
     FloatParam = click.ParamType[float]
@@ -194,12 +196,68 @@ def rule_of(bundle: Bundle, weights: str, *, no_decision: bool) -> DecisionRule 
     from uda.evaluation.rulefile import own_rule
     from uda.run.layout import RunFolder
 
-    path = RunFolder(bundle.folder).decision
-    if no_decision and not path.is_file():
+    if not no_decision:
+        return own_rule(bundle, weights)
+    require_decision(RunFolder(bundle.folder))
+    return None
+
+
+def require_decision(run: RunFolder) -> None:
+    """Refuse ``--no-decision`` where there is nothing to leave aside.
+
+    Raises:
+        UsageError: the run has no decision.json.
+    """
+    if not run.decision.is_file():
         raise UsageError(
-            f"--no-decision has no effect: {path} is not there; leave the option out"
+            f"--no-decision has no effect: {run.decision} is not there; leave the "
+            "option out"
         )
-    return None if no_decision else own_rule(bundle, weights)
+
+
+def tta_flag(command: Command) -> Command:
+    """Add ``--tta`` of a command that lets a model answer."""
+    return click.option(
+        "--tta",
+        metavar="none|flips|d4|scales|POLICY[:K]",
+        help="Answer by the mean over these views of each image. By default those that "
+        "the decision rule was fitted under, else none; where a rule is fitted, none.",
+    )(command)
+
+
+def views_of(text: str | None, rule: DecisionRule | None, bundle: Bundle) -> Tta:
+    """Return the views that a run answers for: those asked for, else the rule's.
+
+    Args:
+        text: of ``--tta``; None where it is not given.
+        rule: that decides, if any.
+        bundle: the run's model.
+
+    Raises:
+        UsageError: not those of the rule, or views that the model cannot take.
+    """
+    from uda.evaluation.rulefile import require_tta
+    from uda.evaluation.tta import NONE, tta_of
+    from uda.run.layout import RunFolder
+
+    run = RunFolder(bundle.folder)
+    own = NONE if rule is None else rule.tta
+    tta = tta_of(own if text is None else text, bundle)
+    if rule is not None:
+        require_tta(rule, tta.label, run.decision, str(run.path))
+    if run.thresholds.is_file():
+        note_thresholds(tta.label)
+    return tta
+
+
+def note_thresholds(label: str) -> None:
+    """Say on standard error that thresholds per class were fitted without views."""
+    if label != "none":
+        click.echo(
+            f"Note: the thresholds per class were fitted without --tta {label}; "
+            "probabilities under it are less extreme",
+            err=True,
+        )
 
 
 def model_flags(command: Command) -> Command:

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uda.cli.options import model_flags, no_decision_flag, rule_of
+from uda.cli.options import (
+    model_flags,
+    no_decision_flag,
+    note_thresholds,
+    rule_of,
+    tta_flag,
+    views_of,
+)
 from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
 
@@ -43,6 +50,7 @@ NAME = "model"  # of the one model that answers
 )
 @click.option("--overwrite", is_flag=True, help="Replace the CSV file if it is there.")
 @no_decision_flag
+@tta_flag
 @model_flags
 @click.pass_context
 def command(
@@ -52,6 +60,7 @@ def command(
     out: Path,
     overwrite: bool,
     no_decision: bool,
+    tta: str | None,
     weights: str,
     batch: int,
     device: str,
@@ -63,7 +72,8 @@ def command(
 
     Columns: path, class, confidence, one probability per class, error. Several
     classes of a multi-label run are joined by |. Where `uda tune` wrote decision.json
-    into RUN, the column decision comes before class: a class, or unsure. Ends with
+    into RUN, the column decision comes before class: a class, or unsure. Its
+    test-time augmentation (--tta) is used, and that of an exported file. Ends with
     code 3 when no image at all could be read.
     """
     to_stdout = str(out) == "-"
@@ -77,9 +87,9 @@ def command(
     files = find_images(paths)
     if is_export(run):
         _refuse_for_export(ctx, device)
-        asked = _ask_export(run, files, batch, no_decision)
+        asked = _ask_export(run, files, batch, no_decision, tta)
     else:
-        asked = _ask_run(run, files, weights, batch, device, no_decision)
+        asked = _ask_run(run, files, weights, batch, device, no_decision, tta)
     columns = header(asked.classes, with_decision=asked.rule is not None)
     tally = Tally()
     rows = _rows(asked, files, tally)
@@ -122,11 +132,10 @@ class Tally:
         return f"{self.good} images classified{unsure}"
 
 
-def _rule(bundle: Bundle, weights: str, no_decision: bool) -> DecisionRule | None:
-    """Return the rule that decides, and say so; nothing where there is none."""
+def _say_run(bundle: Bundle, rule: DecisionRule | None, no_decision: bool) -> None:
+    """Say which rule decides, or why that of the run does not."""
     from uda.run.layout import RunFolder
 
-    rule = rule_of(bundle, weights, no_decision=no_decision)
     if rule is not None:
         _say_rule("decision.json", rule)
     elif not no_decision and RunFolder(bundle.folder).decision.is_file():
@@ -134,7 +143,6 @@ def _rule(bundle: Bundle, weights: str, no_decision: bool) -> DecisionRule | Non
             "Note: decision.json is about other weights (--weights) and is left aside",
             err=True,
         )
-    return rule
 
 
 def _say_rule(file: str, rule: DecisionRule) -> None:
@@ -176,7 +184,13 @@ def find_images(paths: Sequence[Path]) -> Files:
 
 
 def _ask_run(
-    run: Path, files: Files, weights: str, batch: int, device: str, no_decision: bool
+    run: Path,
+    files: Files,
+    weights: str,
+    batch: int,
+    device: str,
+    no_decision: bool,
+    tta: str | None,
 ) -> Asked:
     from uda.evaluation.evaluate import choose_device, place
     from uda.evaluation.files import predict_files
@@ -186,7 +200,9 @@ def _ask_run(
 
     where = choose_device(device)
     bundle = load_bundle(run, weights=weights)
-    rule = _rule(bundle, weights, no_decision)
+    rule = rule_of(bundle, weights, no_decision=no_decision)
+    views = views_of(tta, rule, bundle)
+    _say_run(bundle, rule, no_decision)
     limits = own_thresholds(
         RunFolder(bundle.folder).thresholds, bundle.classes, bundle.link
     )
@@ -199,6 +215,7 @@ def _ask_run(
         threads=_threads(),
         device=where,
         progress=counter(),
+        tta=views,
     )
     ruled = (_with(block, thresholds=limits, rule=rule) for block in blocks)
     return Asked(bundle.classes, rule, ruled)
@@ -218,26 +235,25 @@ def _refuse_for_export(ctx: click.Context, device: str) -> None:
         )
 
 
-def _ask_export(path: Path, files: Files, batch: int, no_decision: bool) -> Asked:
+def _ask_export(
+    path: Path, files: Files, batch: int, no_decision: bool, tta: str | None
+) -> Asked:
     from uda.export.description import beside
     from uda.export.opening import open_export
-    from uda.export.predict import predict_files
+    from uda.export.predict import answering, predict_files
 
-    exported = open_export(path)
-    rule = exported.description.rule
-    if no_decision and rule is None:
-        raise UsageError(
-            f"--no-decision has no effect: {beside(path)} holds no decision rule; "
-            "leave the option out"
-        )
-    if rule is not None and not no_decision:
-        _say_rule(beside(path).name, rule)
-    rule = None if no_decision else rule
+    exported = answering(open_export(path), decision=not no_decision, tta=tta)
+    described = exported.description
+    if described.rule is not None:
+        _say_rule(beside(path).name, described.rule)
+    elif described.tta != "none":
+        click.echo(f"Note: answers are means, --tta {described.tta}", err=True)
+    if described.thresholds:
+        note_thresholds(described.tta)
     blocks = predict_files(
         exported, files, batch=batch, threads=_threads(), progress=counter()
     )
-    ruled = (_with(block, rule=rule) for block in blocks)
-    return Asked(exported.description.classes, rule, ruled)
+    return Asked(described.classes, described.rule, blocks)
 
 
 def _with(block: Block, **changes: Any) -> Block:

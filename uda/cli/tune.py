@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda.cli.options import model_flags
+from uda.cli.options import model_flags, tta_flag
 from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from uda.evaluation.gain import TtaGain
     from uda.evaluation.parts import EvaluationSet
+    from uda.evaluation.tta import Tta
     from uda.evaluation.tuned import Tuned
     from uda.evaluation.tuning import Sample, TuneConfig
     from uda.run.bundle import Bundle
@@ -53,6 +55,7 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
     help="Leave parts to a person where classes not ruled out at this share disagree.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of folds and draws.")
+@tta_flag
 @model_flags
 def command(
     run: Path,
@@ -65,6 +68,7 @@ def command(
     guarantee: str | None,
     unsure_coverage: float | None,
     seed: int,
+    tta: str | None,
     weights: str,
     batch: int,
     device: str,
@@ -75,9 +79,12 @@ def command(
     folders, a manifest) that the run never saw, which alone certify an escape limit.
     A temperature is always fitted, and kept where it helps. `uda evaluate` and
     `uda predict` then decide by it. Prints what the rule gains on images that it was
-    not fitted on.
+    not fitted on; with --tta also what that gains, and evaluate, predict and export
+    use it from then on.
     """
+    from uda.data.manifest import shown
     from uda.evaluation.evaluate import choose_device
+    from uda.evaluation.tta import NONE, tta_of
     from uda.evaluation.tuned import tune
     from uda.evaluation.tuning import check_config
     from uda.run.bundle import load_bundle, require_one_label
@@ -92,12 +99,16 @@ def command(
     config = replace(config, coverage=unsure_coverage, seed=seed)
     config = replace(config, costs=_costs(cost, bundle))
     check_config(config, bundle.classes)
+    views = tta_of(NONE if tta is None else tta, bundle)
     where = choose_device(device)
     images, fresh = _choose(folder, bundle, data)
-    sample = _ask(bundle, images, weights, batch, where)
+    sample, skipped = _ask(bundle, images, batch, where, views)
+    for path, reason in skipped:
+        click.echo(f"skipped {shown(path)}: {shown(reason)}", err=True)
+    gain = _gain(bundle, images, batch, where, views, sample, seed)
     tuned = tune(config, sample, certified=fresh)
-    _write(folder, tuned, weights, images.name)
-    _print(tuned, images, weights, folder)
+    _write(folder, tuned, gain, weights, images.name)
+    _print(tuned, gain, images, weights, folder)
 
 
 def _config(
@@ -164,28 +175,52 @@ def _holds_validation(run: RunFolder, data: Path) -> bool:
 
 
 def _ask(
-    bundle: Bundle, images: EvaluationSet, weights: str, batch: int, device: str
-) -> Sample:
-    """Let the model answer, and keep what has a label."""
-    from uda.data.manifest import shown
+    bundle: Bundle, images: EvaluationSet, batch: int, device: str, tta: Tta
+) -> tuple[Sample, list[tuple[str, str]]]:
+    """Let the model answer; return what has a label, and what could not be read."""
     from uda.evaluation.evaluate import answer
     from uda.evaluation.tuning import Sample
 
     found = answer(
-        {weights: bundle}, images, batch=batch, device=device, progress=counter()
+        {"model": bundle},
+        images,
+        batch=batch,
+        device=device,
+        progress=counter(),
+        tta=tta,
     )
-    for path, reason in found.skipped:
-        click.echo(f"skipped {shown(path)}: {shown(reason)}", err=True)
-    return Sample.of(found.predictions[weights], found.groups)
+    return Sample.of(found.predictions["model"], found.groups), found.skipped
 
 
-def _write(folder: RunFolder, tuned: Tuned, weights: str, part: str) -> None:
+def _gain(
+    bundle: Bundle,
+    images: EvaluationSet,
+    batch: int,
+    device: str,
+    tta: Tta,
+    sample: Sample,
+    seed: int,
+) -> TtaGain | None:
+    """Let the model answer without views too, and compare; without any, nothing."""
+    from uda.evaluation.gain import tta_gain
+    from uda.evaluation.tta import NO_TTA, NONE
+
+    if tta.label == NONE:
+        return None
+    plain, _ = _ask(bundle, images, batch, device, NO_TTA)
+    return tta_gain(tta, sample, plain, seed=seed)
+
+
+def _write(
+    folder: RunFolder, tuned: Tuned, gain: TtaGain | None, weights: str, part: str
+) -> None:
     from uda.evaluation.rulefile import save_rule
 
+    facts = {"part": part, **tuned.facts()}
+    if gain is not None:
+        facts["tta"] = gain.to_json()
     try:
-        save_rule(
-            folder, tuned.rule, weights, {"fitted_on": {"part": part, **tuned.facts()}}
-        )
+        save_rule(folder, tuned.rule, weights, {"fitted_on": facts})
     except OSError as error:
         raise DataError(
             f"{folder.decision}: cannot be written ({error.strerror}); make room, or "
@@ -194,9 +229,13 @@ def _write(folder: RunFolder, tuned: Tuned, weights: str, part: str) -> None:
 
 
 def _print(
-    tuned: Tuned, images: EvaluationSet, weights: str, folder: RunFolder
+    tuned: Tuned,
+    gain: TtaGain | None,
+    images: EvaluationSet,
+    weights: str,
+    folder: RunFolder,
 ) -> None:
-    from uda.reporting import tuning
+    from uda.reporting import text, tuning
 
     for note in images.notes:
         click.echo(f"Note: {note}", err=True)
@@ -204,14 +243,16 @@ def _print(
     blocks = [
         [
             f"{images.name}: {len(sample.targets)} images of "
-            f"{len(set(sample.groups))} groups, {weights} weights",
+            f"{len(set(sample.groups))} groups, "
+            f"{text.asked_words(weights, sample.tta)}",
             f"Rule: {tuned.rule.words()}",
         ],
+        [] if gain is None else tuning.tta_lines(gain),
         tuning.change_lines(tuned),
         tuning.class_lines(tuned),
         tuning.promise_lines(tuned),
     ]
-    for block in blocks:
+    for block in filter(None, blocks):
         click.echo("\n".join(block) + "\n")
     click.echo(
         f"Written to {folder.decision}; uda evaluate and uda predict now decide by it "

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import uda
 from uda.data.preprocessing import Preprocessing, check_request
-from uda.errors import CheckpointError, DataError
+from uda.errors import CheckpointError, DataError, UsageError
 from uda.evaluation.decision import DecisionRule
+from uda.evaluation.tta import NONE
 from uda.files import read_json, write_json
 from uda.tree import Tree
 
@@ -28,6 +29,8 @@ Kind = Literal["onnx", "pt2", "safetensors"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Pixels = Literal["uint8", "float32"]
 PIXELS: tuple[Pixels, ...] = get_args(Pixels)
+# Exact permutations of the pixels: any program can make them as the run does.
+VIEWS = (NONE, "flips", "d4")
 INPUT, OUTPUT = "images", "probabilities"
 AGAIN = "export the run again with `uda export`"
 
@@ -49,6 +52,8 @@ class Description:
         thresholds: (C,) probabilities from which on a class is named, with
             sigmoid; empty for 0.5.
         rule: what is done with one label per image; None takes the likeliest class.
+        tta: label of the views of an image whose probabilities are averaged; whoever
+            asks the file makes them.
         network: how to build the network that the weights are for; of
             "safetensors" alone.
         made: what the file was made by and from, for people.
@@ -65,6 +70,7 @@ class Description:
     tree: Tree | None = None
     thresholds: tuple[float, ...] = ()
     rule: DecisionRule | None = None
+    tta: str = NONE
     network: dict[str, Any] | None = None
     made: dict[str, Any] = field(default_factory=dict)
     check: dict[str, Any] = field(default_factory=dict)
@@ -90,6 +96,12 @@ class Description:
             raise DataError(
                 f"a decision rule about {', '.join(self.rule.classes)} cannot answer "
                 f"for {', '.join(self.classes)}"
+            )
+        _one_of("test-time augmentation", self.tta, VIEWS)
+        if self.rule is not None and self.rule.tta != self.tta:
+            raise DataError(
+                f"a decision rule fitted under --tta {self.rule.tta} cannot decide "
+                f"about answers under --tta {self.tta}"
             )
         prepared = self.preprocessing
         check_request(
@@ -179,6 +191,28 @@ def is_description(path: Path) -> bool:
     return isinstance(value, dict) and value.get("format") == FORMAT
 
 
+def require_exportable(tta: str, way_out: str) -> None:
+    """Refuse views that the users of a model file could not make alike.
+
+    Args:
+        tta: label of the views.
+        way_out: what to do instead, for the message.
+
+    Raises:
+        UsageError: with the reason.
+    """
+    if tta in VIEWS:
+        return
+    reason = (
+        "a model file takes images of one size"
+        if tta == "scales"
+        else "draws of a policy are this package's, and no other program makes them"
+    )
+    raise UsageError(
+        f"--tta {tta}: {reason}; exports take {', '.join(VIEWS)}: {way_out}"
+    )
+
+
 def versions(**others: str) -> dict[str, str]:
     """Return this package's version, with those of others by name."""
     return {"uda": uda.__version__, **others}
@@ -193,6 +227,8 @@ def _meaning(described: Description) -> dict[str, Any]:
         "tree": tree and [[name, list(below)] for name, below in tree.branches],
         "thresholds": list(described.thresholds) or None,
         "decision": described.rule and described.rule.to_json(),
+        # Left out of most: files of before there was any say the same.
+        **({} if described.tta == NONE else {"tta": described.tta}),
     }
 
 
@@ -215,6 +251,7 @@ def _from_json(value: Mapping[str, Any]) -> Description:
         tree=None if branches is None else Tree(tuple(branches), classes),
         thresholds=tuple(float(limit) for limit in limits or ()),
         rule=None if rule is None else DecisionRule.from_json(rule),
+        tta=value.get("tta", NONE),
         network=value["network"],
         made=dict(value["made"]),
         check=dict(value["check"]),

@@ -165,7 +165,9 @@ def _check_inside(
     path: Path, inside: Mapping[str, str], description: Description
 ) -> None:
     """Refuse a JSON file that says something else than the model file itself."""
-    for key, told in description.metadata().items():
+    texts = description.metadata()
+    for key in {**texts, "tta": ""}:  # which is there where it is not "none"
+        told = texts.get(key)
         if inside.get(key) != told:
             raise CheckpointError(
                 f"{beside(path)}: its {key!r} are {told}, but {path.name} itself says "

@@ -9,22 +9,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from uda.errors import DataError, UsageError
-from uda.evaluation.rulefile import own_rule
+from uda.evaluation.decision import DecisionRule
+from uda.evaluation.predict import predict_pool
+from uda.evaluation.rulefile import own_rule, require_tta
 from uda.evaluation.thresholds import own_thresholds
+from uda.evaluation.tta import NONE, Tta, tta_of
 from uda.export.description import (
     Description,
     Kind,
     Pixels,
     beside,
     is_description,
+    require_exportable,
     versions,
 )
-from uda.export.formats import Served, write_model
-from uda.export.opening import answerer, torch_answer
+from uda.export.formats import write_model
+from uda.export.opening import Answer, Float32, UInt8, answerer
 from uda.export.parity import RealImages, differences, real_images, require_parity
+from uda.export.predict import averaged
 from uda.files import atomic_path, read_json, sha256_file
 from uda.run.bundle import Bundle, load_bundle
 from uda.run.layout import RunFolder, open_run
@@ -39,6 +45,8 @@ def export_run(
     pixels: Pixels = "uint8",
     data: Path | None = None,
     overwrite: bool = False,
+    decision: bool = True,
+    tta: str | None = None,
 ) -> tuple[Path, Description]:
     """Write a run's model for other programs.
 
@@ -51,12 +59,16 @@ def export_run(
         pixels: type of the model's input.
         data: where the run's images are now; None for where the run found them.
         overwrite: replace an export that is there.
+        decision: take the run's decision rule along, where it has one.
+        tta: label of the views that whoever asks the file averages over; None for
+            those of the rule, or none.
 
     Returns:
         The model file and its description.
 
     Raises:
-        UsageError: a run or a file that cannot be exported to.
+        UsageError: a run or a file that cannot be exported to, or views that cannot
+            be made elsewhere or are not the rule's.
         CheckpointError: the file does not answer like the run; it is gone again. Or
             the run's decision.json is damaged, or of other weights.
         DataError: no image to check that with, or the file cannot be written.
@@ -70,10 +82,13 @@ def export_run(
         )
     _check_target(path, kind, overwrite=overwrite)
     bundle = _network(run, load_bundle(run.path, weights=weights))
+    rule = own_rule(bundle, weights) if decision else None
+    views = _views(run, bundle, rule, tta)
     images = real_images(run, bundle.preprocessing, data)
+    described = _describe(run, bundle, path.name, kind, pixels, weights)
+    described = replace(described, rule=rule, tta=views.label)
     try:
-        described = _describe(run, bundle, path.name, kind, pixels, weights)
-        return path, _write(path, bundle, images, described)
+        return path, _write(path, bundle, images, described, views)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written ({error.strerror}); choose another --out"
@@ -118,6 +133,24 @@ def _network(run: RunFolder, bundle: Bundle) -> Bundle:
     )
 
 
+def _views(
+    run: RunFolder, bundle: Bundle, rule: DecisionRule | None, tta: str | None
+) -> Tta:
+    """Return the views asked for, else the rule's, where an export can have them."""
+    own = NONE if rule is None else rule.tta
+    if tta is None:
+        require_exportable(
+            own,
+            f"decision.json was fitted under it; `uda tune {run.path}` with another "
+            "--tta, or export with --no-decision",
+        )
+        return tta_of(own, bundle)
+    require_exportable(tta, "choose one of them")
+    if rule is not None:
+        require_tta(rule, tta, run.decision, str(run.path))
+    return tta_of(tta, bundle)
+
+
 def _describe(
     run: RunFolder, bundle: Bundle, name: str, kind: Kind, pixels: Pixels, weights: str
 ) -> Description:
@@ -132,7 +165,6 @@ def _describe(
         preprocessing=bundle.preprocessing,
         tree=bundle.tree,
         thresholds=own_thresholds(run.thresholds, bundle.classes, bundle.link),
-        rule=own_rule(bundle, weights),
         network=spec if kind == "safetensors" else None,
         made={
             **versions(torch=str(torch.__version__)),
@@ -143,7 +175,11 @@ def _describe(
 
 
 def _write(
-    path: Path, bundle: Bundle, images: RealImages, description: Description
+    path: Path,
+    bundle: Bundle,
+    images: RealImages,
+    description: Description,
+    views: Tta,
 ) -> Description:
     model: Any = bundle.model
     height, width = bundle.preprocessing.size
@@ -157,8 +193,8 @@ def _write(
             metadata=description.metadata(),
         )
         found = differences(
-            torch_answer(Served(model).eval()),
-            answerer(temporary, description),
+            _run_answer(bundle, views),
+            averaged(answerer(temporary, description), views),
             images.pixels,
         )
         require_parity(found, str(path))
@@ -171,3 +207,21 @@ def _write(
     described = replace(description, sha256=digest, check=check)
     described.save(beside(path))
     return described
+
+
+def _run_answer(bundle: Bundle, views: Tta) -> Answer:
+    """Return what answers as `uda predict` with the run does."""
+
+    def answer(images: UInt8) -> Float32:
+        found = predict_pool(
+            bundle.model,
+            images.transpose(0, 2, 3, 1),
+            range(len(images)),
+            ids=[""] * len(images),
+            classes=bundle.classes,
+            tta=views,
+        )
+        probs: Float32 = np.exp(found.log_probs)
+        return probs
+
+    return answer

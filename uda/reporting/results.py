@@ -15,6 +15,7 @@ from uda.evaluation.predict import Predictions
 from uda.files import atomic_write, write_csv, write_json
 from uda.reporting import figures
 from uda.reporting.answers import header, rows
+from uda.reporting.text import asked_words
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
@@ -39,6 +40,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
             "skipped": [list(entry) for entry in evaluation.skipped],
             "notes": images.notes,
             "main_weights": main,
+            "tta": predictions.tta,
             "weights": {k: m.to_json() for k, m in evaluation.metrics.items()},
         },
     )
@@ -52,7 +54,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
         _rows(evaluation, predictions),
     )
     predictions.save(folder / "predictions.npz")
-    title = f"{images.name}, {main} weights"
+    title = f"{images.name}, {asked_words(main, predictions.tta)}"
     if isinstance(metrics, Metrics):  # several labels have no one confusion matrix
         matrix = figures.confusion_matrix(metrics.counts, metrics.classes, title=title)
         atomic_write(folder / "confusion_matrix.png", figures.png_bytes(matrix))

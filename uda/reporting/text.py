@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from uda.data.manifest import shown
 from uda.evaluation.estimates import NOT_AVAILABLE, Estimate
 from uda.evaluation.multilabel import AnyMetrics, LabelMetrics
+from uda.evaluation.tta import NONE
 
 _WIDTH = 22
 _OVERALL = (
@@ -143,6 +144,11 @@ def decision_lines(metrics: AnyMetrics) -> list[str]:
     ]
     first = f"Decision: {decision.words}. The numbers above are of its answers."
     return [first, *(table(rows) if rows else [])]
+
+
+def asked_words(weights: str, tta: str) -> str:
+    """Return whose answers these are: the weights, and the views if several."""
+    return f"{weights} weights" + ("" if tta == NONE else f", TTA {tta}")
 
 
 def _with_count(estimate: Estimate) -> str:

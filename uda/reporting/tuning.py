@@ -7,6 +7,7 @@ import math
 from uda.data.manifest import listing
 from uda.evaluation.conformal import needed_groups
 from uda.evaluation.crossfit import Change
+from uda.evaluation.gain import TtaGain
 from uda.evaluation.thresholds import MIN_SUPPORT
 from uda.evaluation.tuned import ClassRow, Tuned
 from uda.intervals import clopper_pearson
@@ -20,6 +21,29 @@ _NAMES = {
     "mean_cost": "mean cost per part",
     "log_loss": "log loss [nats]",
 }
+
+
+def tta_lines(gain: TtaGain) -> list[str]:
+    """Return what test-time augmentation gains, a line per measure, and its cost."""
+    lines = []
+    for name in ("balanced_accuracy", "macro_f1"):
+        found = gain.differences[name]
+        low, high = found.interval
+        lines.append(
+            f"TTA {gain.label}: {_NAMES[name]} {found.second:.3f} -> "
+            f"{found.first:.3f} ({found.value:+.3f}, {low:+.3f} to {high:+.3f})"
+        )
+    low, high = gain.differences["balanced_accuracy"].interval
+    if low > 0:
+        told = "and is better on these images"
+    elif high < 0:
+        told = "and is worse on these images: leave --tta out"
+    else:
+        told = "and these images show no gain: without --tta the rule is simpler"
+    return [
+        *lines,
+        f"It takes {gain.views} forward passes per image in place of one, {told}.",
+    ]
 
 
 def change_lines(tuned: Tuned) -> list[str]:
