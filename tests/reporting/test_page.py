@@ -90,7 +90,7 @@ def test_the_policy_allows_this_style_and_no_other_source(template):
     style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)[1]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = next(value for _, name, value in Seen(text).attributes
-                  if name == "content" and value and "default-src" in value)  # fmt: skip
+                  if name == "content" and "default-src" in (value or ""))  # fmt: skip
     rules = dict(part.strip().split(" ", 1) for part in policy.split(";"))
     assert rules["default-src"] == "'none'"
     assert rules["style-src"] == f"'sha256-{digest}'"
