@@ -94,10 +94,10 @@ def _maps(model: nn.Module, pixels: Tensor, classes: Tensor) -> Tensor | None:
         with torch.enable_grad():
             outputs = model(pixels.requires_grad_())  # frozen layers pass it on, too
             score = outputs.served.float().gather(1, classes[:, None]).sum()
-            if any(stage.output is None for stage in stages):
+            heard = [stage.output for stage in stages if stage.output is not None]
+            if len(heard) < len(stages):
                 return None
-            stacked = [stage.output for stage in stages]
-            slopes = torch.autograd.grad(score, stacked, allow_unused=True)
+            slopes = torch.autograd.grad(score, heard, allow_unused=True)
     finally:
         for stage in stages:
             stage.remove()

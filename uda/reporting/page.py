@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from uda.data.manifest import shown
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LONGEST = 200  # characters of a name; paths can have thousands
+_PICTURE = re.compile(r"data:image/(jpeg|png);base64,[A-Za-z0-9+/]*={0,2}")
 
 
 def render(template: str, **values: Any) -> str:
@@ -26,7 +28,8 @@ def render(template: str, **values: Any) -> str:
 
     Args:
         template: file name in ``uda/reporting/templates``; it extends ``base.html``,
-            whose blocks are title, heading, contents, main and footer.
+            whose blocks are title, heading, contents, main and footer. Addresses of
+            pictures go through the filter ``picture``.
         values: what the template prints; one that is missing is a fault.
     """
     style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
@@ -54,6 +57,17 @@ def clean(value: object) -> object:
     return _shortened(shown(value))
 
 
+def picture(address: str) -> Any:
+    """Return the address of a picture inside the page; a filter of the templates.
+
+    Raises:
+        ValueError: it leads elsewhere.
+    """
+    if not _PICTURE.fullmatch(address):
+        raise ValueError(f"{address[:60]!r} is no picture inside the page")
+    return _markup(address)
+
+
 def _shortened(text: str) -> str:
     if len(text) <= _LONGEST or " " in text:
         return text
@@ -65,7 +79,7 @@ def _shortened(text: str) -> str:
 def _environment() -> Any:
     import jinja2
 
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -73,6 +87,8 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["picture"] = picture
+    return environment
 
 
 def _markup(text: str) -> Any:
