@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 Point = tuple[float, float]
 WIDTH, HEIGHT = 360, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 10, 40
 COLOURS = 8  # of the style sheet
 
 
@@ -102,7 +102,7 @@ def chart(
 
     Args:
         title: above it.
-        lines: of which each has its colour, and its dashes after eight.
+        lines: of which each has its colour and its dashes.
         x_label: with unit.
         y_label: with unit.
         alt: what is to be seen.
@@ -160,7 +160,7 @@ def _drawn(line: Line, number: int, place: object) -> Drawn:
         [place(point) for point in line.marks if _finite(point)],
         whiskers,
         number % COLOURS,
-        number // COLOURS % 4,
+        number % 4,
         line.ideal,
     )
 

@@ -212,7 +212,7 @@ def calibration_chart(evaluated: Evaluated) -> Chart | None:
         y_label="share that is right",
         x_range=(0, 1),
         y_range=(0, 1),
-        alt=f"Reliability diagram in {len(parts)} bins: {asked}, with 95 % intervals.",
+        alt=f"Reliability diagram in {len(parts)} bins: {asked}, with 95% intervals.",
         note=f"{len(parts)} bins of about {sure.size // len(parts)} answers each",
     )
 

@@ -67,6 +67,7 @@ def _count(name: str, rows: Sequence[SplitRow], classes: Sequence[str]) -> Class
         told.append("few labels: label more, or expect chance to decide")
     if groups["validation"] < _FEW_LABELS:
         low.add("validation")
+        told.append("few validation images: their curve is mostly noise")
     if not groups["test"]:
         low.add("test")
         told.append("no test image: nothing can be said of it")
@@ -166,7 +167,7 @@ def alarms(run: RunData) -> list[dict[str, Any]]:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * float(value):.0f} %"
+    return f"{100 * float(value):.0f}%"
 
 
 def _two(value: Any) -> str:

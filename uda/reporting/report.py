@@ -115,6 +115,7 @@ def _evaluation(
     wanted: Sequence[str] = OVERALL_LABELS if several else OVERALL + GOOD_CLASS
     table = detail.matrix(one, f"cell{number}")
     flat = [cell for row in table for cell in row if cell.count]
+    flat.sort(key=lambda cell: (cell.css.startswith("right"), -cell.count))
     pr, worst = detail.pr_charts(one), detail.worst(one)
     return {
         "name": one.name,
@@ -249,13 +250,13 @@ def _validation(run: RunData) -> list[str]:
     counts = health.class_counts(run.split, run.classes) if run.split else []
     told = []
     for one, tag in zip(counts, tags.class_tags(run.classes), strict=False):
-        recall, number = curves.last(run, f"val_ema/recall/{tag}"), None
+        recall = curves.last(run, f"val_ema/recall/{tag}")
         number = one.images["validation"]
         if recall is None or not number:
             continue
         hits = round(recall * number)
         low, high = clopper_pearson(hits, number)
-        found = {"value": hits / number, "part": hits, "whole": number}
+        found: dict[str, Any] = {"value": hits / number, "part": hits, "whole": number}
         found |= {"interval": (low, high)}
         told.append(f"{sentences.share(found)} of {shown(one.name)}")
     if not told:

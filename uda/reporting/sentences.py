@@ -17,12 +17,12 @@ Json = Mapping[str, Any]
 
 
 def percent(value: float) -> str:
-    """Return ``87 %``, with a decimal below 10 %."""
-    return f"{100 * value:.1f} %" if 0 < value < 0.1 else f"{100 * value:.0f} %"
+    """Return ``87%``, with a decimal below 10%."""
+    return f"{100 * value:.1f}%" if 0 < value < 0.1 else f"{100 * value:.0f}%"
 
 
 def share(estimate: Json) -> str:
-    """Return for example ``87 % (26 of 30; 95 % interval 69 % to 96 %)``."""
+    """Return for example ``87% (26 of 30; 69% to 96%)``."""
     if estimate["value"] is None:
         return "n/a"
     told = []
@@ -98,8 +98,7 @@ def rests_on(evaluated: Evaluated, run: RunData) -> str:
         told = f"This rests on {main['images']} labelled images"
     elif groups < sum(counts):
         told += f" in {groups} groups of alike images"
-    told += f", {min(counts, default=0)} of the rarest; {facts['main_weights']} weights"
-    told += ". The brackets are 95 % intervals."
+    told += f", {min(counts, default=0)} of the rarest. In brackets 95% intervals."
     if evaluated.name == "validation":
         told += " Training was steered by these images, so they flatter it."
     if evaluated.name == "test" and run.reads > 1:
@@ -174,10 +173,10 @@ def _against(main: Predictions, warm: Predictions, run: RunData) -> str:
     return (
         f"{verdict}: balanced accuracy {percent(found.first)}, for the run's own "
         f"supervised warm start {percent(found.second)}; a change of "
-        f"{_points(found.value)} ({_points(low)} to {_points(high)}). "
+        f"{_signed(found.value)} points ({_signed(low)} to {_signed(high)}). "
         f"UDA alone is right on {alone} images, the warm start alone on {other}."
     )
 
 
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f} points".replace("-", "−")
+def _signed(value: float) -> str:
+    return f"{100 * value:+.1f}".replace("-", "−")
