@@ -142,3 +142,13 @@ def test_long_names_keep_both_ends():
     assert text == "a" * 100 + "…" + "z" * 100
     assert page.clean("word " * 100) == "word " * 100
     assert page.clean(3) == 3
+
+
+def test_pictures_are_inside_the_page(template):
+    good = "data:image/png;base64," + "iVBORw0KGgo" * 40 + "=="
+    body = '{% extends "base.html" %}{% block main %}<img src="{{ x | picture }}">'
+    name = template(body + "{% endblock %}")
+    assert f'<img src="{good}">' in page.render(name, x=good)
+    for bad in ("https://example.org/a.png", "data:text/html;base64,aa", good + '"x'):
+        with pytest.raises(ValueError, match="no picture inside the page"):
+            page.render(name, x=bad)
