@@ -110,3 +110,21 @@ def test_writing_twice_replaces_whole(tmp_path):
     assert write_report(made.folder) == first
     assert first.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert not list(made.folder.glob(".report*"))
+
+
+def test_numbers_that_are_out_of_date_are_told(run):
+    found = answers()
+    weights = {"ema": measure(found, draws=5).to_json()}
+    facts = {"main_weights": "ema", "weights": weights, "notes": [], "images": 40,
+             "skipped": [], "time": "2026-01-02T04:04:04+0100"}  # fmt: skip
+    rule = {"rule": DecisionRule(CLASSES).to_json()}
+
+    def text(time: str) -> str:
+        one = Evaluated("test", {**facts, "time": time}, found, kept=True)
+        changed = replace(run, evaluations=[one], decision=rule)
+        return render("report.html", **contents(changed))
+
+    earlier, later = text("2026-01-02T04:04:04+0100"), text("2026-01-02T04:04:06+0100")
+    assert "The run went on after this evaluation" in earlier  # by one second
+    assert "The run went on after this evaluation" not in later
+    assert "decision.json is not in these numbers" in later

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +123,9 @@ def _evaluation(
         "answer": sentences.answer(one),
         "costs": sentences.costs(one, run),
         "paid": sentences.paid(one, run),
-        "decided": _decided(main),
+        "decided": _decided(main, run),
         "rests_on": sentences.rests_on(one, run),
-        "notes": [anonymous(note) for note in facts["notes"]],
+        "notes": [*_stale(one, run), *(anonymous(note) for note in facts["notes"])],
         "main_weights": facts["main_weights"],
         "per_class": main["per_class"],
         "thresholds": main.get("thresholds", ()),
@@ -156,11 +157,25 @@ def _evaluation(
     }
 
 
-def _decided(main: dict[str, Any]) -> list[str]:
+def _stale(one: Evaluated, run: RunData) -> list[str]:
+    """Say when the run went on after it was evaluated."""
+    form = "%Y-%m-%dT%H:%M:%S%z"
+    try:
+        ended = datetime.strptime(str(run.status.get("time")), form)
+        asked = datetime.strptime(str(one.facts.get("time")), form)
+    except ValueError:  # one of them is not known
+        return []
+    if ended <= asked:
+        return []
+    return ["The run went on after this evaluation: evaluate it again."]
+
+
+def _decided(main: dict[str, Any], run: RunData) -> list[str]:
     """Return what the decision rule does with the parts."""
     decision = main.get("decision")
     if not decision:
-        return []
+        unused = "decision.json is not in these numbers: evaluate again to use it."
+        return [unused] if run.decision else []
     lines = [f"A decision rule answers here: {decision['words']}."]
     told = {
         "unsure": "of all parts go to a person",

@@ -170,8 +170,9 @@ def _against(main: Predictions, warm: Predictions, run: RunData) -> str:
         verdict = "Worse than its own warm start"
     elif low <= 0:
         verdict = "Better or worse than its own warm start, these images cannot tell"
+    alike = " by the likeliest class, without the rule" if main.rule else ""
     return (
-        f"{verdict}: balanced accuracy {percent(found.first)}, before the unlabelled "
+        f"{verdict}{alike}: balanced accuracy {percent(found.first)}, before the unlabelled "
         f"images came in {percent(found.second)}; a change of {_signed(found.value)} "
         f"points ({_signed(low)} to {_signed(high)}). It alone is right on {alone} "
         f"images, the warm start alone on {other}. Some of that is longer training: "
