@@ -6,7 +6,7 @@ A template draws them; coordinates are in SVG units with y downwards.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 Point = tuple[float, float]
@@ -142,8 +142,7 @@ def chart(
     )
 
 
-def _drawn(line: Line, number: int, place: object) -> Drawn:
-    assert callable(place)
+def _drawn(line: Line, number: int, place: Callable[[Point], Point]) -> Drawn:
     pieces: list[list[Point]] = [[]]
     for point in line.points:
         if _finite(point):

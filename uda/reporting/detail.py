@@ -146,14 +146,14 @@ def pr_charts(evaluated: Evaluated) -> list[Chart]:
     At most 24, those with the lowest average precision.
     """
     found = evaluated.predictions
-    entries = sorted(
-        enumerate(evaluated.main["per_class"]),
-        key=lambda entry: 2.0 if entry[1]["ap"]["value"] is None else 0.0,
-    )
-    entries = [entry for entry in entries if entry[1]["ap"]["value"] is not None]
+    entries = [
+        (label, entry)
+        for label, entry in enumerate(evaluated.main["per_class"])
+        if entry["ap"]["value"] is not None
+    ]
     if len(entries) > _MOST_CURVES:
         entries.sort(key=lambda entry: entry[1]["ap"]["value"])
-        entries = sorted(entries[:_MOST_CURVES])
+        entries = sorted(entries[:_MOST_CURVES], key=lambda entry: entry[0])
     return [_pr_chart(found, label, entry) for label, entry in entries]
 
 

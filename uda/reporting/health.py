@@ -143,11 +143,11 @@ def branch_facts(run: RunData) -> list[tuple[str, str]]:
 
 def _guard(factor: float) -> str:
     if factor >= 1:
-        return "full weight: the teacher stayed at or above the warm start"
-    if factor > 0:
         return (
-            f"weight cut to {_percent(factor)}: the teacher fell below the warm start"
+            "full weight: at its last look the teacher was no worse than the warm start"
         )
+    if factor > 0:
+        return f"weight cut to {_percent(factor)}: the teacher was below the warm start"
     return "switched off: the teacher fell below the warm start three times in a row"
 
 

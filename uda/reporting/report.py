@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,22 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import uda
-from uda.data.manifest import shown
 from uda.errors import UsageError
 from uda.evaluation.estimates import GOOD_CLASS, OVERALL
 from uda.evaluation.multilabel import OVERALL_LABELS
 from uda.files import atomic_write
-from uda.intervals import clopper_pearson
-from uda.reporting import curves, detail, health, sentences
+from uda.reporting import curves, detail, health, runtext, sentences
 from uda.reporting.page import render
 from uda.reporting.ruletext import rule_sentences
 from uda.reporting.rundata import Evaluated, RunData, read_run
 from uda.run.environment import anonymous
 from uda.run.layout import open_run
-from uda.training.monitor import tags
 
 STUDY = "study.json"  # what makes a folder a study
-_MOST_SKIPPED = 200
 _TITLES = {
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro-F1",
@@ -81,28 +76,28 @@ def contents(run: RunData, images: bool = True) -> dict[str, Any]:
     rule = rule_sentences(run.decision) if run.decision else []
     return {
         "name": anonymous(f"{run.folder.parent.name}/{run.folder.name}"),
-        "subtitle": _subtitle(run),
-        "state_note": _state(run),
+        "subtitle": runtext.subtitle(run),
+        "state_note": runtext.state(run),
         "evaluations": evaluations,
-        "validation": _validation(run),
+        "validation": runtext.validation(run),
         "counts": counts,
         "grouped": any(one.groups != one.images for one in counts),
         "unlabeled": health.number_unlabeled(run),
-        "training_words": _training(run),
+        "training_words": runtext.training(run),
         "alarms": health.alarms(run),
         "training": curves.training_charts(run),
         "views": run.views,
-        "no_views": _no_views(run, images),
+        "no_views": runtext.no_views(run, images),
         "branch": health.branch_facts(run),
         "branch_chart": curves.branch_chart(run),
         "pseudo": bars,
         "pseudo_step": step,
         "reference_name": reference_name,
-        "no_branch": _no_branch(run),
+        "no_branch": runtext.no_branch(run),
         "decision": rule,
-        "no_decision": _no_decision(run),
-        **_repeat(run),
-        **_skipped(run),
+        "no_decision": runtext.no_decision(run),
+        **runtext.repeat(run),
+        **runtext.skipped(run),
         "version": uda.__version__,
         "written": time.strftime("%Y-%m-%d %H:%M %z"),
         "pictures_inside": bool(run.views) or any(e.pictures for e in run.evaluations),
@@ -232,118 +227,3 @@ def _wrong(one: Evaluated, worst: Sequence[detail.Picture]) -> str:
         f"{wrong} answers are wrong; here are {shown_ones}. Look twice: some may be "
         f"wrong labels.{hint}"
     )
-
-
-def _subtitle(run: RunData) -> str:
-    config = run.config
-    model = (config.get("model") or {}).get("name", "?")
-    size = (config.get("data") or {}).get("size") or []
-    pixels = "×".join(str(side) for side in size)
-    told = [
-        f"method {config.get('method', '?')}",
-        f"network {model}" if run.kind != "texture" else "texture model",
-        f"{pixels} pixels" if pixels else "",
-        f"seed {config.get('seed', '?')}",
-        f"trained {str(run.status['time'])[:10]}" if run.status.get("time") else "",
-    ]
-    return ", ".join(word for word in told if word)
-
-
-def _state(run: RunData) -> str:
-    state = run.status.get("state", "unknown")
-    if state == "done":
-        return ""
-    step, steps = run.status.get("step", "?"), run.status.get("steps", "?")
-    reason = f" ({run.status['reason']})" if run.status.get("reason") else ""
-    return (
-        f"The run is {state}{reason}, at step {step} of {steps}: not its final weights."
-    )
-
-
-def _validation(run: RunData) -> list[str]:
-    """Return what the validation part said, for a run that was never evaluated."""
-    counts = health.class_counts(run.split, run.classes) if run.split else []
-    told = []
-    for one, tag in zip(counts, tags.class_tags(run.classes), strict=False):
-        recall = curves.last(run, f"val_ema/recall/{tag}")
-        number = one.images["validation"]
-        if recall is None or not number:
-            continue
-        hits = round(recall * number)
-        low, high = clopper_pearson(hits, number)
-        found: dict[str, Any] = {"value": hits / number, "part": hits, "whole": number}
-        found |= {"interval": (low, high)}
-        told.append(f"{sentences.share(found)} of {shown(one.name)}")
-    if not told:
-        return []
-    return [
-        f"On validation images it found {', '.join(told)}.",
-        "These images steered the training, so they flatter it.",
-    ]
-
-
-def _training(run: RunData) -> str:
-    if not run.history:
-        return "No step was logged."
-    seconds = float(run.history[-1].get("time") or 0)
-    return (
-        f"{run.history[-1]['step']} steps in {seconds / 60:.1f} minutes. The "
-        "validation part is small: read trends, not digits."
-    )
-
-
-def _no_views(run: RunData, images: bool) -> str:
-    if not images or any(one.kept is False for one in run.evaluations):
-        return "Left out on request, as all images (--no-thumbnails)."
-    return (
-        "The run has no picture of views: only training on unlabelled images has any."
-    )
-
-
-def _no_branch(run: RunData) -> str:
-    method = run.config.get("method", "?")
-    return f"The method {method} did not train on unlabelled images, or not yet."
-
-
-def _no_decision(run: RunData) -> str:
-    if any(one.predictions.several for one in run.evaluations):
-        return "A class is named above its threshold, see the table of classes."
-    return "None was fitted: the likeliest class is taken."
-
-
-def _repeat(run: RunData) -> dict[str, Any]:
-    found = run.environment
-    words = [anonymous(str(word)) for word in found.get("command") or []]
-    if words:  # where the package lies is nobody's business
-        module = Path(words[0]).name == "__main__.py"
-        words[:1] = ["python", "-m", "uda"] if module else [Path(words[0]).name]
-    system, compute = found.get("system") or {}, found.get("compute") or {}
-    packages = found.get("packages") or {}
-    git = found.get("git") or {}
-    rows = [
-        ("uda", found.get("uda")),
-        (
-            "Commit",
-            git.get("commit") and f"{git['commit']}{' changed' * git['changed']}",
-        ),
-        ("Python", found.get("python")),
-        ("Packages", ", ".join(f"{k} {v}" for k, v in packages.items() if v)),
-        ("System", ", ".join(str(system[k]) for k in ("os", "cpu") if system.get(k))),
-        ("Threads", compute.get("threads")),
-        ("Accelerators", ", ".join(compute.get("gpus") or []) or "none"),
-    ]
-    return {
-        "command": shlex.join(words),
-        "environment": [(k, str(v)) for k, v in rows if v] if found else [],
-        "config": [anonymous(line) for line in run.config_text.splitlines()],
-    }
-
-
-def _skipped(run: RunData) -> dict[str, Any]:
-    rows = [(path, "training", reason) for path, reason in run.skipped]
-    for one in run.evaluations:
-        rows += [(path, one.name, reason) for path, reason in one.facts["skipped"]]
-    return {
-        "skipped": rows[:_MOST_SKIPPED],
-        "skipped_left": max(0, len(rows) - _MOST_SKIPPED),
-    }

@@ -172,11 +172,11 @@ def _against(main: Predictions, warm: Predictions, run: RunData) -> str:
         verdict = "Better or worse than its own warm start, these images cannot tell"
     alike = " by the likeliest class, without the rule" if main.rule else ""
     return (
-        f"{verdict}{alike}: balanced accuracy {percent(found.first)}, before the unlabelled "
-        f"images came in {percent(found.second)}; a change of {_signed(found.value)} "
-        f"points ({_signed(low)} to {_signed(high)}). It alone is right on {alone} "
-        f"images, the warm start alone on {other}. Some of that is longer training: "
-        "uda train --method supervised is the fair rival."
+        f"{verdict}{alike}: balanced accuracy {percent(found.first)}, before the "
+        f"unlabelled images came in {percent(found.second)}; a change of "
+        f"{_signed(found.value)} points ({_signed(low)} to {_signed(high)}). It alone "
+        f"is right on {alone} images, the warm start alone on {other}. Some of that is "
+        "longer training: uda train --method supervised is the fair rival."
     )
 
 

@@ -68,11 +68,8 @@ def write_thumbnails(
         size += sum(len(text) for text in _uris(found))
         if size > MAX_BYTES:
             break
-        pictures.append(found)
-    write_json(
-        folder / FILE,
-        {"kept": True, "no_maps": reason, "pictures": [p for p in pictures if p]},
-    )
+        pictures += [found] if found else []
+    write_json(folder / FILE, {"kept": True, "no_maps": reason, "pictures": pictures})
 
 
 def worst_rows(predictions: Predictions) -> list[int]:
