@@ -53,16 +53,16 @@ _DATA = click.Path(path_type=Path, exists=True)
     help="Which weights the gates and the written predictions are about.",
 )
 @click.option(
+    "--no-thumbnails",
+    is_flag=True,
+    help="Keep no small copies of images and no maps in RUN for `uda report`.",
+)
+@click.option(
     "--allow-seen",
     is_flag=True,
     help="Evaluate a folder although the model was trained on some of it.",
 )
 @no_decision_flag
-@click.option(
-    "--no-thumbnails",
-    is_flag=True,
-    help="Keep no small copies of images and no maps in RUN for `uda report`.",
-)
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …")
 def command(
@@ -73,9 +73,9 @@ def command(
     good_class: str | None,
     requirements: tuple[str, ...],
     weights: str,
+    no_thumbnails: bool,
     allow_seen: bool,
     no_decision: bool,
-    no_thumbnails: bool,
     batch: int,
     device: str,
 ) -> None:

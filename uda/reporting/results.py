@@ -32,6 +32,8 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     main = next(iter(evaluation.predictions))
     predictions, metrics = evaluation.predictions[main], evaluation.metrics[main]
     images = evaluation.images
+    if "warm" in evaluation.predictions:  # what UDA is held against, image by image
+        evaluation.predictions["warm"].save(folder / "warm.npz")
     write_json(
         folder / "metrics.json",
         {
@@ -54,8 +56,6 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
         _rows(evaluation, predictions),
     )
     predictions.save(folder / "predictions.npz")
-    if "warm" in evaluation.predictions:  # what UDA is held against, image by image
-        evaluation.predictions["warm"].save(folder / "warm.npz")
     title = f"{images.name}, {main} weights"
     if isinstance(metrics, Metrics):  # several labels have no one confusion matrix
         matrix = figures.confusion_matrix(metrics.counts, metrics.classes, title=title)

@@ -26,7 +26,12 @@ def rule_sentences(stored: Mapping[str, Any]) -> list[str]:
             f"decision.json is damaged ({type(error).__name__}: {error}); write it "
             "again with `uda tune`"
         ) from error
-    lines = [*_answers(rule), *_escape(rule), *_lane(rule)]
+    lines = [
+        f"In one line: {shown(rule.words())}.",
+        *_answers(rule),
+        *_escape(rule),
+        *_lane(rule),
+    ]
     if fitted:
         lines.append(
             f"Fitted on the {weights} weights and the "
