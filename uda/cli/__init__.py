@@ -27,6 +27,7 @@ COMMANDS = {
     "monitor": "Watch a run in TensorBoard on this machine.",
     "tune": "Fit thresholds, an escape limit and an unsure lane.",
     "evaluate": "Per-class evaluation of a run on the test part.",
+    "report": "Write one HTML page about a run: the answer first.",
     "predict": "Classify images and write predictions.csv.",
     "export": "Write a run's model as one file for other programs.",
     "relabel": "List labels that the folds doubt; apply better ones.",

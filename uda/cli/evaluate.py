@@ -53,6 +53,11 @@ _DATA = click.Path(path_type=Path, exists=True)
     help="Which weights the gates and the written predictions are about.",
 )
 @click.option(
+    "--no-thumbnails",
+    is_flag=True,
+    help="Keep no small copies of images and no maps in RUN for `uda report`.",
+)
+@click.option(
     "--allow-seen",
     is_flag=True,
     help="Evaluate a folder although the model was trained on some of it.",
@@ -69,6 +74,7 @@ def command(
     good_class: str | None,
     requirements: tuple[str, ...],
     weights: str,
+    no_thumbnails: bool,
     allow_seen: bool,
     no_decision: bool,
     tta: str | None,
@@ -82,11 +88,13 @@ def command(
 
     Prints the confusion matrix first, then precision, recall, F1 and average
     precision of each class with 95 % intervals, for the averaged (EMA) and the
-    raw weights. Writes RUN/evaluation/<part>/.
+    raw weights. Writes RUN/evaluation/<part>/, with thumbnails of the worst
+    errors and a few images of each answer, which `uda report` shows.
     """
     from uda.evaluation import gates
     from uda.evaluation.evaluate import choose_device, evaluate, load_bundles
     from uda.reporting.results import write_evaluation
+    from uda.reporting.thumbnails import write_thumbnails
     from uda.run.layout import open_run
 
     wanted = [gates.Gate.parse(text) for text in requirements]
@@ -117,6 +125,9 @@ def command(
     try:
         _record(folder, evaluation)
         write_evaluation(target, evaluation)
+        write_thumbnails(
+            target, evaluation, first, wanted=not no_thumbnails, device=where
+        )
     except OSError as error:
         raise DataError(
             f"{target}: cannot be written ({error.strerror}); make room, or copy the "

@@ -221,7 +221,7 @@ def tta_flag(command: Command) -> Command:
         "--tta",
         metavar="none|flips|d4|scales|POLICY[:K]",
         help="Answer by the mean over these views of each image. By default those that "
-        "the decision rule was fitted under, else none.",
+        "the decision rule was fitted under, else none; where a rule is fitted, none.",
     )(command)
 
 

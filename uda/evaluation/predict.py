@@ -88,7 +88,8 @@ class Predictions:
         if self.rule is not None and not same_tta(self.rule.tta, self.tta):
             raise DataError(
                 f"a decision rule fitted under --tta {self.rule.tta} cannot decide "
-                f"about answers under --tta {self.tta}"
+                f"about answers under --tta {self.tta}; let the model answer under "
+                "the rule's, or leave the rule aside (--no-decision)"
             )
         limit = 2 if self.several else shape[1]
         outside = (self.targets < -1) | (self.targets >= limit)

@@ -60,7 +60,7 @@ NO_TTA = Tta()
 def same_tta(one: str, other: str) -> bool:
     """Tell whether two labels mean the same views; a policy is known by its digest."""
     if "@" in one and "@" in other:
-        return one.rsplit(":", 1)[1] == other.rsplit(":", 1)[1]
+        return one.rpartition(":")[2] == other.rpartition(":")[2]
     return one == other
 
 

@@ -21,6 +21,8 @@ from uda.reporting.text import asked_words
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     """Write metrics.json, predictions.csv and .npz, and the two pictures.
 
+    Where the run has a warm start, its answers are in warm.npz.
+
     With several labels per image there is no confusion matrix.
 
     Args:
@@ -31,6 +33,8 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     main = next(iter(evaluation.predictions))
     predictions, metrics = evaluation.predictions[main], evaluation.metrics[main]
     images = evaluation.images
+    if "warm" in evaluation.predictions:  # what UDA is held against, image by image
+        evaluation.predictions["warm"].save(folder / "warm.npz")
     write_json(
         folder / "metrics.json",
         {

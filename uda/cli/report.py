@@ -1,0 +1,40 @@
+"""``uda report``: one self-contained HTML page from a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from uda.errors import DataError
+
+
+@click.command(short_help="Write one HTML page about a run: the answer first.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The page; RUN/report.html by default. One that is there is replaced.",
+)
+@click.option(
+    "--no-thumbnails",
+    is_flag=True,
+    help="Leave out all images, to pass the page on where images are confidential.",
+)
+def command(run: Path, out: Path | None, no_thumbnails: bool) -> None:
+    """Write a page about RUN that opens anywhere, offline, and prints.
+
+    It reads the run folder alone: what `uda evaluate` and `uda tune` found, the
+    curves of the training, thumbnails and saliency maps. Nothing is computed anew.
+    """
+    from uda.reporting.report import write_report
+
+    try:
+        target = write_report(run, out, images=not no_thumbnails)
+    except OSError as error:
+        raise DataError(
+            f"{out or run}: the report cannot be written ({error.strerror}); choose "
+            "another file with --out"
+        ) from error
+    size = target.stat().st_size / 2**20
+    click.echo(f"{target} ({size:.1f} MB): open it in a browser")

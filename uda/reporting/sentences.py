@@ -1,0 +1,184 @@
+"""A run's evaluation in words: what is found, what slips through, whether UDA paid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from uda.data.manifest import shown
+from uda.evaluation.paired import Asked, compare
+from uda.evaluation.predict import Predictions
+from uda.reporting.rundata import Evaluated, RunData
+
+_NAMED = 6  # classes that a sentence can hold
+Json = Mapping[str, Any]
+
+
+def percent(value: float) -> str:
+    """Return ``87%``, with a decimal below 10%."""
+    return f"{100 * value:.1f}%" if 0 < value < 0.1 else f"{100 * value:.0f}%"
+
+
+def share(estimate: Json) -> str:
+    """Return for example ``87% (26 of 30; 69% to 96%)``."""
+    if estimate["value"] is None:
+        return "n/a"
+    told = []
+    if estimate.get("part") is not None:
+        told.append(f"{estimate['part']} of {estimate['whole']}")
+    if estimate.get("interval"):
+        low, high = estimate["interval"]
+        told.append(f"{percent(low)} to {percent(high)}")
+    return percent(estimate["value"]) + (f" ({'; '.join(told)})" if told else "")
+
+
+def answer(evaluated: Evaluated) -> str:
+    """Return one sentence: of each defect, how much is found."""
+    main, images = evaluated.main, evaluated.facts["images"]
+    good = main.get("good_class")
+    defects = [
+        entry
+        for entry in main["per_class"]
+        if entry["name"] != good and entry["recall"]["value"] is not None
+    ]
+    if not defects:
+        return f"None of the {images} images shows a class that could be found."
+    start = f"Of {images} images in {_place(evaluated.name)} the model finds"
+    if len(defects) <= _NAMED:
+        found = [f"{share(e['recall'])} of {shown(e['name'])}" for e in defects]
+        return f"{start} {_joined(found)}."
+    defects.sort(key=lambda entry: entry["recall"]["value"])
+    mean = float(np.mean([entry["recall"]["value"] for entry in defects]))
+    lowest = [f"{shown(e['name'])} {share(e['recall'])}" for e in defects[:3]]
+    return (
+        f"{start} {percent(mean)} of the images of a class, on average over "
+        f"{len(defects)} classes; least of {_joined(lowest)}."
+    )
+
+
+def _place(name: str) -> str:
+    parts = {"test": "the test part", "validation": "the validation part"}
+    return parts.get(name, f"“{shown(name)}”")
+
+
+def _joined(words: Sequence[str]) -> str:
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def costs(evaluated: Evaluated, run: RunData) -> str:
+    """Return what slips through and what is rejected for nothing."""
+    main = evaluated.main
+    if evaluated.predictions.several:
+        return f"All classes of an image are right in {share(main['exact_match'])}."
+    good = main.get("good_class")
+    if good is None:
+        known = (run.config.get("model") or {}).get("good_class") or "CLASS"
+        return (
+            "How many defective parts pass is not known: no class of good parts was "
+            f"named. uda evaluate RUN --good-class {shown(known)} tells it."
+        )
+    return (
+        f"Escape: {share(main['escape'])} of the defective parts pass as "
+        f"{shown(good)}. Overkill: {share(main['overkill'])} of the good parts are "
+        "rejected."
+    )
+
+
+def rests_on(evaluated: Evaluated, run: RunData) -> str:
+    """Return what the numbers rest on."""
+    main = evaluated.main
+    counts = [e["images"] for e in main["per_class"] if e["images"]]
+    groups = sum(entry["groups"] for entry in main["per_class"])
+    told = f"This rests on {sum(counts)} labelled images of {len(counts)} classes"
+    if evaluated.predictions.several:
+        told = f"This rests on {main['images']} labelled images"
+    elif groups < sum(counts):
+        told += f" in {groups} groups of alike images"
+    told += f", {min(counts, default=0)} of the rarest. In brackets 95% intervals."
+    if evaluated.name == "validation":
+        told += " Training was steered by these images, so they flatter it."
+    if evaluated.name == "test" and run.reads > 1:
+        told += (
+            f" The test part was read {run.reads} times: whoever chose by it has made "
+            "it too kind."
+        )
+    return told
+
+
+def paid(evaluated: Evaluated, run: RunData) -> str:
+    """Return whether training on unlabelled images beat the run's own warm start."""
+    warm, method = evaluated.warm, shown(str(run.config.get("method", "")))
+    handed = run.status.get("handed_over")
+    if handed == "warm start":
+        return (
+            "The unlabelled images did not pay: the run ended worse on validation than "
+            "its supervised warm start, and hands that over."
+        )
+    if warm is None:
+        if handed == "texture":
+            return (
+                "The run hands over its texture teacher, which was ahead of the "
+                "network on validation images; the network is not measured here."
+            )
+        return (
+            f"Whether unlabelled images pay is not known from this {method} run: it "
+            "has no supervised warm start to be held against."
+        )
+    if evaluated.predictions.several or warm.ids != evaluated.predictions.ids:
+        names = ("macro_ap", "mean average precision")
+        weights = evaluated.facts["weights"]
+        if "warm" not in weights or names[0] not in weights["warm"]:
+            return ""
+        return (
+            f"Against its own warm start: {names[1]} {share(evaluated.main[names[0]])},"
+            f" there {share(weights['warm'][names[0]])}."
+        )
+    return _against(evaluated.predictions, warm, run)
+
+
+def _against(main: Predictions, warm: Predictions, run: RunData) -> str:
+    known = main.known
+    if not known.any():
+        return ""
+    ids = [name for name, told in zip(main.ids, known, strict=True) if told]
+    by_path = run.split.by_path if run.split else {}
+    rows = [by_path.get(name) for name in ids]
+    groups = [
+        row.group if row and row.group else f"\0{name}"
+        for name, row in zip(ids, rows, strict=True)
+    ]
+    targets = main.targets[known]
+    asked = Asked(
+        targets,
+        np.asarray(groups),
+        np.zeros(len(ids), np.int64),
+        {0: int(targets[0])},
+        len(main.classes),
+    )
+    # Both by their likeliest class: a decision rule is fitted for one of them alone.
+    first, second = main.likeliest[known], warm.likeliest[known]
+    found = compare(asked, first, second)["balanced_accuracy"]
+    low, high = found.interval
+    alone = int(((first == targets) & (second != targets)).sum())
+    other = int(((first != targets) & (second == targets)).sum())
+    verdict = "Better than its own warm start"
+    if high < 0:
+        verdict = "Worse than its own warm start"
+    elif low <= 0:
+        verdict = "Better or worse than its own warm start, these images cannot tell"
+    alike = " by the likeliest class, without the rule" if main.rule else ""
+    return (
+        f"{verdict}{alike}: balanced accuracy {percent(found.first)}, before the "
+        f"unlabelled images came in {percent(found.second)}; a change of "
+        f"{_signed(found.value)} points ({_signed(low)} to {_signed(high)}). It alone "
+        f"is right on {alone} images, the warm start alone on {other}. Some of that is "
+        "longer training: uda train --method supervised is the fair rival."
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{100 * value:+.1f}".replace("-", "−")
