@@ -63,6 +63,8 @@ TESTED_BY = {
     "data/groups.py": "data/test_splits.py",
     "inspect/facts.py": "inspect/test_advice.py",
     "run/bundle.py": "training/test_loop.py",
+    "training/dealing.py": "training/test_folds.py",
+    "training/plan.py": "training/test_folds.py",
     "training/launch.py": "training/test_loop.py",
     "training/step.py": "training/test_loop.py",
     "training/stop.py": "training/test_loop.py",

@@ -19,7 +19,8 @@ from uda.evaluation.predict import Predictions
 from uda.run.layout import RunFolder, open_run
 from uda.training import folds
 from uda.training.config import build_config, read_config_file
-from uda.training.folds import Dealing, find_folded, launch_folds, resume_folds
+from uda.training.dealing import Dealing
+from uda.training.folds import find_folded, launch_folds, resume_folds
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress
 from uda.training.stop import StopRequest

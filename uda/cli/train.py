@@ -133,6 +133,7 @@ def _launcher(
             "cross-validate one training, or train generations"
         )
     from uda.reporting.folds import fold_lines
-    from uda.training.folds import Dealing, launch_folds
+    from uda.training.dealing import Dealing
+    from uda.training.folds import launch_folds
 
     return partial(launch_folds, dealing=Dealing(folds, repeats or 1), tell=fold_lines)

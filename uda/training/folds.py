@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from uda.data.folds import fold_notes, fold_splits
 from uda.data.manifest import listing
 from uda.data.records import Catalog
-from uda.data.splitfile import Split, ordered
+from uda.data.splitfile import Split
 from uda.errors import UsageError
 from uda.evaluation.evaluate import answer
 from uda.evaluation.out_of_fold import HeldOut, OutOfFold
@@ -29,8 +28,8 @@ from uda.files import atomic_write, folder_lock, read_json, write_json
 from uda.run.bundle import load_bundle
 from uda.run.layout import RunFolder, create_run
 from uda.training.build import choose_device
-from uda.training.class_tree import class_tree
 from uda.training.config import RunConfig, build_config, read_config_file
+from uda.training.dealing import Dealing, check_deal, deal
 from uda.training.lasting import lasting
 from uda.training.launch import begin, check_request, go_on, try_out
 from uda.training.length import Length
@@ -38,24 +37,10 @@ from uda.training.monitor.progress import Progress, format_seconds
 from uda.training.prepare import find_split
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
-from uda.tree import Tree
 
 STUDY = "folds.json"
 BASE = "base.yaml"
 Tell = Callable[[OutOfFold], list[str]]
-
-
-@dataclass(frozen=True)
-class Dealing:
-    """How often the labelled images are dealt, into how many folds."""
-
-    folds: int
-    repeats: int = 1
-
-    @property
-    def trainings(self) -> int:
-        """How many trainings that makes, with the final one."""
-        return self.folds * self.repeats + 1
 
 
 def launch_folds(
@@ -94,9 +79,8 @@ def launch_folds(
             "fold, so no answer would be out of fold; leave them out"
         )
     catalog, split, notes = find_split(config)
-    for note in notes:
-        console.note(note)
-    for note in _check_deal(config, catalog, split, dealing):
+    told = [] if dry_run else notes  # which tells them itself
+    for note in [*told, *check_deal(config, catalog, split, dealing)]:
         console.note(note)
     if length.budget is not None:
         length = replace(length, budget=length.budget / dealing.trainings)
@@ -144,72 +128,6 @@ def resume_folds(
             f"continue bit for bit: {'; '.join(problems[:5])}"
         )
     return _Study(run, catalog, split, console, stop, workers).train(tell)
-
-
-def deal(
-    config: RunConfig, catalog: Catalog, split: Split, dealing: Dealing
-) -> Iterator[tuple[int, int, Split]]:
-    """Yield (repeat, fold, split) of each fold training.
-
-    The share of validation is the split's own. Images labelled by a node of the tree
-    ("defect, type unknown") are never held out, as no answer could be checked.
-    """
-    tree = class_tree(config, catalog)
-    inner = _without_coarse(split, tree)
-    labeled, validation = (len(inner.part(name)) for name in ("labeled", "validation"))
-    for repeat in range(dealing.repeats):
-        splits = fold_splits(
-            inner,
-            num_folds=dealing.folds,
-            repeat=repeat,
-            seed=config.seed,
-            validation=validation / max(1, labeled + validation),
-            multi_label=config.data.multi_label,
-        )
-        for fold, one in enumerate(splits):
-            yield repeat, fold, _with_coarse(one, split, tree)
-
-
-def _without_coarse(split: Split, tree: Tree | None) -> Split:
-    names = () if tree is None else tree.coarse
-    rows = (
-        replace(row, part="unlabeled") if row.label in names else row
-        for row in split.rows
-    )
-    return Split(ordered(rows))
-
-
-def _with_coarse(fold: Split, split: Split, tree: Tree | None) -> Split:
-    """Label again what is coarse, was labelled, and is of no group held out."""
-    names = () if tree is None else tree.coarse
-    rows = (
-        split.by_path[row.path]
-        if row.part == "unlabeled" and row.label in names
-        else row
-        for row in fold.rows
-    )
-    return Split(ordered(rows))
-
-
-def _check_deal(
-    config: RunConfig, catalog: Catalog, split: Split, dealing: Dealing
-) -> list[str]:
-    """Deal once, so that what cannot be is refused now; return what is to be told."""
-    for _ in deal(config, catalog, split, dealing):
-        pass
-    notes = fold_notes(
-        _without_coarse(split, class_tree(config, catalog)),
-        num_folds=dealing.folds,
-        multi_label=config.data.multi_label,
-    )
-    if config.model.weights is None:
-        return [*notes]
-    return [
-        *notes,
-        f"{config.model.weights}: weights that were trained on these images (`uda "
-        "pretrain` on the same folder) have seen what the folds hold out, though no "
-        "label of it",
-    ]
 
 
 def _base(run: RunFolder) -> RunConfig:

@@ -14,16 +14,15 @@ from uda.files import atomic_write, folder_lock, write_json
 from uda.run.environment import describe_environment
 from uda.run.layout import RunFolder, create_run, open_run
 from uda.training import patience, sizes
-from uda.training.alerts import interplay
 from uda.training.class_tree import own_tree
 from uda.training.config import RunConfig, build_config, read_config_file
 from uda.training.defects import warn_of_small_defects
-from uda.training.length import Length, fix_length, steps_within
+from uda.training.length import Length, fix_length
 from uda.training.loop import train
-from uda.training.monitor.progress import Progress, format_seconds
+from uda.training.monitor.progress import Progress
+from uda.training.plan import plan_words, time_words
 from uda.training.prepare import Parts, Policies, build_parts, find_split
 from uda.training.save import policy_copy
-from uda.training.schedules import consistency_start
 from uda.training.state import checkpoint_paths
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
@@ -91,7 +90,7 @@ def begin(
             patience.check(config, parts)
             atomic_write(run.config, config.to_yaml())
             run.write_status("running", step=0, steps=config.loop.steps)
-            console.note(_plan(config, parts, run))
+            console.note(plan_words(config, parts, run))
             return _train(config, run, parts, console, stop, resume=False)
         except UdaError as error:
             run.update_status("failed", reason=str(error))
@@ -238,9 +237,9 @@ def try_out(
         parts = build_parts(config, catalog, split, console.stage)
         planned = fix_length(config, length, parts)
         run = create_run(Path(folder), "dry-run")
-        console.result(_plan(planned, parts, None))
+        console.result(plan_words(planned, parts, None))
         if trainings > 1:
-            console.result(_time_words(config, planned, length, parts, trainings))
+            console.result(time_words(config, planned, length, parts, trainings))
         if config.method != "texture":
             short = fix_length(config, Length(steps=2), parts)
             consistency = short.consistency.model_copy(
@@ -258,60 +257,6 @@ def try_out(
         _train(config, run, parts, quiet, StopRequest(), resume=False)
     console.result("Dry run passed: two steps and one evaluation; nothing was kept.")
     return Summary("done", 0, {})
-
-
-def _time_words(
-    config: RunConfig, planned: RunConfig, length: Length, parts: Parts, trainings: int
-) -> str:
-    """Say how long several trainings take; ``config`` is that before planning."""
-    if config.method == "texture":
-        return f"{trainings} trainings of seconds each"
-    seconds = length.budget
-    if seconds is None:
-        hour = 3600.0
-        timed = config.model_copy(update={"loop": planned.loop})
-        seconds = planned.loop.steps / steps_within(timed, parts, hour) * hour
-    each, all_of_them = (format_seconds(n * seconds) for n in (1, trainings))
-    return f"{trainings} trainings of about {each} each, {all_of_them} in all"
-
-
-def _plan(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
-    height, width, channels = parts.pool.images.shape[1:]
-    shown = [f"{h}x{w} for {share:.0%}" for h, w, share in config.data.sizes]
-    lines = [
-        f"method {config.method}, recipe {config.recipe}, seed {config.seed}",
-        f"images {height}x{width}x{channels}: "
-        f"{len(parts.labeled) - parts.guessed} labelled in "
-        f"{len(parts.classes)} classes, {len(parts.unlabeled)} in the unlabelled "
-        f"stream, {len(parts.validation)} for validation",
-    ]
-    if shown:
-        lines.append(f"one size after the other: {', '.join(shown)} of the steps")
-    if config.data.tiles is not None:
-        rows, columns = config.data.tiles
-        lines.append(
-            f"each image cut into {rows}x{columns} tiles, joined by "
-            f"{config.data.tile_join} against {config.data.background}"
-        )
-    if parts.guessed:
-        lines.append(f"{parts.guessed} of the unlabelled ones have a pseudo-label")
-    if parts.pool.skipped:
-        lines.append(f"{len(parts.pool.skipped)} files skipped; see skipped.csv")
-    if config.method != "texture":
-        lines.append(
-            f"model {config.model.name}, {config.loop.steps} steps of "
-            f"{config.loop.batch} labelled images"
-        )
-    if config.semi_supervised:
-        lines.append(
-            f"unlabelled branch from step {consistency_start(config)}, "
-            f"{config.consistency.unlabeled_ratio} unlabelled per labelled image, "
-            f"targets by --weak-pass {config.consistency.weak_pass}"
-        )
-        lines += [text for text in [interplay(config, len(parts.classes))] if text]
-    if run is not None:
-        lines.append(f"run folder {run.path}; watch: uda monitor {run.path}")
-    return "\n".join(lines)
 
 
 def _say(summary: Summary, run: RunFolder, console: Progress) -> None:

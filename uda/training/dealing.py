@@ -1,0 +1,92 @@
+"""How a run's labelled images are dealt into folds, with the run's own settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from uda.data.folds import fold_notes, fold_splits
+from uda.data.records import Catalog
+from uda.data.splitfile import Split, ordered
+from uda.training.class_tree import class_tree
+from uda.training.config import RunConfig
+from uda.tree import Tree
+
+
+@dataclass(frozen=True)
+class Dealing:
+    """How often the labelled images are dealt, into how many folds."""
+
+    folds: int
+    repeats: int = 1
+
+    @property
+    def trainings(self) -> int:
+        """How many trainings that makes, with the final one."""
+        return self.folds * self.repeats + 1
+
+
+def deal(
+    config: RunConfig, catalog: Catalog, split: Split, dealing: Dealing
+) -> Iterator[tuple[int, int, Split]]:
+    """Yield (repeat, fold, split) of each fold training.
+
+    The share of validation is the split's own. Images labelled by a node of the tree
+    ("defect, type unknown") are never held out, as no answer could be checked.
+    """
+    tree = class_tree(config, catalog)
+    inner = _without_coarse(split, tree)
+    labeled, validation = (len(inner.part(name)) for name in ("labeled", "validation"))
+    for repeat in range(dealing.repeats):
+        splits = fold_splits(
+            inner,
+            num_folds=dealing.folds,
+            repeat=repeat,
+            seed=config.seed,
+            validation=validation / max(1, labeled + validation),
+            multi_label=config.data.multi_label,
+        )
+        for fold, one in enumerate(splits):
+            yield repeat, fold, _with_coarse(one, split, tree)
+
+
+def _without_coarse(split: Split, tree: Tree | None) -> Split:
+    names = () if tree is None else tree.coarse
+    rows = (
+        replace(row, part="unlabeled") if row.label in names else row
+        for row in split.rows
+    )
+    return Split(ordered(rows))
+
+
+def _with_coarse(fold: Split, split: Split, tree: Tree | None) -> Split:
+    """Label again what is coarse, was labelled, and is of no group held out."""
+    names = () if tree is None else tree.coarse
+    rows = (
+        split.by_path[row.path]
+        if row.part == "unlabeled" and row.label in names
+        else row
+        for row in fold.rows
+    )
+    return Split(ordered(rows))
+
+
+def check_deal(
+    config: RunConfig, catalog: Catalog, split: Split, dealing: Dealing
+) -> list[str]:
+    """Deal once, so that what cannot be is refused now; return what is to be told."""
+    for _ in deal(config, catalog, split, dealing):
+        pass
+    notes = fold_notes(
+        _without_coarse(split, class_tree(config, catalog)),
+        num_folds=dealing.folds,
+        multi_label=config.data.multi_label,
+    )
+    if config.model.weights is None:
+        return [*notes]
+    return [
+        *notes,
+        f"{config.model.weights}: weights that were trained on these images (`uda "
+        "pretrain` on the same folder) have seen what the folds hold out, though no "
+        "label of it",
+    ]

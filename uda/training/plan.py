@@ -1,0 +1,88 @@
+"""What a training is going to do and how long it takes, in words."""
+
+from __future__ import annotations
+
+from uda.run.layout import RunFolder
+from uda.training.alerts import interplay
+from uda.training.config import RunConfig
+from uda.training.length import Length, steps_within
+from uda.training.monitor.progress import format_seconds
+from uda.training.prepare import Parts
+from uda.training.schedules import consistency_start
+
+
+def time_words(
+    config: RunConfig, planned: RunConfig, length: Length, parts: Parts, trainings: int
+) -> str:
+    """Say how long several trainings take.
+
+    Args:
+        config: of one training, before planning.
+        planned: the same with its steps.
+        length: of one training.
+        parts: its images.
+        trainings: how many there are.
+    """
+    if config.method == "texture":
+        return f"{trainings} trainings of seconds each"
+    seconds, more = length.budget, ""
+    if seconds is None:
+        seconds = _seconds(config, planned, parts)
+        more = ", besides evaluations"
+    each, all_of_them = (format_seconds(n * seconds) for n in (1, trainings))
+    return f"{trainings} trainings of about {each} each, {all_of_them} in all{more}"
+
+
+def _seconds(config: RunConfig, planned: RunConfig, parts: Parts) -> float:
+    """Time a few steps and return how long the planned training takes."""
+    hour = 3600.0
+
+    def per_step(warm_start: int | None) -> float:
+        model = config.model.model_copy(update={"pretrain_steps": warm_start})
+        timed = config.model_copy(update={"loop": planned.loop, "model": model})
+        return hour / steps_within(timed, parts, hour)
+
+    bare, warm = per_step(0), planned.model.pretrain_steps or 0
+    # As many steps of warm start as of training tell what one of them costs.
+    extra = max(0.0, per_step(None) - bare) if warm else 0.0
+    return planned.loop.steps * bare + warm * extra
+
+
+def plan_words(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
+    """Say what a training will do; ``run`` is where, if it is to stay."""
+    height, width, channels = parts.pool.images.shape[1:]
+    shown = [f"{h}x{w} for {share:.0%}" for h, w, share in config.data.sizes]
+    lines = [
+        f"method {config.method}, recipe {config.recipe}, seed {config.seed}",
+        f"images {height}x{width}x{channels}: "
+        f"{len(parts.labeled) - parts.guessed} labelled in "
+        f"{len(parts.classes)} classes, {len(parts.unlabeled)} in the unlabelled "
+        f"stream, {len(parts.validation)} for validation",
+    ]
+    if shown:
+        lines.append(f"one size after the other: {', '.join(shown)} of the steps")
+    if config.data.tiles is not None:
+        rows, columns = config.data.tiles
+        lines.append(
+            f"each image cut into {rows}x{columns} tiles, joined by "
+            f"{config.data.tile_join} against {config.data.background}"
+        )
+    if parts.guessed:
+        lines.append(f"{parts.guessed} of the unlabelled ones have a pseudo-label")
+    if parts.pool.skipped:
+        lines.append(f"{len(parts.pool.skipped)} files skipped; see skipped.csv")
+    if config.method != "texture":
+        lines.append(
+            f"model {config.model.name}, {config.loop.steps} steps of "
+            f"{config.loop.batch} labelled images"
+        )
+    if config.semi_supervised:
+        lines.append(
+            f"unlabelled branch from step {consistency_start(config)}, "
+            f"{config.consistency.unlabeled_ratio} unlabelled per labelled image, "
+            f"targets by --weak-pass {config.consistency.weak_pass}"
+        )
+        lines += [text for text in [interplay(config, len(parts.classes))] if text]
+    if run is not None:
+        lines.append(f"run folder {run.path}; watch: uda monitor {run.path}")
+    return "\n".join(lines)
