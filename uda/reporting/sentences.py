@@ -99,6 +99,9 @@ def rests_on(evaluated: Evaluated, run: RunData) -> str:
     elif groups < sum(counts):
         told += f" in {groups} groups of alike images"
     told += f", {min(counts, default=0)} of the rarest. In brackets 95% intervals."
+    views = evaluated.facts.get("tta", "none")
+    if views != "none":
+        told += f" Each answer is a mean over views of the image (TTA {shown(views)})."
     if evaluated.name == "validation":
         told += " Training was steered by these images, so they flatter it."
     if evaluated.name == "test" and run.reads > 1:
