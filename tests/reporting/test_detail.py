@@ -109,3 +109,17 @@ def test_without_a_known_class_there_is_nothing():
     assert detail.pr_charts(one) == []
     assert detail.worst(one) == []
     assert detail.number_wrong(one) == 0
+
+
+def test_the_area_below_a_curve_is_the_average_precision():
+    found = drawn()
+    one = evaluated(found)
+    for label, chart in enumerate(detail.pr_charts(one)):
+        path = chart.lines[0].paths[0].split()
+        points = np.array([[float(v) for v in point.split(",")] for point in path])
+        x = (points[:, 0] - chart.left) / (chart.right - chart.left)
+        y = (chart.bottom - points[:, 1]) / (chart.bottom - chart.top)
+        area = float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))
+        true = found.targets == label
+        expected = average_precision_score(true, found.log_probs[:, label])
+        assert area == pytest.approx(expected, abs=0.01)

@@ -100,7 +100,7 @@ def test_files_left_out_are_counted(run):
     found = answers()
     text = page(run, found, measure(found, draws=5), skipped=many)
     assert "301 more are in the run folder" in text  # one of the evaluation
-    assert text.count("<td>training</td>") == 200
+    assert text.count(">training</td>") == 200
 
 
 def test_writing_twice_replaces_whole(tmp_path):

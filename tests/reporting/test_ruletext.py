@@ -23,9 +23,8 @@ def words(**parts) -> str:
 
 def test_the_plain_rule():
     assert words() == (
-        "In one line: the likeliest class. The likeliest class is taken. "
-        "Fitted on the ema weights and the validation "
-        "part: 30 images of 12 groups."
+        "In one line: the likeliest class. The likeliest class is taken. Fitted on "
+        "the ema weights and the validation part: 30 images of 12 groups."
     )
 
 

@@ -95,6 +95,9 @@ def test_what_it_rests_on():
     text = sentences.rests_on(evaluated(TEN), replace(RUN, reads=3))
     assert "20 labelled images of 2 classes, 10 of the rarest" in text
     assert "read 3 times" in text
+    one = evaluated(TEN)
+    views = replace(one, facts={**one.facts, "tta": "d4"})
+    assert "mean over views of the image (TTA d4)" in sentences.rests_on(views, RUN)
     assert "flatter" in sentences.rests_on(evaluated(TEN, name="validation"), RUN)
 
 

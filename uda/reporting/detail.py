@@ -163,8 +163,13 @@ def _pr_chart(found: Predictions, label: int, entry: Mapping[str, Any]) -> Chart
     positive = targets[:, label] > 0 if found.several else targets == label
     recall, precision = pr_points(found.log_probs[known][:, label], positive)
     chosen = np.unique(np.linspace(0, len(recall) - 1, _MOST_POINTS).astype(int))
-    points = [(0.0, float(precision[0]))]
-    points += [(float(recall[i]), float(precision[i])) for i in chosen]
+    # Steps, so that the area below is the average precision.
+    starts = np.r_[0.0, recall[chosen[:-1]]]
+    points = [
+        (float(x), float(precision[i]))
+        for start, i in zip(starts, chosen, strict=True)
+        for x in (start, recall[i])
+    ]
     at = (entry["recall"]["value"], entry["precision"]["value"])
     named = None not in at
     mark = [(float(at[0]), float(at[1]))] if named else []

@@ -13,6 +13,9 @@ from uda.evaluation.predict import Predictions
 from uda.reporting.rundata import Evaluated, RunData
 
 _NAMED = 6  # classes that a sentence can hold
+_RIVAL = (
+    " Some of that is longer training: uda train --method supervised is the fair rival."
+)
 Json = Mapping[str, Any]
 
 
@@ -99,6 +102,9 @@ def rests_on(evaluated: Evaluated, run: RunData) -> str:
     elif groups < sum(counts):
         told += f" in {groups} groups of alike images"
     told += f", {min(counts, default=0)} of the rarest. In brackets 95% intervals."
+    views = evaluated.facts.get("tta", "none")
+    if views != "none":
+        told += f" Each answer is a mean over views of the image (TTA {shown(views)})."
     if evaluated.name == "validation":
         told += " Training was steered by these images, so they flatter it."
     if evaluated.name == "test" and run.reads > 1:
@@ -144,40 +150,42 @@ def _against(main: Predictions, warm: Predictions, run: RunData) -> str:
     known = main.known
     if not known.any():
         return ""
-    ids = [name for name, told in zip(main.ids, known, strict=True) if told]
-    by_path = run.split.by_path if run.split else {}
-    rows = [by_path.get(name) for name in ids]
-    groups = [
-        row.group if row and row.group else f"\0{name}"
-        for name, row in zip(ids, rows, strict=True)
-    ]
     targets = main.targets[known]
-    asked = Asked(
-        targets,
-        np.asarray(groups),
-        np.zeros(len(ids), np.int64),
-        {0: int(targets[0])},
-        len(main.classes),
-    )
     # Both by their likeliest class: a decision rule is fitted for one of them alone.
     first, second = main.likeliest[known], warm.likeliest[known]
+    groups = np.asarray(_groups(main, run))[known]
+    repeats = np.zeros(targets.size, np.int64)
+    asked = Asked(targets, groups, repeats, {0: int(targets[0])}, len(main.classes))
     found = compare(asked, first, second)["balanced_accuracy"]
-    low, high = found.interval
     alone = int(((first == targets) & (second != targets)).sum())
     other = int(((first != targets) & (second == targets)).sum())
-    verdict = "Better than its own warm start"
-    if high < 0:
-        verdict = "Worse than its own warm start"
-    elif low <= 0:
-        verdict = "Better or worse than its own warm start, these images cannot tell"
+    low, high = found.interval
     alike = " by the likeliest class, without the rule" if main.rule else ""
-    return (
-        f"{verdict}{alike}: balanced accuracy {percent(found.first)}, before the "
-        f"unlabelled images came in {percent(found.second)}; a change of "
+    text = (
+        f"{_verdict(low, high)}{alike}: balanced accuracy {percent(found.first)}, "
+        f"before the unlabelled images came in {percent(found.second)}; a change of "
         f"{_signed(found.value)} points ({_signed(low)} to {_signed(high)}). It alone "
-        f"is right on {alone} images, the warm start alone on {other}. Some of that is "
-        "longer training: uda train --method supervised is the fair rival."
+        f"is right on {alone} images, the warm start alone on {other}."
     )
+    return text + _RIVAL * (low > 0)
+
+
+def _groups(found: Predictions, run: RunData) -> list[str]:
+    """Return the group of each image by the run's split; else each is its own."""
+    by_path = run.split.by_path if run.split else {}
+    rows = [by_path.get(name) for name in found.ids]
+    return [
+        row.group if row and row.group else f"\0{name}"
+        for name, row in zip(found.ids, rows, strict=True)
+    ]
+
+
+def _verdict(low: float, high: float) -> str:
+    if low > 0:
+        return "Better than its own warm start"
+    if high < 0:
+        return "Worse than its own warm start"
+    return "Better or worse than its own warm start, these images cannot tell"
 
 
 def _signed(value: float) -> str:
