@@ -30,6 +30,7 @@ COMMANDS = {
     "predict": "Classify images and write predictions.csv.",
     "export": "Write a run's model as one file for other programs.",
     "filter": "Choose unlabelled images that fit the task.",
+    "suggest": "Which unlabelled images should be labelled next?",
     "policy": "List, check, look at and audit augmentation policies.",
     "augment": "Write augmented images, or images with their boxes, to disk.",
     "env": "Print versions and hardware for a bug report.",

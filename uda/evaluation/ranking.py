@@ -7,6 +7,7 @@ answers each, and among the best answers those far from each other are taken.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,8 +21,11 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Reason = Literal["unsure", "rare", "novel"]
+Choice = tuple[int, Reason]  # place and why
 
 REASONS: tuple[Reason, ...] = ("unsure", "rare", "novel")
+# A reason is given above this score alone.
+_LEAST: dict[Reason, float] = {"unsure": 0.0, "rare": 0.1, "novel": 1.0}
 NUM_DIRECTIONS = 16
 NEIGHBOUR = 3
 # Of so many times the images still wanted, the one farthest from all chosen is taken.
@@ -55,7 +59,7 @@ class Scores:
 
         Novelty at 1 and below is none: something labelled is as near as its likes.
         """
-        return self.of(reason) > (1.0 if reason == "novel" else 0.0)
+        return self.of(reason) > _LEAST[reason]
 
 
 def uncertainty(probs: npt.NDArray[Any]) -> Floats:
@@ -69,10 +73,11 @@ def uncertainty(probs: npt.NDArray[Any]) -> Floats:
 
 
 def rare_weights(counts: npt.ArrayLike, probs: npt.NDArray[Any]) -> Floats:
-    """Return (C,) how rare each class is, 0 (no rarer than an even share) to 1.
+    """Return (C,) how rare each class is, 0 (half an even share or more) to 1.
 
-    w_c = max(0, 1 - C * min(l_c, u_c)), where l_c is the class's share of the labels
-    and u_c its estimated share of the pile, the mean of its probabilities.
+    w_c = max(0, 1 - 2 C min(l_c, u_c)), where l_c is the class's share of the labels
+    and u_c its estimated share of the pile, the mean of its probabilities: a class is
+    rare where one of them is less than half of an even share.
 
     Args:
         counts: (C,) labelled images of each class.
@@ -81,7 +86,8 @@ def rare_weights(counts: npt.ArrayLike, probs: npt.NDArray[Any]) -> Floats:
     labels = np.asarray(counts, dtype=np.float64)
     labeled = labels / max(float(labels.sum()), 1.0)
     piled = np.asarray(probs, dtype=np.float64).mean(axis=0)
-    return np.maximum(0.0, 1.0 - labels.size * np.minimum(labeled, piled))
+    rarer = np.minimum(labeled, piled)
+    return np.asarray(np.maximum(0.0, 1.0 - 2 * labels.size * rarer))
 
 
 def rarity(probs: npt.NDArray[Any], weights: Floats) -> Floats:
@@ -155,9 +161,10 @@ def choose(
     *,
     kin: Mapping[int, Sequence[int]],
     out: Bools,
+    reasons: Sequence[Reason] = REASONS,
     seed: int = 0,
-) -> list[tuple[int, Reason]]:
-    """Choose images for the three reasons in turn, none of them alike.
+) -> list[Choice]:
+    """Choose images for each reason in turn, none of them alike.
 
     A reason that still wants r images looks at its 2r best and takes the one farthest
     from all that are chosen (greedy k-center: Sener and Savarese, "Active learning for
@@ -171,22 +178,23 @@ def choose(
         budget: images wanted.
         kin: places that show the same thing as a place.
         out: (N,) which images may not be chosen.
+        reasons: to choose for; each gets an equal share of the budget.
         seed: decides between equal scores.
 
     Returns:
-        (place, reason), the most worth first; fewer than the budget where no more
-        are free.
+        (place, reason), the best of each reason first; fewer than the budget where no
+        more are free.
     """
     free = ~out
     ties = generator(seed, "suggest").permutation(len(points))
     ranked = {
         reason: np.lexsort((ties, -scores.of(reason)))[: int(worth.sum())]
         for reason in REASONS
-        if (worth := scores.worth(reason)).any()
+        if reason in reasons and (worth := scores.worth(reason)).any()
     }
     wanted = _quotas(budget, len(ranked))
     nearest = np.full(len(points), np.inf)
-    chosen: list[tuple[int, Reason]] = []
+    chosen: list[Choice] = []
     while len(chosen) < budget:
         before = len(chosen)
         for number, (reason, order) in enumerate(ranked.items()):
@@ -201,7 +209,18 @@ def choose(
             nearest = np.minimum(nearest, _distances(points[[place]], points)[0])
         if len(chosen) == before:
             break
-    return chosen
+    return _in_turn(chosen, scores)
+
+
+def _in_turn(chosen: list[Choice], scores: Scores) -> list[Choice]:
+    """Put what was chosen in order: the best of each reason, the second, and so on."""
+    best = sorted(chosen, key=lambda choice: -scores.of(choice[1])[choice[0]])
+    ranks: Counter[Reason] = Counter()
+    keys = {}
+    for place, reason in best:
+        keys[place, reason] = (ranks[reason], REASONS.index(reason))
+        ranks[reason] += 1
+    return sorted(best, key=keys.__getitem__)
 
 
 def _quotas(budget: int, num: int) -> list[int]:

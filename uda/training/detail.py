@@ -5,6 +5,7 @@ from __future__ import annotations
 from uda.models.descriptors import MIN_SIDE
 from uda.training.config import RunConfig
 
+
 def default_steps(config: RunConfig, steps: int) -> int:
     """Return how long the warm start is where nobody said it: as long as the run.
 
