@@ -139,7 +139,7 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 
 def rare_table(data: Set, seeds: Sequence[int]) -> list[str]:
     lines = [
-        "| seed | pile | rare in it | expected of 50 random | of 50 suggested | times |",
+        "| seed | pile | rare in it | of 50 random | of 50 suggested | times |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     times = []
