@@ -151,8 +151,7 @@ def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
         split = Split.load(Path(config.data.split))
         _refuse_missing(config, split, catalog)
         catalog, notes = labels_of_split(split, catalog)
-        notes += [*split.verify(catalog), *_left_out(split, catalog)]
-        return catalog, split, notes
+        return catalog, split, notes + split.verify(catalog) + _left_out(split, catalog)
 
     def draw(shown: Catalog) -> tuple[Split, list[str]]:
         return make_split(
