@@ -104,6 +104,7 @@ _FOLDER = click.Path(path_type=Path)
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     data: Path,
     group: str | None,
     labels_per_class: int | dict[str, int] | None,
@@ -114,12 +115,9 @@ def command(
     out: Path,
     unlabeled: tuple[Path, ...],
     extend: Path | None,
-    labels: Path | None,
-    new_classes: tuple[str, ...],
     transductive: bool,
     multi_label: bool,
-    tree: Path | None,
-    good_class: str | None,
+    **_: object,  # the tree's and the filled list's: read from the context below
 ) -> None:
     """Write a grouped, stratified split of DATA as a file.
 
@@ -139,8 +137,7 @@ def command(
         group_column=group_column(group),
         multi_label=multi_label,
     )
-    filled = _filled(ctx, catalog)
-    catalog = filled.catalog
+    catalog, told, labels = _filled(ctx, catalog)
     if group == "auto":
         click.echo("Looking for twins among the images ...", err=True)
     groups = resolve_groups(catalog, group)
@@ -153,7 +150,7 @@ def command(
             labels_per_class=labels_per_class,
             seed=seed,
             transductive=transductive,
-            told=filled.paths,
+            told=told,
         )
     else:
         draw = partial(
@@ -169,7 +166,7 @@ def command(
     split, notes = draw_with_coarse(draw, catalog, _tree(ctx, catalog))
     split.save(out)
     _print_table(split, catalog)
-    _print_notes([*catalog.notes, *filled.notes, *notes])
+    _print_notes([*catalog.notes, *labels, *notes])
     click.echo(f"Wrote {out}. Next: uda train {data}{_same(ctx)} --split {out}")
 
 
