@@ -246,8 +246,8 @@ RUNNERS: dict[str, tuple[Runner, int]] = {
         short, 0,
     ),
     "uda suggest runs/train --unlabeled $UDA_DATA/unlabeled --budget 50": (plain, 0),
-    "uda split $UDA_DATA --extend runs/train/split.csv --labels suggest.csv "
-    "--out split2.csv": (with_labels, 0),
+    "uda split $UDA_DATA --group auto --extend runs/train/split.csv "
+    "--labels suggest.csv --out split2.csv": (with_labels, 0),
     "uda train $UDA_DATA --split split2.csv --name more": (short, 0),
     "uda filter runs/train --unlabeled $UDA_DATA/unlabeled --out kept.csv": (plain, 0),
     "uda train $UDA_DATA/train --unlabeled kept.csv --generations 2 --name study": (

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from tests.support.several import write_several
 from tests.support.surfaces import surface, write_surfaces
 from uda.cli import main
 from uda.data.duplicates import Groups, Pair
@@ -203,10 +204,23 @@ def test_a_filled_list_is_not_overwritten_unasked(trained, tmp_path, quick):
     [
         (["--labels", "l.csv"], "--labels needs --extend"),
         (["--new-class", "Dent"], "--new-class has no effect without --labels"),
+        (
+            ["--labels", "l.csv", "--extend", "SPLIT", "--labels-per-class", "4"],
+            "--labels-per-class would hold back",
+        ),
+        (
+            ["--labels", "l.csv", "--extend", "SPLIT", "--multi-label"],
+            "does not combine with --multi-label",
+        ),
     ],
 )
 def test_options_without_effect_are_refused(trained, tmp_path, words, message):
-    result = call("split", trained / "data", "--out", tmp_path / "s.csv", *words)
+    own = trained / "runs" / "train" / "split.csv"
+    data = trained / "data"
+    if "--multi-label" in words:  # which a manifest alone can say
+        data = write_several(tmp_path / "several", images=12, unlabeled=0)
+    words = [own if word == "SPLIT" else word for word in words]
+    result = call("split", data, "--out", tmp_path / "s.csv", *words)
     assert result.exit_code == 2
     assert message in result.stderr
 

@@ -196,6 +196,11 @@ def _filled(ctx: click.Context, catalog: Catalog) -> Labeled:
             "are no fair test, so validation and test have to be there already; the "
             "split of a run is RUN/split.csv"
         )
+    if labels is not None and given["labels_per_class"] is not None:
+        raise UsageError(
+            "--labels-per-class would hold back labels that were just filled in; leave "
+            "it out with --labels"
+        )
     if labels is not None and given["multi_label"]:
         raise UsageError(
             "--labels holds one class per image and does not combine with --multi-label"

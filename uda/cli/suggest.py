@@ -77,7 +77,7 @@ def command(
 
     \b
     uda suggest runs/train --unlabeled pile --budget 50
-    uda split photos --unlabeled pile --extend runs/train/split.csv \\
+    uda split photos --unlabeled pile --group auto --extend runs/train/split.csv \\
         --labels suggest.csv --out split2.csv
     uda train photos --unlabeled pile --split split2.csv
     """  # noqa: D301
@@ -158,7 +158,8 @@ def _next(out: Path, sheet: Path, run: Path) -> None:
     """Say what to do with the list."""
     split = shlex.quote(str(run / "split.csv"))
     click.echo(
-        f"Wrote {out} and {sheet}. Fill in the column 'label', then:\n"
-        f"uda split DATA --unlabeled DIR --extend {split} "
+        f"Wrote {out} and {sheet}. Fill in the column 'label', then (with --group and "
+        "--unlabeled as for the older split):\n"
+        f"uda split DATA --group auto --unlabeled DIR --extend {split} "
         f"--labels {shlex.quote(str(out))} --out split2.csv"
     )

@@ -136,7 +136,7 @@ def suggest(
     labeled, pile = features[: len(teaching)], features[len(teaching) :]
     labeled = labeled[~np.isnan(labeled).any(axis=1)]
     points, anchors = ranking.directions(pile, labeled)
-    counts = [known.counts[name] for name in bundle.classes]
+    counts = [known.counts.get(name, 0) for name in bundle.classes]
     weights = ranking.rare_weights(counts, predictions.probs)
     scores = Scores(
         ranking.uncertainty(predictions.probs),
