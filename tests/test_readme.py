@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import re
@@ -177,6 +178,19 @@ def range_test(words: list[str]) -> int:
     return call([*words, "--imgsz", "16", "--batch", "4", "--steps", "20"])
 
 
+def with_labels(words: list[str]) -> int:
+    """On the list of `uda suggest`, half of its labels filled in."""
+    with Path("suggest.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows[::2]:  # the others stay unlabelled
+        row["label"] = CLASSES[int(re.sub(r"\D", "", row["path"])) % 3]
+    with Path("suggest.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return call(words)
+
+
 Runner = Callable[[list[str]], int]
 # Command -> (runner, expected exit code).
 RUNNERS: dict[str, tuple[Runner, int]] = {
@@ -244,6 +258,10 @@ RUNNERS: dict[str, tuple[Runner, int]] = {
     "uda train $UDA_DATA --split split.csv --imgsz 48 --tiles 2x2 --background Good": (
         short, 0,
     ),
+    "uda suggest runs/train --unlabeled $UDA_DATA/unlabeled --budget 50": (plain, 0),
+    "uda split $UDA_DATA --group auto --extend runs/train/split.csv "
+    "--labels suggest.csv --out split2.csv": (with_labels, 0),
+    "uda train $UDA_DATA --split split2.csv --name more": (short, 0),
     "uda filter runs/train --unlabeled $UDA_DATA/unlabeled --out kept.csv": (plain, 0),
     "uda train $UDA_DATA/train --unlabeled kept.csv --generations 2 --name study": (
         short, 0,

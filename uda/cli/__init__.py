@@ -32,6 +32,7 @@ COMMANDS = {
     "export": "Write a run's model as one file for other programs.",
     "relabel": "List labels that the folds doubt; apply better ones.",
     "filter": "Choose unlabelled images that fit the task.",
+    "suggest": "Which unlabelled images should be labelled next?",
     "policy": "List, check, look at and audit augmentation policies.",
     "augment": "Write augmented images, or images with their boxes, to disk.",
     "env": "Print versions and hardware for a bug report.",

@@ -18,6 +18,7 @@ from uda.cli.options import LabelsType
 from uda.errors import UsageError
 
 if TYPE_CHECKING:
+    from uda.data.labelfile import Labeled
     from uda.data.records import Catalog
     from uda.data.splitfile import Split
     from uda.tree import Tree
@@ -69,6 +70,18 @@ _FOLDER = click.Path(path_type=Path)
     help="Add new images and labels to this split; its test part stays as it is.",
 )
 @click.option(
+    "--labels",
+    type=_FOLDER,
+    metavar="LIST",
+    help="With --extend: labels filled into a list of `uda suggest`.",
+)
+@click.option(
+    "--new-class",
+    "new_classes",
+    multiple=True,
+    help="With --labels: a class that no image had so far; may be repeated.",
+)
+@click.option(
     "--transductive",
     is_flag=True,
     help="Keep unlabelled images whose group is in validation or test.",
@@ -91,6 +104,7 @@ _FOLDER = click.Path(path_type=Path)
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     data: Path,
     group: str | None,
     labels_per_class: int | dict[str, int] | None,
@@ -103,8 +117,7 @@ def command(
     extend: Path | None,
     transductive: bool,
     multi_label: bool,
-    tree: Path | None,
-    good_class: str | None,
+    **_: object,  # the tree's and the filled list's: read from the context below
 ) -> None:
     """Write a grouped, stratified split of DATA as a file.
 
@@ -124,6 +137,7 @@ def command(
         group_column=group_column(group),
         multi_label=multi_label,
     )
+    catalog, told, labels = _filled(ctx, catalog)
     if group == "auto":
         click.echo("Looking for twins among the images ...", err=True)
     groups = resolve_groups(catalog, group)
@@ -136,6 +150,7 @@ def command(
             labels_per_class=labels_per_class,
             seed=seed,
             transductive=transductive,
+            told=told,
         )
     else:
         draw = partial(
@@ -151,7 +166,7 @@ def command(
     split, notes = draw_with_coarse(draw, catalog, _tree(ctx, catalog))
     split.save(out)
     _print_table(split, catalog)
-    _print_notes([*catalog.notes, *notes])
+    _print_notes([*catalog.notes, *labels, *notes])
     click.echo(f"Wrote {out}. Next: uda train {data}{_same(ctx)} --split {out}")
 
 
@@ -164,6 +179,45 @@ def _same(ctx: click.Context) -> str:
     return str(more) + (
         f" --good-class {given['good_class']}" if given["good_class"] else ""
     )
+
+
+def _filled(ctx: click.Context, catalog: Catalog) -> Labeled:
+    """Add the labels of an older split and those that somebody filled in."""
+    from uda.data.labelfile import Labeled, add_labels, labels_of_split, read_labels
+    from uda.data.splitfile import Split
+
+    given = ctx.params
+    extend, labels = given["extend"], given["labels"]
+    if given["new_classes"] and labels is None:
+        raise UsageError("--new-class has no effect without --labels; leave it out")
+    if labels is not None and extend is None:
+        raise UsageError(
+            "--labels needs --extend SPLIT: images that were chosen since they are odd "
+            "are no fair test, so validation and test have to be there already; the "
+            "split of a run is RUN/split.csv"
+        )
+    if labels is not None and given["labels_per_class"] is not None:
+        raise UsageError(
+            "--labels-per-class would hold back labels that were just filled in; leave "
+            "it out with --labels"
+        )
+    if labels is not None and given["multi_label"]:
+        raise UsageError(
+            "--labels holds one class per image and does not combine with --multi-label"
+        )
+    notes: list[str] = []
+    if extend is not None:
+        catalog, notes = labels_of_split(Split.load(extend), catalog)
+    if labels is None:
+        return Labeled(catalog, frozenset(), notes)
+    tree = _tree(ctx, catalog)
+    more = add_labels(
+        catalog,
+        read_labels(labels),
+        new_classes=given["new_classes"],
+        coarse=() if tree is None else tree.coarse,
+    )
+    return more._replace(notes=[*notes, *more.notes])
 
 
 def _tree(ctx: click.Context, catalog: Catalog) -> Tree | None:

@@ -5,7 +5,7 @@ A run that was judged on the old test part can be compared with one that follows
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from uda.data.grouping import Facts, gather, row_of
@@ -29,6 +29,7 @@ def extend_split(
     labels_per_class: Counts | None = None,
     seed: int = 0,
     transductive: bool = False,
+    told: Collection[str] = (),
     progress: Progress | None = None,
 ) -> tuple[Split, list[str]]:
     """Add what is new in the data to a split.
@@ -47,6 +48,8 @@ def extend_split(
             held back; None takes all new labels.
         seed: the seed of that draw.
         transductive: keep unlabelled images whose group is in validation or test.
+        told: paths of images whose label somebody has just filled in: they count as
+            new labels, also where the older split holds them back.
         progress: told about hashing.
 
     Returns:
@@ -64,7 +67,7 @@ def extend_split(
     parts: dict[str, str] = {}
     held: list[str] = []
     for path in (p for p in facts.records if p not in fixed):
-        part = _training_part(facts, path, split.by_path.get(path))
+        part = _training_part(facts, path, split.by_path.get(path), path in told)
         outside = facts.unit[path] in held_units
         if outside and transductive and facts.records[path].label is None:
             part, outside = "unlabeled", False
@@ -104,7 +107,9 @@ def _units(facts: Facts, rows: Mapping[str, SplitRow], part: str) -> set[int]:
     return {facts.unit[path] for path, row in rows.items() if row.part == part}
 
 
-def _training_part(facts: Facts, path: str, old: SplitRow | None) -> str | None:
+def _training_part(
+    facts: Facts, path: str, old: SplitRow | None, told: bool
+) -> str | None:
     """Return ``labeled``, ``new`` (a label nobody used yet), ``unlabeled`` or None."""
     record = facts.records[path]
     if old is not None and old.part == "labeled":
@@ -113,7 +118,8 @@ def _training_part(facts: Facts, path: str, old: SplitRow | None) -> str | None:
         return None  # its part is closed, or it was just dropped from it
     if record.label is None or record.part == "unlabeled":
         return "unlabeled"
-    return "unlabeled" if old is not None and old.label is not None else "new"
+    back = old is not None and old.label is not None
+    return "unlabeled" if back and not told else "new"
 
 
 def _label_new(

@@ -104,7 +104,7 @@ def filter_images(
     Raises:
         DataError: there is no image, or none can be read.
     """
-    records = _records(unlabeled)
+    records = pile_records(unlabeled)
     threads = max(2, os.cpu_count() or 2)
     scores, errors = _scores(
         bundle, records, batch=batch, device=device, threads=threads, progress=progress
@@ -120,7 +120,7 @@ def filter_images(
         [records[i] for i in readable], seed=seed, threads=threads, progress=progress
     )
     left_out = {i: f"cannot be read: {reason}" for i, reason in errors.items()}
-    left_out |= _unnameable(records)
+    left_out |= unnameable(records)
     copies = near_copies(found, confidence[readable])
     for place, best in copies.items():
         row = readable[place]
@@ -201,8 +201,8 @@ def write_list(path: Path, scored: Sequence[Scored]) -> None:
     home = path.parent.resolve()
     rows = [
         (
-            _plain(entry.record.path.removeprefix(entry.record.prefix)),
-            _folder(entry.record.root, home),
+            plain_path(entry.record.path.removeprefix(entry.record.prefix)),
+            folder_name(entry.record.root, home),
             entry.record.label or "",
             f"{entry.confidence:.6f}",
             int(entry.kept),
@@ -213,7 +213,12 @@ def write_list(path: Path, scored: Sequence[Scored]) -> None:
     write_csv(path, HEADER, rows)
 
 
-def _records(unlabeled: Sequence[Path]) -> list[Record]:
+def pile_records(unlabeled: Sequence[Path]) -> list[Record]:
+    """Return the images of folders and lists, called ``@k/PATH`` by their place.
+
+    Raises:
+        DataError: there is none.
+    """
     found = [
         Record(f"@{number}/{path}", chosen.folder, prefix=f"@{number}/")
         for number, chosen in enumerate(chosen_folders(unlabeled))
@@ -287,8 +292,11 @@ def _labeled(record: Record, label: str | None) -> Record:
     return Record(record.path, record.root, label, prefix=record.prefix)
 
 
-def _unnameable(records: Sequence[Record]) -> dict[int, str]:
-    """Names that are not UTF-8 cannot be written so that they are found again."""
+def unnameable(records: Sequence[Record]) -> dict[int, str]:
+    """Return {place: why} of images that no list can name.
+
+    Names that are not UTF-8 cannot be written so that they are found again.
+    """
     return {
         i: "the name is not UTF-8: rename the file"
         for i, record in enumerate(records)
@@ -296,12 +304,14 @@ def _unnameable(records: Sequence[Record]) -> dict[int, str]:
     }
 
 
-def _plain(path: str) -> str:
+def plain_path(path: str) -> str:
+    """Return a path that no spreadsheet takes for a formula."""
     # A spreadsheet's formula sign is defused by the folder it stands in.
     return path if spreadsheet_safe(path) == path else f"./{path}"
 
 
-def _folder(folder: Path, home: Path) -> str:
+def folder_name(folder: Path, home: Path) -> str:
+    """Return a folder as a list that lies in ``home`` names it."""
     if folder.is_relative_to(home):
-        return _plain(folder.relative_to(home).as_posix())
+        return plain_path(folder.relative_to(home).as_posix())
     return str(folder)

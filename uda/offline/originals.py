@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from uda.data.groups import group_column, resolve_groups
+from uda.data.labelfile import labels_of_split
 from uda.data.manifest import listing, shown
 from uda.data.records import Catalog, Record, scan
 from uda.data.splitfile import hash_files
@@ -184,13 +185,13 @@ def _from_split(catalog: Catalog, path: Path, progress: Progress | None) -> Orig
     split = Split.load(path)
     for part in _HINTS:
         split.records(catalog, part)  # says which are missing, and what to do
+    catalog, notes = labels_of_split(split, catalog)
     faults = split.verify(catalog, progress)
     if faults:
         raise DataError(
             f"{shown(path)}: {len(faults)} images are not what the split says: "
             f"{listing(faults, 5)}"
         )
-    notes = []
     rest = split.unknown(catalog)
     if rest:
         notes.append(

@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from uda.augment.policy import Policy, PythonPolicy, load_policy
 from uda.data.coarse import draw_with_coarse, refuse_coarse_tests
+from uda.data.finer import detail_size, usual_side
 from uda.data.groups import group_column, resolve_groups
+from uda.data.labelfile import labels_of_split
 from uda.data.multilabel import counts_of, members, rarest
 from uda.data.pool import Pool, build_pool, default_cache
 from uda.data.records import Catalog, Record, scan
@@ -25,7 +27,7 @@ from uda.data.streams import Batch, TrainStream
 from uda.errors import DataError, UsageError
 from uda.training.class_tree import class_tree, drawn_as
 from uda.training.config import RunConfig
-from uda.training.detail import detail_size, reads_texture, usual_side
+from uda.training.detail import reads_texture
 from uda.training.pseudo import read_pseudo_labels
 from uda.training.schedules import consistency_start, size_starts
 from uda.tree import Tree
@@ -148,7 +150,8 @@ def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
     if config.data.split is not None:
         split = Split.load(Path(config.data.split))
         _refuse_missing(config, split, catalog)
-        return catalog, split, [*split.verify(catalog), *_left_out(split, catalog)]
+        catalog, notes = labels_of_split(split, catalog)
+        return catalog, split, notes + split.verify(catalog) + _left_out(split, catalog)
 
     def draw(shown: Catalog) -> tuple[Split, list[str]]:
         return make_split(

@@ -1,0 +1,165 @@
+"""``uda suggest``: which unlabelled images should be labelled next?"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from uda.cli.options import model_flags, no_decision_flag, rule_of
+from uda.cli.progress import counter
+from uda.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from uda.evaluation.ranking import Reason
+    from uda.evaluation.suggesting import Suggestions
+
+_WORDS = {"unsure": "unsure", "rare": "maybe rare", "novel": "unlike anything labelled"}
+
+
+@click.command(short_help="Which unlabelled images should be labelled next?")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--unlabeled",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of unlabelled images, nested or flat, or a list; repeatable.",
+)
+@click.option(
+    "--budget",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="How many images to suggest.",
+)
+@click.option(
+    "--reason",
+    "reasons",
+    multiple=True,
+    type=click.Choice([*_WORDS]),
+    default=[*_WORDS],
+    help="Suggest for this reason alone; repeatable. Default: a third for each.",
+)
+@click.option(
+    "--out",
+    default="suggest.csv",
+    show_default=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="List to write; the contact sheet lies beside it, as .png.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the list if it is there.")
+@no_decision_flag
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides ties.")
+@model_flags
+def command(
+    run: Path,
+    unlabeled: tuple[Path, ...],
+    budget: int,
+    reasons: tuple[Reason, ...],
+    out: Path,
+    overwrite: bool,
+    no_decision: bool,
+    seed: int,
+    weights: str,
+    batch: int,
+    device: str,
+) -> None:
+    """Suggest which unlabelled images to label next, and say why.
+
+    A third each: images RUN is unsure of, images that may be of a rare class, images
+    that look unlike anything labelled; no two that show the same thing, none that
+    shows what has a label. Fill in the column 'label' of the list; rows left empty
+    stay unlabelled.
+
+    \b
+    uda suggest runs/train --unlabeled pile --budget 50
+    uda split photos --unlabeled pile --group auto --extend runs/train/split.csv \\
+        --labels suggest.csv --out split2.csv
+    uda train photos --unlabeled pile --split split2.csv
+    """  # noqa: D301
+    _refuse_existing(out, overwrite)
+    from uda.evaluation.evaluate import choose_device
+    from uda.evaluation.known import known_images
+    from uda.evaluation.suggesting import suggest, write_suggestions
+    from uda.reporting.suggestions import save_suggestions
+    from uda.run.bundle import load_bundle, require_one_label
+    from uda.run.layout import RunFolder
+
+    bundle = require_one_label(
+        load_bundle(run, weights=weights),
+        "`uda suggest` asks which one an image may be",
+    )
+    found = suggest(
+        bundle,
+        known_images(RunFolder(bundle.folder)),
+        unlabeled,
+        budget,
+        rule=rule_of(bundle, weights, no_decision=no_decision),
+        reasons=reasons,
+        batch=batch,
+        device=choose_device(device),
+        seed=seed,
+        progress=counter(),
+    )
+    if not found.chosen:
+        raise DataError(
+            f"nothing to suggest among {found.pile} images: {_left_out(found)}; give "
+            "another --unlabeled"
+        )
+    sheet = out.with_suffix(".png")
+    try:
+        write_suggestions(out, found.chosen)
+        title = f"What to label next: {len(found.chosen)} of {found.pile} images"
+        save_suggestions(sheet, found.chosen, bundle.preprocessing, title=title)
+    except OSError as error:
+        raise DataError(
+            f"{out}: cannot be written ({error.strerror}); choose another --out"
+        ) from error
+    _report(found, budget)
+    _next(out, sheet, bundle.folder)
+
+
+def _refuse_existing(out: Path, overwrite: bool) -> None:
+    if out.suffix.lower() not in (".csv", ".tsv"):
+        raise UsageError(f"--out {out}: the list is a CSV file; call it .csv")
+    if out.exists() and not overwrite:
+        # Somebody may have filled in labels.
+        raise UsageError(
+            f"{out} is there already; add --overwrite, or choose another --out"
+        )
+
+
+def _left_out(found: Suggestions) -> str:
+    parts = [f"{num} {why}" for why, num in sorted(found.left_out.items())]
+    return "; ".join(parts) or "none left out"
+
+
+def _report(found: Suggestions, budget: int) -> None:
+    if found.left_out:
+        click.echo(f"Not asked about, of {found.pile}: {_left_out(found)}")
+    if found.rare:
+        rare = ", ".join(f"{name} {weight:.2f}" for name, weight in found.rare)
+        click.echo(f"How rare (0 to 1): {rare}")
+    kinds = Counter(entry.kind for entry in found.chosen)
+    counts = ", ".join(f"{num} {_WORDS[kind]}" for kind, num in kinds.items())
+    click.echo(f"{len(found.chosen)} images to label: {counts}")
+    if len(found.chosen) < budget:
+        click.echo(
+            f"Fewer than {budget}: the rest shows the same as these, has a label, or "
+            "gives no reason"
+        )
+
+
+def _next(out: Path, sheet: Path, run: Path) -> None:
+    """Say what to do with the list."""
+    split = shlex.quote(str(run / "split.csv"))
+    click.echo(
+        f"Wrote {out} and {sheet}. Fill in the column 'label', then (with --group and "
+        "--unlabeled as for the older split):\n"
+        f"uda split DATA --group auto --unlabeled DIR --extend {split} "
+        f"--labels {shlex.quote(str(out))} --out split2.csv"
+    )
