@@ -12,6 +12,7 @@ from tests.data.test_detail import texture
 from tests.evaluation.fakes import CLASSES, make_run, write_image
 from uda.data.duplicates import Groups
 from uda.errors import DataError
+from uda.evaluation import suggesting
 from uda.evaluation.decision import DecisionRule
 from uda.evaluation.known import known_images
 from uda.evaluation.suggesting import HEADER, suggest, write_suggestions
@@ -121,6 +122,19 @@ def test_a_rule_calibrates_what_is_told(run, pile, alone):
     after = {entry.record.path: entry.probability for entry in soft}
     assert all(after[path] <= before[path] for path in before)
     assert after != before
+
+
+def test_a_rule_is_asked_under_its_own_views(run, pile, alone, monkeypatch):
+    asked = []
+    own = suggesting.predict_files
+
+    def spied(*words, tta, **options):
+        asked.append(tta.label)
+        return own(*words, tta=tta, **options)
+
+    monkeypatch.setattr(suggesting, "predict_files", spied)
+    assert ask(run, pile, 12, rule=DecisionRule(CLASSES, tta="flips")).chosen
+    assert asked == ["flips"]
 
 
 def test_the_list_has_an_empty_column_for_labels(run, pile, alone, tmp_path):

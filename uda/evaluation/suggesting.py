@@ -33,6 +33,7 @@ from uda.evaluation.relevance import (
     plain_path,
     unnameable,
 )
+from uda.evaluation.tta import NO_TTA, Tta, tta_of
 from uda.files import write_csv
 from uda.models.texture import texture_features
 from uda.run.bundle import Bundle
@@ -107,7 +108,8 @@ def suggest(
         known: the images that its run has labels of.
         unlabeled: folders, or lists as `uda filter` writes them.
         budget: how many to choose.
-        rule: calibrates the probabilities; None takes them as the model gives them.
+        rule: calibrates the probabilities, under the views that it was fitted on;
+            None takes them as the model gives them.
         reasons: to choose for.
         batch: images per forward pass.
         device: where the model is.
@@ -119,7 +121,8 @@ def suggest(
     """
     records = pile_records(unlabeled)
     threads = max(2, os.cpu_count() or 2)
-    errors, predictions = _ask(bundle, records, batch, device, threads, progress)
+    views = NO_TTA if rule is None else tta_of(rule.tta, bundle)
+    errors, predictions = _ask(bundle, records, views, batch, device, threads, progress)
     predictions = replace(predictions, rule=rule)
     places = [i for i in range(len(records)) if i not in errors]
     found = find_groups(
@@ -183,6 +186,7 @@ def write_suggestions(path: Path, chosen: Sequence[Suggestion]) -> None:
 def _ask(
     bundle: Bundle,
     records: Sequence[Record],
+    views: Tta,
     batch: int,
     device: str,
     threads: int,
@@ -200,6 +204,7 @@ def _ask(
         threads=threads,
         device=device,
         progress=progress,
+        tta=views,
     ):
         answers.append(block.predictions["model"])
         for offset, error in enumerate(block.errors):
