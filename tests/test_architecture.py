@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(LATE, BASE | PARTS | {"run", "evaluation", "training"}),
     "cli": BASE | PARTS | {"run", "evaluation", "training"} | LATE,
     "__main__": {"cli"},
+    "api": BASE | PARTS | {"run", "evaluation", "training", "cli"} | LATE,
 }
 
 # A file whose behaviour shows only in whole runs is tested by a neighbour, which

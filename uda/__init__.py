@@ -2,7 +2,7 @@
 
 Shape letters used in docstrings of the whole package: N images, B labelled
 batch, U unlabelled batch, C classes, D features, K image channels, H height,
-W width.
+W width. From Python, start with ``from uda import api``.
 """
 
 from __future__ import annotations

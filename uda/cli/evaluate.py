@@ -80,7 +80,7 @@ def command(
     tta: str | None,
     batch: int,
     device: str,
-) -> None:
+) -> Evaluation:
     """Evaluate RUN on its test part, or on all of DATA (class folders, a manifest).
 
     Where `uda tune` wrote decision.json into RUN, that decides, under the test-time
@@ -136,6 +136,7 @@ def command(
     _print(evaluation, target)
     for line in gates.enforce(wanted, evaluation.metrics[weights]):
         click.echo(line)
+    return evaluation
 
 
 def _rules(bundles: dict[str, Bundle], no_decision: bool) -> dict[str, DecisionRule]:

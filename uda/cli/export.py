@@ -61,7 +61,7 @@ def command(
     pixels: str,
     no_decision: bool,
     tta: str | None,
-) -> None:
+) -> Path:
     """Write the model of RUN as one file, and beside it a JSON that says what it means.
 
     The file maps pixels to probabilities, for any number of images at once. It is
@@ -108,3 +108,4 @@ def command(
         )
     if described.thresholds:
         note_thresholds(described.tta)
+    return path

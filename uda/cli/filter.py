@@ -63,7 +63,7 @@ def command(
     weights: str,
     batch: int,
     device: str,
-) -> None:
+) -> Sequence[Scored]:
     """Choose the unlabelled images that look like RUN's own.
 
     Every image is classified by RUN; of each predicted class the surest are kept,
@@ -103,6 +103,7 @@ def command(
             f"{out}: cannot be written ({error.strerror}); choose another --out"
         ) from error
     _report(scored, out)
+    return scored
 
 
 def _report(scored: Sequence[Scored], out: Path) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from uda.cli.options import SizeType
 from uda.errors import UsageError
+
+if TYPE_CHECKING:
+    from uda.inspect.report import Inspection
 
 
 @click.command(short_help="Which numbers are too low and require treatment?")
@@ -54,7 +58,7 @@ def command(
     seed: int,
     threads: int,
     quiet: bool,
-) -> None:
+) -> Inspection:
     """Look at DATA before training on it.
 
     Counts per class and what each can support, sizes, broken files, duplicates and
@@ -84,6 +88,7 @@ def command(
     inspection.save(folder)
     Console(highlight=False, soft_wrap=False).print(render(inspection))
     click.echo(f"\nWritten: {folder}/")
+    return inspection
 
 
 def _check_out(out: Path | None) -> None:

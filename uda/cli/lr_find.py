@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from uda.cli.options import parse_assignments
 from uda.cli.progress import counter
 from uda.cli.train_flags import given_keys, train_flags
 from uda.errors import TrainingError, UsageError
+
+if TYPE_CHECKING:
+    from uda.training.lr_finder import RangeTest
 
 
 @click.command(
@@ -42,7 +45,7 @@ def command(
     assignments: tuple[str, ...],
     out: Path | None,
     **flags: Any,
-) -> None:
+) -> RangeTest:
     """Raise the learning rate step by step and see where the loss falls.
 
     Takes the flags of `uda train`, and tests the supervised part of that training
@@ -79,6 +82,7 @@ def command(
     click.echo(f"A tenth of the rate of the lowest loss: {found.tenth_of_lowest:.2g}")
     click.echo(f"The rate of the steepest descent: {found.steepest:.2g}")
     click.echo(f"Train with --lr {found.tenth_of_lowest:.2g}")
+    return found
 
 
 def _new_folder(out: Path | None) -> Path:

@@ -64,7 +64,7 @@ def command(
     weights: str,
     batch: int,
     device: str,
-) -> None:
+) -> Path | None:
     """Classify PATHS (images, or folders with all below them) with RUN.
 
     In place of a run MODEL can be a file that `uda export` wrote; an ONNX file is
@@ -106,6 +106,7 @@ def command(
             ) from error
         click.echo(f"{tally.words(asked.rule)}, written to {out}", err=True)
     _report(tally)
+    return None if to_stdout else out
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def command(
     assignments: tuple[str, ...],
     out: Path | None,
     **flags: Any,
-) -> None:
+) -> Path:
     """Teach a network the texture of your images, before any training.
 
     Does only what `uda train` begins with (--pretrain-steps), and writes the network
@@ -94,6 +94,7 @@ def command(
         "clean images vary"
     )
     _say_next(resolved.data.root, path, split_given=resolved.data.split is not None)
+    return path
 
 
 def _resolved(given: dict[str, Any], config: Path | None, steps: int) -> RunConfig:

@@ -21,7 +21,7 @@ from uda.errors import DataError
     is_flag=True,
     help="Leave out all images, to pass the page on where images are confidential.",
 )
-def command(run: Path, out: Path | None, no_thumbnails: bool) -> None:
+def command(run: Path, out: Path | None, no_thumbnails: bool) -> Path:
     """Write a page about RUN that opens anywhere, offline, and prints.
 
     It reads the run folder alone: what `uda evaluate` and `uda tune` found, the
@@ -38,3 +38,4 @@ def command(run: Path, out: Path | None, no_thumbnails: bool) -> None:
         ) from error
     size = target.stat().st_size / 2**20
     click.echo(f"{target} ({size:.1f} MB): open it in a browser")
+    return target

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from uda.training.summary import Summary
 
 
 @click.command(name="resume")
@@ -15,7 +19,7 @@ import click
     help="Processes for Python policies; the result does not depend on it.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Warnings and the result alone.")
-def command(run: Path, workers: int | None, quiet: bool) -> None:
+def command(run: Path, workers: int | None, quiet: bool) -> Summary:
     """Continue an interrupted run from its newest valid checkpoint.
 
     Nothing but --workers may change; the result equals the uninterrupted run's. RUN
@@ -42,3 +46,4 @@ def command(run: Path, workers: int | None, quiet: bool) -> None:
         summary = again(run, workers=workers, console=console, stop=stop)
     if summary.state == "interrupted":
         raise SystemExit(stop.exit_code)
+    return summary

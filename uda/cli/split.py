@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,14 +118,14 @@ def command(
     transductive: bool,
     multi_label: bool,
     **_: object,  # the tree's and the filled list's: read from the context below
-) -> None:
+) -> Split:
     """Write a grouped, stratified split of DATA as a file.
 
     DATA is a folder with one folder per class, a folder with train/ val/ test/
     unlabeled/, or a manifest.csv (path,label[,split][,group]).
     """
     from uda.data.coarse import Draw, draw_with_coarse
-    from uda.data.groups import group_column, resolve_groups
+    from uda.data.groups import group_column
     from uda.data.records import scan
     from uda.data.splits import Split, extend_split, make_split
 
@@ -138,9 +138,7 @@ def command(
         multi_label=multi_label,
     )
     catalog, told, labels = _filled(ctx, catalog)
-    if group == "auto":
-        click.echo("Looking for twins among the images ...", err=True)
-    groups = resolve_groups(catalog, group)
+    groups = _groups(catalog, group)
     if extend is not None:
         _refuse_without_effect(ctx, ("validation", "test", "labels_share"))
         draw: Draw = partial(
@@ -168,6 +166,15 @@ def command(
     _print_table(split, catalog)
     _print_notes([*catalog.notes, *labels, *notes])
     click.echo(f"Wrote {out}. Next: uda train {data}{_same(ctx)} --split {out}")
+    return split
+
+
+def _groups(catalog: Catalog, group: str | None) -> Mapping[str, str] | None:
+    from uda.data.groups import resolve_groups
+
+    if group == "auto":
+        click.echo("Looking for twins among the images ...", err=True)
+    return resolve_groups(catalog, group)
 
 
 def _same(ctx: click.Context) -> str:

@@ -67,7 +67,7 @@ def command(
     weights: str,
     batch: int,
     device: str,
-) -> None:
+) -> Suggestions:
     """Suggest which unlabelled images to label next, and say why.
 
     A third each: images RUN is unsure of, images that may be of a rare class, images
@@ -121,6 +121,7 @@ def command(
         ) from error
     _report(found, budget)
     _next(out, sheet, bundle.folder)
+    return found
 
 
 def _refuse_existing(out: Path, overwrite: bool) -> None:

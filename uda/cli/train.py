@@ -79,7 +79,7 @@ def command(
     dry_run: bool,
     quiet: bool,
     **flags: Any,
-) -> None:
+) -> Summary:
     """Train a classifier from few labelled and many unlabelled images.
 
     DATA is a folder: class folders, or train/ val/ test/ unlabeled/, or a
@@ -115,6 +115,7 @@ def command(
     )
     if summary.state == "interrupted":
         raise SystemExit(stop.exit_code)
+    return summary
 
 
 def _launcher(

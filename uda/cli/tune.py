@@ -74,7 +74,7 @@ def command(
     weights: str,
     batch: int,
     device: str,
-) -> None:
+) -> Tuned:
     """Fit what RUN does with its answers, and write decision.json into it.
 
     On the out-of-fold answers of a run with --folds, else on the validation part of
@@ -111,6 +111,7 @@ def command(
         tuned = replace(tuned, folds=True, check=try_limit(asking, tuned.rule.escape))
     _write(asking, tuned, source)
     _print(tuned, source, asking)
+    return tuned
 
 
 def _config(

@@ -162,7 +162,7 @@ class _Study:
             self.console.result(
                 f"Stopped at step {summary.step}; continue: uda resume {self.run.path}"
             )
-            return summary
+            return replace(summary, run=self.run.path)
         for line in tell(pooled):
             self.console.result(line)
         self.console.result(f"Done. Next: uda evaluate {self.run.path}")
@@ -199,7 +199,7 @@ class _Study:
         if run.config.is_file():
             status = run.read_status() if run.status.is_file() else {}
             if status.get("state") == "done":
-                return Summary("done", int(status["step"]), {})
+                return Summary("done", int(status["step"]), {}, run.path)
             return go_on(
                 run, workers=self.workers, console=self.console, stop=self.stop
             )

@@ -139,7 +139,7 @@ def _train(
     if run.config.is_file():
         status = run.read_status() if run.status.is_file() else {"state": "running"}
         if status["state"] == "done":
-            return Summary("done", int(status["step"]), {})
+            return Summary("done", int(status["step"]), {}, run.path)
         return resume(run.path, workers=workers, console=console, stop=stop)
     # Killed before its configuration was written: nothing was trained yet.
     shutil.rmtree(run.path, ignore_errors=True)
@@ -310,7 +310,7 @@ def _hand_over(study: Path, last: int, console: Progress) -> Summary:
     )
     status = run.read_status()
     metrics = {k: v for k, v in status.items() if k.startswith("val")}
-    return Summary("done", int(status["step"]), metrics)
+    return Summary("done", int(status["step"]), metrics, run.path)
 
 
 def _validated(study: Path, last: int) -> list[tuple[float, float]]:

@@ -323,7 +323,7 @@ def _interrupted(
         reason=stop.name,
         resumable=True,
     )
-    return Summary("interrupted", trainer.state.step, metrics)
+    return Summary("interrupted", trainer.state.step, metrics, trainer.run.path)
 
 
 def _finish(trainer: Trainer, metrics: dict[str, float]) -> Summary:
@@ -338,4 +338,4 @@ def _finish(trainer: Trainer, metrics: dict[str, float]) -> Summary:
         "done", step=trainer.state.step, steps=trainer.config.loop.steps, **metrics
     )
     patience.clear(trainer)
-    return Summary("done", trainer.state.step, metrics)
+    return Summary("done", trainer.state.step, metrics, trainer.run.path)

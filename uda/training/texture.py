@@ -190,7 +190,7 @@ def train_texture(
         )
         metrics = validation_metrics(parts, predictions.predicted)
     run.write_status("done", step=0, steps=0, **metrics)
-    return Summary("done", 0, metrics)
+    return Summary("done", 0, metrics, run.path)
 
 
 def save_classifier(

@@ -1,0 +1,45 @@
+"""Keywords become the words that a person would type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+
+from uda.cli.calling import call, option_words
+from uda.errors import UsageError
+
+
+def test_options_become_words_of_the_command_line():
+    command = click.Command(
+        "x",
+        params=[
+            click.Option(["--labels-per-class"]),
+            click.Option(["--unlabeled"], multiple=True),
+            click.Option(["--quiet"], is_flag=True),
+            click.Option(["--deep/--flat"], default=True),
+        ],
+    )
+    given = {
+        "labels_per_class": {"Good": 4, "Rust": 2},
+        "unlabeled": ["a", Path("b=c")],
+        "quiet": True,
+        "deep": False,
+        "split": None,
+    }
+    words = [
+        "--labels-per-class=Good=4,Rust=2", "--unlabeled=a", "--unlabeled=b=c",
+        "--quiet", "--flat",
+    ]  # fmt: skip
+    assert option_words(command, given) == words
+    assert option_words(command, {"quiet": False}) == []
+    with pytest.raises(UsageError, match="--quiet is True or False, not 'yes'"):
+        option_words(command, {"quiet": "yes"})
+
+
+def test_a_command_is_found_by_its_words(capsys):
+    assert call("policy show", "defect-safe") is None
+    assert "defect-safe" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="no command 'policy shew'"):
+        call("policy shew", "defect-safe")
