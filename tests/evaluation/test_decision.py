@@ -136,6 +136,7 @@ def rules(draw):
         draw(st.one_of(st.just(()), st.tuples(*[rows] * size))),
         draw(st.one_of(st.none(), escape)),
         draw(st.one_of(st.none(), lane)),
+        draw(st.sampled_from(["none", "flips", "mine.yaml:8@0123456789ab"])),
     )
 
 
@@ -159,6 +160,7 @@ def test_answers_are_classes_and_survive_json(rule, seed):
     "change",
     [
         {"temperature": 0},
+        {"tta": None},
         {"bias": {"Good": 1.0}},
         {"costs": {"Good": {"Good": 0}}},
         {"escape": {"good_class": "Gut"}},
@@ -169,3 +171,15 @@ def test_a_damaged_rule_is_refused(change):
     plain = DecisionRule(CLASSES).to_json()
     with pytest.raises((KeyError, TypeError, ValueError)):
         DecisionRule.from_json({**plain, **change})
+
+
+def test_the_views_are_told_only_where_there_are_several():
+    plain = DecisionRule(CLASSES)
+    assert "tta" not in plain.to_json()  # as in files of before there was any
+    assert DecisionRule.from_json(plain.to_json()).tta == "none"
+    assert plain.words() == "the likeliest class"
+    flips = DecisionRule(CLASSES, tta="flips")
+    assert flips.to_json()["tta"] == "flips"
+    assert flips.words() == "the likeliest class, under TTA flips"
+    warm = DecisionRule(CLASSES, 1.5, tta="d4")
+    assert warm.words() == "temperature 1.50, under TTA d4"

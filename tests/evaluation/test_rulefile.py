@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from tests.evaluation.fakes import CLASSES, make_run
-from uda.errors import CheckpointError
+from uda.errors import CheckpointError, UsageError
 from uda.evaluation.decision import DecisionRule
-from uda.evaluation.rulefile import own_rule, save_rule, weights_digest
+from uda.evaluation.rulefile import own_rule, require_tta, save_rule, weights_digest
 from uda.run.layout import RunFolder
 
 RULE = DecisionRule(CLASSES, 1.5, (0.1, -0.1, 0.0))
@@ -73,3 +74,19 @@ def test_a_texture_run_has_one_set_of_weights(fake):
     (weights / "ema.safetensors.sha256").unlink()
     (weights / "texture.npz.sha256").write_text("tex\n")
     assert weights_digest(RunFolder(fake.folder), "ema") == "tex"
+
+
+def test_a_rule_of_other_views_is_refused(fake):
+    run, bundle = RunFolder(fake.folder), fake.load_bundle(fake.folder)
+    save_rule(run, replace(RULE, tta="flips"), "ema", {})
+    rule = own_rule(bundle, "ema")
+    assert rule.tta == "flips"
+    require_tta(rule, "flips", run.decision, "RUN")
+    with pytest.raises(UsageError) as error:
+        require_tta(rule, "d4", run.decision, "RUN")
+    for words in (
+        "decision.json", "--tta flips, and", "`uda tune RUN --tta d4`", "--no-decision",
+    ):  # fmt: skip
+        assert words in str(error.value)
+    with pytest.raises(UsageError, match="fitted under --tta none"):
+        require_tta(RULE, "flips", run.decision, "RUN")

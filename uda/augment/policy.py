@@ -87,6 +87,8 @@ def _load_file(path: Path) -> Policy | PythonPolicy:
 
 def _file_hint(path: Path) -> str:
     """Return a question where the path only lacks its suffix."""
+    if not path.name:
+        return ""
     names = [path.with_name(path.name + suffix) for suffix in _SUFFIXES]
     found = [str(file) for file in names if file.is_file()]
     return f" (did you mean the file {' or '.join(found)}?)" if found else ""

@@ -24,6 +24,7 @@ from uda.evaluation.costs import (
     expected_costs,
 )
 from uda.evaluation.escape import EscapeLimit, Guarantee, log_odds
+from uda.evaluation.tta import NONE
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -41,6 +42,8 @@ class DecisionRule:
         costs: (C, C) by true class and answer; empty for equal ones.
         escape: when a part may pass as good.
         lane: when an answer stands.
+        tta: label of the test-time augmentation of the answers that it was fitted
+            on; its numbers mean nothing for others.
     """
 
     classes: tuple[str, ...]
@@ -49,6 +52,7 @@ class DecisionRule:
     costs: Costs = ()
     escape: EscapeLimit | None = None
     lane: UnsureLane | None = None
+    tta: str = NONE
 
     def log_probs(self, log_probs: npt.NDArray[Any]) -> Floats:
         """Return (N, C) calibrated log-probabilities."""
@@ -99,6 +103,8 @@ class DecisionRule:
             parts.append(f"escape at most {self.escape.max_escape:g} ({kind})")
         if self.lane is not None:
             parts.append(f"unsure lane at coverage {self.lane.coverage:g}")
+        if self.tta != NONE:
+            parts = [*(parts or ["the likeliest class"]), f"under TTA {self.tta}"]
         return ", ".join(parts) or "the likeliest class"
 
     def to_json(self) -> dict[str, Any]:
@@ -125,6 +131,8 @@ class DecisionRule:
             "costs": costs_to_json(self.costs, self.classes) if self.costs else {},
             "escape": None if self.escape is None else asdict(self.escape),
             "unsure": lane,
+            # Left out of most: files of before there was any say the same.
+            **({} if self.tta == NONE else {"tta": self.tta}),
         }
 
     @classmethod
@@ -146,7 +154,15 @@ class DecisionRule:
             costs_from_json(value["costs"], classes),
             _escape(value["escape"], classes),
             _lane(value["unsure"], classes),
+            _tta(value),
         )
+
+
+def _tta(value: Mapping[str, Any]) -> str:
+    label = value.get("tta", NONE)
+    if not isinstance(label, str):
+        raise TypeError(f"tta {label!r}")
+    return label
 
 
 def _escape(

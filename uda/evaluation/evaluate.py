@@ -23,6 +23,7 @@ from uda.evaluation.nodes import node_metrics
 from uda.evaluation.parts import EvaluationSet
 from uda.evaluation.predict import Predictions
 from uda.evaluation.thresholds import own_thresholds
+from uda.evaluation.tta import NO_TTA, Tta
 from uda.run.bundle import Bundle, load_bundle
 from uda.run.layout import RunFolder
 
@@ -110,6 +111,7 @@ def evaluate(
     batch: int = 64,
     device: str = "cpu",
     progress: Progress | None = None,
+    tta: Tta = NO_TTA,
 ) -> Evaluation:
     """Classify a set of images and measure the answers.
 
@@ -122,12 +124,16 @@ def evaluate(
         batch: images per forward pass.
         device: where to compute.
         progress: called with ("predict", done, total).
+        tta: the views of each image whose probabilities are averaged.
 
     Raises:
-        DataError: when more than 5 % of the images cannot be decoded.
+        DataError: when more than 5 % of the images cannot be decoded, or a rule was
+            fitted on other views.
     """
     first = next(iter(bundles.values()))
-    found = answer(bundles, images, batch=batch, device=device, progress=progress)
+    found = answer(
+        bundles, images, batch=batch, device=device, progress=progress, tta=tta
+    )
     ruled = {
         name: replace(entry, rule=(rules or {}).get(name))
         for name, entry in found.predictions.items()
@@ -146,6 +152,7 @@ def answer(
     batch: int = 64,
     device: str = "cpu",
     progress: Progress | None = None,
+    tta: Tta = NO_TTA,
 ) -> Answered:
     """Classify a set of images, each decoded once for all weights.
 
@@ -164,6 +171,7 @@ def answer(
         threads=max(2, os.cpu_count() or 2),
         device=device,
         progress=progress,
+        tta=tta,
     ):
         reasons += block.errors
         for name, answers in block.predictions.items():
@@ -192,6 +200,7 @@ def _joined(
         log_probs=np.concatenate([piece.log_probs for piece in pieces]),
         classes=bundle.classes,
         link=bundle.link,
+        tta=pieces[0].tta,
         thresholds=own_thresholds(run.thresholds, bundle.classes, bundle.link),
     )
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from uda.data.images import BadImage
 from uda.data.preprocessing import Preprocessing
 from uda.evaluation.predict import Predictions, predict_pool
+from uda.evaluation.tta import NO_TTA, Tta
 
 Progress = Callable[[str, int, int], None]
 Uint8 = npt.NDArray[np.uint8]
@@ -110,6 +111,7 @@ def predict_files(
     threads: int = 2,
     device: str = "cpu",
     progress: Progress | None = None,
+    tta: Tta = NO_TTA,
 ) -> Iterator[Block]:
     """Classify files with one or several models, decoding each file once.
 
@@ -122,6 +124,7 @@ def predict_files(
         threads: threads that decode.
         device: where the models are.
         progress: called with ("predict", done, total).
+        tta: the views of each image whose probabilities are averaged.
 
     Yields:
         Blocks that together hold every file once, in order.
@@ -146,6 +149,7 @@ def predict_files(
                     classes=classes,
                     batch=batch,
                     device=device,
+                    tta=tta,
                 )
                 for name, model in models.items()
             },

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from uda.data.multilabel import texts_of
 from uda.errors import DataError
 from uda.evaluation.decision import DecisionRule
+from uda.evaluation.tta import NO_TTA, NONE, Tta, same_tta
 from uda.files import atomic_path
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Predictions:
         thresholds: (C,) probabilities from which on a class is named, with sigmoid;
             empty for 0.5.
         rule: what is done with one label per image; None takes the likeliest class.
+            One that was fitted on other views than ``tta`` is refused.
+        tta: label of the views that the answers are means over.
     """
 
     ids: list[str]
@@ -54,6 +57,7 @@ class Predictions:
     link: Link = "softmax"
     thresholds: tuple[float, ...] = ()
     rule: DecisionRule | None = None
+    tta: str = NONE
 
     def __post_init__(self) -> None:
         """Refuse shapes and values that no model should produce."""
@@ -80,6 +84,11 @@ class Predictions:
             raise DataError(
                 f"a decision rule about {', '.join(self.rule.classes)} cannot answer "
                 f"for {', '.join(self.classes)}"
+            )
+        if self.rule is not None and not same_tta(self.rule.tta, self.tta):
+            raise DataError(
+                f"a decision rule fitted under --tta {self.rule.tta} cannot decide "
+                f"about answers under --tta {self.tta}"
             )
         limit = 2 if self.several else shape[1]
         outside = (self.targets < -1) | (self.targets >= limit)
@@ -178,6 +187,7 @@ class Predictions:
                 link=_pack([self.link]),
                 thresholds=np.array(self.thresholds, dtype=np.float64),
                 rule=_pack([json.dumps(self.rule.to_json())] if self.rule else []),
+                tta=_pack([self.tta]),
             )
 
     @classmethod
@@ -199,6 +209,7 @@ class Predictions:
                     link="sigmoid" if new and _is_sigmoid(stored) else "softmax",
                     thresholds=tuple(stored["thresholds"].tolist()) if new else (),
                     rule=_rule(stored),
+                    tta=_unpack(stored["tta"])[0] if "tta" in stored else NONE,
                 )
         except (OSError, ValueError, LookupError, TypeError, *_BROKEN) as error:
             raise DataError(
@@ -238,7 +249,7 @@ def predict_pool(
     batch: int = 64,
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
-    thresholds: tuple[float, ...] = (),
+    tta: Tta = NO_TTA,
 ) -> Predictions:
     """Classify some rows of a pool, in evaluation mode, without cropping.
 
@@ -254,7 +265,7 @@ def predict_pool(
         batch: images per forward pass.
         device: where the model is.
         progress: called with ("predict", done, total).
-        thresholds: (C,) for the answer, see Predictions.
+        tta: the views of each image whose probabilities are averaged.
     """
     import torch
 
@@ -274,8 +285,7 @@ def predict_pool(
                 stop = min(start + batch, chosen.size)
                 # Fancy indexing copies, so the map itself is never handed out.
                 block = np.ascontiguousarray(images[chosen[start:stop]])
-                pixels = torch.from_numpy(block).permute(0, 3, 1, 2).to(device)
-                leaf = model(pixels).served.float()
+                leaf = _mean_leaf(model, [view(block) for view in tta.views], device)
                 log_probs[start:stop] = links.log_probs(leaf, link).cpu().numpy()
                 if progress is not None:
                     progress("predict", stop, chosen.size)
@@ -283,8 +293,30 @@ def predict_pool(
         for module, training in modes.items():
             module.training = training
     return Predictions(
-        list(ids), known.astype(np.int64), log_probs, tuple(classes), link, thresholds
+        list(ids),
+        known.astype(np.int64),
+        log_probs,
+        tuple(classes),
+        link,
+        tta=tta.label,
     )
+
+
+def _mean_leaf(
+    model: Any, views: list[npt.NDArray[np.uint8]], device: str | torch.device
+) -> torch.Tensor:
+    """Return (B, C) logits whose probabilities are the mean over the views'."""
+    import torch
+
+    from uda.models import links
+
+    leaves: list[torch.Tensor] = [
+        model(torch.from_numpy(view).permute(0, 3, 1, 2).to(device)).served.float()
+        for view in views
+    ]
+    if len(leaves) == 1:  # to the bit what the model says
+        return leaves[0]
+    return links.mean_logits(leaves, links.link_of(model))
 
 
 def _modes(model: Any) -> dict[Any, bool]:

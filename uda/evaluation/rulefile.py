@@ -1,16 +1,19 @@
 """``decision.json``: a DecisionRule in the run folder, tied to the weights it fits.
 
-A rule of other weights or other classes is refused: its limits would mean nothing.
+A rule of other weights, other classes or another test-time augmentation is refused:
+its limits would mean nothing.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uda.errors import CheckpointError
+from uda.errors import CheckpointError, UsageError
 from uda.evaluation.decision import DecisionRule
+from uda.evaluation.tta import same_tta
 from uda.files import read_json, write_json
 from uda.run.layout import RunFolder
 
@@ -79,6 +82,26 @@ def own_rule(bundle: Bundle, weights: str) -> DecisionRule | None:
             f"now; {way_out}"
         )
     return rule
+
+
+def require_tta(rule: DecisionRule, label: str, file: Path, run: str) -> None:
+    """Refuse a rule that was fitted on other views.
+
+    Args:
+        rule: the rule.
+        label: of the views that are asked for.
+        file: that the rule is from, for the message.
+        run: its run, for the message.
+
+    Raises:
+        UsageError: the views differ.
+    """
+    if not same_tta(rule.tta, label):
+        raise UsageError(
+            f"{file}: fitted under --tta {rule.tta}, and this is --tta {label}, for "
+            f"which its limits mean nothing; take --tta {rule.tta}, fit it again "
+            f"(`uda tune {run} --tta {label}`), or leave it aside with --no-decision"
+        )
 
 
 def weights_digest(run: RunFolder, weights: str) -> str | None:

@@ -26,6 +26,7 @@ from uda.evaluation.escape import (
     refuse_unsupported,
 )
 from uda.evaluation.predict import Predictions
+from uda.evaluation.tta import NONE
 
 Ints = npt.NDArray[np.int64]
 
@@ -66,12 +67,14 @@ class Sample:
         targets: (N,) true classes.
         groups: (N,) images of one part share one.
         classes: (C,) names.
+        tta: label of the views that the answers are means over.
     """
 
     log_probs: npt.NDArray[Any]
     targets: Ints
     groups: tuple[str, ...]
     classes: tuple[str, ...]
+    tta: str = NONE
 
     @classmethod
     def of(cls, predictions: Predictions, groups: Sequence[str]) -> Sample:
@@ -93,6 +96,7 @@ class Sample:
             predictions.targets[rows],
             names,
             predictions.classes,
+            predictions.tta,
         )
 
     def take(self, rows: npt.NDArray[Any]) -> Sample:
@@ -205,7 +209,9 @@ def fit_answers(
     temperature = (
         fit_temperature(sample.log_probs, sample.targets) if config.calibrate else 1.0
     )
-    rule = DecisionRule(sample.classes, temperature, costs=config.costs, escape=escape)
+    rule = DecisionRule(
+        sample.classes, temperature, costs=config.costs, escape=escape, tta=sample.tta
+    )
     if not config.bias:
         return rule
     good = [] if escape is None else [sample.classes.index(escape.good_class)]
