@@ -58,6 +58,11 @@ _DATA = click.Path(path_type=Path, exists=True)
     help="Evaluate a folder although the model was trained on some of it.",
 )
 @no_decision_flag
+@click.option(
+    "--no-thumbnails",
+    is_flag=True,
+    help="Keep no small copies of images and no maps in RUN for `uda report`.",
+)
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …")
 def command(
@@ -70,6 +75,7 @@ def command(
     weights: str,
     allow_seen: bool,
     no_decision: bool,
+    no_thumbnails: bool,
     batch: int,
     device: str,
 ) -> None:
@@ -79,11 +85,13 @@ def command(
 
     Prints the confusion matrix first, then precision, recall, F1 and average
     precision of each class with 95 % intervals, for the averaged (EMA) and the
-    raw weights. Writes RUN/evaluation/<part>/.
+    raw weights. Writes RUN/evaluation/<part>/, with thumbnails of the worst
+    errors and a few images of each answer, which `uda report` shows.
     """
     from uda.evaluation import gates
     from uda.evaluation.evaluate import choose_device, evaluate, load_bundles
     from uda.reporting.results import write_evaluation
+    from uda.reporting.thumbnails import write_thumbnails
     from uda.run.layout import open_run
 
     wanted = [gates.Gate.parse(text) for text in requirements]
@@ -111,6 +119,9 @@ def command(
     try:
         _record(folder, evaluation)
         write_evaluation(target, evaluation)
+        write_thumbnails(
+            target, evaluation, first, wanted=not no_thumbnails, device=where
+        )
     except OSError as error:
         raise DataError(
             f"{target}: cannot be written ({error.strerror}); make room, or copy the "

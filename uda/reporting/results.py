@@ -20,6 +20,8 @@ from uda.reporting.answers import header, rows
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     """Write metrics.json, predictions.csv and .npz, and the two pictures.
 
+    Where the run has a warm start, its answers are in warm.npz.
+
     With several labels per image there is no confusion matrix.
 
     Args:
@@ -52,6 +54,8 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
         _rows(evaluation, predictions),
     )
     predictions.save(folder / "predictions.npz")
+    if "warm" in evaluation.predictions:  # what UDA is held against, image by image
+        evaluation.predictions["warm"].save(folder / "warm.npz")
     title = f"{images.name}, {main} weights"
     if isinstance(metrics, Metrics):  # several labels have no one confusion matrix
         matrix = figures.confusion_matrix(metrics.counts, metrics.classes, title=title)
