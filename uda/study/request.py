@@ -102,7 +102,7 @@ def open_study(folder: Path, request: Request, plan: Sequence[Planned]) -> None:
         known = read_json(path)
         _refuse_other(folder, known, _plain(wanted), _plain(strategies))
         strategies = {**known["strategies"], **strategies}
-    elif folder.exists() and any(folder.iterdir()):
+    elif any(not entry.name.startswith(".") for entry in folder.iterdir()):
         raise UsageError(
             f"{folder}: holds files but no study; choose another folder with --out"
         )

@@ -15,7 +15,7 @@ from uda.training.config import read_mapping
 BUILT_IN = Path(__file__).with_name("strategies.yaml")
 GOOD_CLASS = "{good_class}"
 # What may be done with a trained model's answers, and how.
-AFTERWARDS = {"tune": ("bias",)}
+AFTERWARDS = {"tta": ("flips", "d4", "scales"), "tune": ("bias",)}
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from uda.evaluation.evaluate import Answered
-    from uda.run.bundle import Bundle
     from uda.run.layout import RunFolder
     from uda.study.cells import Cell
     from uda.study.request import Planned, Request
@@ -137,39 +135,22 @@ def _answer(task: Task) -> dict[str, Any]:
 
     from uda.errors import TrainingError
     from uda.evaluation.rates import confusion_matrix, rates
+    from uda.evaluation.tta import NONE, tta_of
     from uda.run.bundle import load_bundle
+    from uda.study.afterwards import ask, fit_bias
 
     trained = task.trained_by.row(task.study)
     if trained is not None and trained.get("error"):
         raise TrainingError(f"its model was not trained ({trained['error']})")
     bundle = load_bundle(run_of(task.study, task.trained_by).path)
-    found = ask(bundle, "test", task).predictions["ema"]
-    if task.planned.strategy.tune is not None:
-        found = replace(found, rule=fit_bias(bundle, task))
+    strategy = task.planned.strategy
+    tta = tta_of(strategy.tta or NONE, bundle)
+    found = ask(bundle, "test", tta).predictions["ema"]
+    if strategy.tune is not None:
+        found = replace(found, rule=fit_bias(bundle, tta, seed=task.request.seed).rule)
     found.save(task.cell.predictions_file(task.study))
     counts = confusion_matrix(found.targets, found.predicted, len(found.classes))
     rate = rates(counts)
     return {
         name: float(rate[name]) for name in ("balanced_accuracy", "macro_f1")
     } | {"images": len(found.ids)}
-
-
-def ask(bundle: Bundle, part: str, task: Task) -> Answered:
-    """Ask a model for one part of its fold's split."""
-    from uda.evaluation.evaluate import answer
-    from uda.evaluation.parts import split_part
-    from uda.run.layout import RunFolder
-
-    images = split_part(RunFolder(bundle.folder), bundle.classes, part)
-    return answer({"ema": bundle}, images)
-
-
-def fit_bias(bundle: Bundle, task: Task) -> Any:
-    """Fit thresholds as ``uda tune --bias`` does, on the fold's validation part."""
-    from uda.evaluation.crossfit import without_useless_temperature
-    from uda.evaluation.tuning import Sample, TuneConfig, fit_rule
-
-    found = ask(bundle, "validation", task)
-    sample = Sample.of(found.predictions["ema"], found.groups)
-    config = TuneConfig(bias=True, seed=task.request.seed)
-    return fit_rule(without_useless_temperature(config, sample), sample)

@@ -1,0 +1,152 @@
+"""A study's findings in words: who gains, who loses, what cannot be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from uda.study.findings import MAIN, Findings, Gap, Row
+
+Standing = Literal["gain", "loss", "unclear"]
+_MINUS = "−"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The strategy to take, and why, in words."""
+
+    name: str
+    why: str
+
+
+def standing(gap: Gap) -> Standing:
+    """Return what a difference shows, luck among all comparisons considered."""
+    low, high = gap.joint
+    if low > 0:
+        return "gain"
+    return "loss" if high < 0 else "unclear"
+
+
+def points(value: float) -> str:
+    """Return a share or difference in points: 0.061 is ``6.1``."""
+    text = f"{abs(value) * 100:.1f}"
+    return f"{_MINUS}{text}" if value < 0 and text != "0.0" else text
+
+
+def between(gap: Gap) -> str:
+    """Return the interval in points, ``2.0 to 10.3``."""
+    low, high = gap.interval
+    return f"{points(low)} to {points(high)}"
+
+
+def lines(findings: Findings) -> list[str]:
+    """Return the verdict, one sentence per strategy, the surest first."""
+    found = [_opening(findings)]
+    order: dict[Standing, int] = {"gain": 0, "loss": 1, "unclear": 2}
+    rows = [row for row in findings.rows if MAIN in row.gaps]
+    rows.sort(key=lambda r: (order[standing(r.gaps[MAIN])], -r.gaps[MAIN].value))
+    found += [_sentence(row, findings) for row in rows]
+    found += [_failed(row, findings) for row in findings.rows if row.errors]
+    found += _winner(findings)
+    return [line for line in found if line]
+
+
+def _opening(findings: Findings) -> str:
+    missing = [r for r in findings.rows if r.cells + len(r.errors) < findings.num_cells]
+    row = findings.row(findings.reference)
+    if MAIN not in row.values:
+        return f"The reference, {findings.reference}, has no answers yet."
+    text = (
+        f"Everything is compared to {findings.reference} (balanced accuracy "
+        f"{points(row.values[MAIN])})."
+    )
+    unfinished = [r.name for r in missing if not r.errors]
+    if unfinished:
+        text += f" Not finished, so not the last word: {', '.join(unfinished)}."
+    return text
+
+
+def _sentence(row: Row, findings: Findings) -> str:
+    gap, name = row.gaps[MAIN], row.name
+    shown = f"interval {between(gap)}"
+    if standing(gap) == "gain":
+        return (
+            f"{name} gains {points(gap.value)} points of balanced accuracy over "
+            f"{findings.reference}, {shown}."
+        )
+    if standing(gap) == "loss":
+        return (
+            f"{name} loses {points(-gap.value)} points of balanced accuracy against "
+            f"{findings.reference}, {shown}."
+        )
+    rarest, images, groups = findings.rarest
+    what = f"{images} {rarest} images ({groups} groups) among the rest"
+    low, high = gap.interval
+    if low > 0 or high < 0:
+        return (
+            f"{name}: {_signed(gap.value)} points, {shown}: a hint, but among "
+            f"{findings.compared} comparisons no more than luck could give."
+        )
+    return (
+        f"{name}: no difference that {what} can show ({_signed(gap.value)} points, "
+        f"{shown})."
+    )
+
+
+def _signed(value: float) -> str:
+    text = points(value)
+    return text if text.startswith(_MINUS) or text == "0.0" else f"+{text}"
+
+
+def _failed(row: Row, findings: Findings) -> str:
+    return (
+        f"{row.name}: {findings.num_cells - row.cells} of {findings.num_cells} cells "
+        f"have no answer; {row.errors[0]}"
+    )
+
+
+def _winner(findings: Findings) -> list[str]:
+    """Say who leads, how likely that is, and what choosing the best costs."""
+    ranked = [row for row in findings.rows if row.best is not None]
+    if len(ranked) < 2 or findings.optimism is None:
+        return []
+    leader = max(ranked, key=lambda row: row.values[MAIN])
+    value, optimism = leader.values[MAIN], findings.optimism
+    return [
+        f"Highest here: {leader.name} ({points(value)}). The chance that it is the "
+        f"best of these {len(ranked)} on other images of this kind is "
+        f"{leader.best or 0:.0%}. The best of {len(ranked)} looks better than it is, "
+        f"by about {points(optimism)} points: expect {points(value - optimism)}."
+    ]
+
+
+def choose(findings: Findings) -> Choice:
+    """Choose what to train in the end.
+
+    The best of those whose gain over the reference is shown; without one the first
+    in the list, which goes from simple to complex, that is not shown to be worse.
+    """
+    rows = [row for row in findings.rows if row.best is not None]
+    gains = [r for r in rows if MAIN in r.gaps and standing(r.gaps[MAIN]) == "gain"]
+    if gains:
+        best = max(gains, key=lambda row: row.values[MAIN])
+        gap = best.gaps[MAIN]
+        return Choice(
+            best.name,
+            f"{best.name}: the highest of those whose gain over {findings.reference} "
+            f"is shown ({points(gap.value)} points, interval {between(gap)})",
+        )
+    for row in rows:
+        if MAIN not in row.gaps or standing(row.gaps[MAIN]) != "loss":
+            return Choice(
+                row.name,
+                f"{row.name}: no gain over {findings.reference} is shown, and of those "
+                "not shown to be worse it is the simplest (the first in the list)",
+            )
+    return Choice(findings.reference, f"{findings.reference}: the reference")
+
+
+def names(rows: Sequence[Row]) -> str:
+    """Return the names of some rows, joined."""
+    return ", ".join(row.name for row in rows)
