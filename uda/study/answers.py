@@ -47,7 +47,8 @@ class Answers:
         groups: (C,) groups of these.
         group_of: path -> group.
         told: strategy name -> what its cells say, in the order of the strategies.
-        num_cells: cells of each strategy when all are finished.
+        num_folds: of each repeat.
+        num_repeats: of the folds.
     """
 
     classes: tuple[str, ...]
@@ -55,7 +56,8 @@ class Answers:
     groups: tuple[int, ...]
     group_of: dict[str, str]
     told: dict[str, Told]
-    num_cells: int
+    num_folds: int
+    num_repeats: int
 
     @property
     def rarest(self) -> int:
@@ -127,7 +129,8 @@ def read_answers(
         tuple(groups[name] for name in classes),
         group_of,
         told,
-        request.folds * request.repeats,
+        request.folds,
+        request.repeats,
     )
 
 

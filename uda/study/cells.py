@@ -41,9 +41,13 @@ class Cell:
         return row
 
 
-def fold_file(study: Path, repeat: int, fold: int) -> Path:
-    """Return the split of one fold; its test part is what the fold holds out."""
-    return study / "splits" / f"r{repeat}-f{fold}.csv"
+def fold_file(study: Path, repeat: int, fold: int, share: float = 1.0) -> Path:
+    """Return the split of one fold; its test part is what the fold holds out.
+
+    With a share below 1 only that much of the labels is left in it.
+    """
+    thinned = "" if share == 1 else f"-share{share:g}"
+    return study / "splits" / f"r{repeat}-f{fold}{thinned}.csv"
 
 
 def all_cells(request: Request, plan: Iterable[Planned]) -> Iterator[Cell]:

@@ -57,7 +57,8 @@ class Row:
         best: chance that it is the best of those with all answers, in the main
             measure; None where it lacks some.
         cells: how many have answers.
-        errors: what went wrong in the others that are finished.
+        failed: how many ended with an error.
+        errors: what went wrong in these.
         seconds: mean of a cell.
     """
 
@@ -66,6 +67,7 @@ class Row:
     gaps: Mapping[str, Gap]
     best: float | None
     cells: int
+    failed: int
     errors: tuple[str, ...]
     seconds: float | None
 
@@ -90,6 +92,11 @@ class Findings:
     rarest: tuple[str, int, int]
     num_cells: int
     optimism: float | None
+
+    @property
+    def finished(self) -> int:
+        """Return how many cells have answers or an error."""
+        return sum(row.cells + row.failed for row in self.rows)
 
     @property
     def compared(self) -> int:
@@ -130,7 +137,7 @@ def find(
         reference,
         () if asked is None else asked.measures,
         (answers.classes[rarest], answers.counts[rarest], answers.groups[rarest]),
-        answers.num_cells,
+        answers.num_folds * answers.num_repeats,
         optimism,
     )
 
@@ -197,6 +204,7 @@ def _row(
         else {},
         best=best,
         cells=len(folds),
+        failed=len(told.errors),
         errors=tuple(sorted(set(told.errors.values()))),
         seconds=float(np.mean(told.seconds)) if told.seconds else None,
     )
@@ -229,7 +237,7 @@ def gaps_of(
     both = draws_of(asked, pair, seed=seed)
     drawn = both[:, 0] - both[:, 1]
     by_fold = _by_fold(answers, name, reference, folds, good_class)
-    ratio = 1 / max(1, len({fold for _, fold in folds}) - 1)
+    ratio = 1 / (answers.num_folds - 1)  # of held-out to training images
     return {
         measure: Gap(
             float(own[place]),

@@ -85,6 +85,7 @@ def facts_of(planned: Planned) -> dict[str, Any]:
         "of": strategy.of,
         "tune": strategy.tune,
         "tta": strategy.tta,
+        **({} if strategy.share == 1 else {"share": strategy.share}),
     }
 
 
@@ -164,7 +165,7 @@ def read_study(folder: Path) -> tuple[Request, tuple[Planned, ...]]:
             Planned(
                 Strategy(
                     name, tuple(facts["flags"]), facts["of"], facts["tune"],
-                    facts["tta"],
+                    facts["tta"], facts.get("share", 1.0),
                 ),
                 facts["keys"],
             )

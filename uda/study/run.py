@@ -17,6 +17,7 @@ from uda.files import folder_lock
 from uda.study.cells import Cell, all_cells, fold_file
 from uda.study.plan import check_plan
 from uda.study.request import Planned, Request, open_study
+from uda.study.shares import thin
 from uda.study.worker import Task, run_cell, start_worker
 
 # Called with (cells finished, all cells, the row that came last or None).
@@ -53,7 +54,7 @@ def run_study(
         note(text)
     with folder_lock(folder):
         open_study(folder, request, plan)
-        _write_splits(folder, request, split)
+        _write_splits(folder, request, plan, split)
         tasks = tasks_of(folder, request, plan)
         left = [task for task in tasks if task.cell.row(folder) is None]
         done = len(tasks) - len(left)
@@ -81,18 +82,21 @@ def _scan(request: Request, split: Split) -> Catalog:
     return catalog
 
 
-def _write_splits(folder: Path, request: Request, split: Split) -> None:
+def _write_splits(
+    folder: Path, request: Request, plan: Sequence[Planned], split: Split
+) -> None:
     """Write the folds' splits that are not there yet."""
+    shares = {1.0, *(planned.strategy.share for planned in plan)}
     for repeat in range(request.repeats):
-        paths = [fold_file(folder, repeat, fold) for fold in range(request.folds)]
-        if all(path.is_file() for path in paths):
-            continue
         found = fold_splits(
             split, num_folds=request.folds, repeat=repeat, seed=request.seed
         )
-        for path, inner in zip(paths, found, strict=True):
-            if not path.is_file():
-                inner.save(path)
+        for fold, inner in enumerate(found):
+            for share in shares:
+                path = fold_file(folder, repeat, fold, share)
+                if not path.is_file():
+                    seed = request.seed + repeat
+                    (inner if share == 1 else thin(inner, share, seed=seed)).save(path)
 
 
 def tasks_of(folder: Path, request: Request, plan: Sequence[Planned]) -> list[Task]:

@@ -28,7 +28,8 @@ class Strategy:
         of: name of the strategy whose trained models this one asks again; None for
             models of its own.
         tune: "bias" fits a threshold per class on the validation part.
-        tta: "flips" averages the answers to an image and its mirror images.
+        tta: "flips", "d4" or "scales" averages the answers to views of an image.
+        share: of the labels that it may see, for a learning curve.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Strategy:
     of: str | None = None
     tune: str | None = None
     tta: str | None = None
+    share: float = 1.0
 
     @property
     def slug(self) -> str:

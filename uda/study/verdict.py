@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +20,12 @@ class Choice:
 
 
 def standing(gap: Gap) -> Standing:
-    """Return what a difference shows, luck among all comparisons considered."""
+    """Return what a difference shows, luck among all comparisons considered.
+
+    A single fold cannot tell what other trainings would give, so it shows nothing.
+    """
+    if gap.trainings is None:
+        return "unclear"
     low, high = gap.joint
     if low > 0:
         return "gain"
@@ -53,7 +57,6 @@ def lines(findings: Findings) -> list[str]:
 
 
 def _opening(findings: Findings) -> str:
-    missing = [r for r in findings.rows if r.cells + len(r.errors) < findings.num_cells]
     row = findings.row(findings.reference)
     if MAIN not in row.values:
         return f"The reference, {findings.reference}, has no answers yet."
@@ -61,9 +64,9 @@ def _opening(findings: Findings) -> str:
         f"Everything is compared to {findings.reference} (balanced accuracy "
         f"{points(row.values[MAIN])})."
     )
-    unfinished = [r.name for r in missing if not r.errors]
-    if unfinished:
-        text += f" Not finished, so not the last word: {', '.join(unfinished)}."
+    total = findings.num_cells * len(findings.rows)
+    if findings.finished < total:
+        text += f" {findings.finished} of {total} cells are finished: not the last word."
     return text
 
 
@@ -80,8 +83,9 @@ def _sentence(row: Row, findings: Findings) -> str:
             f"{name} loses {points(-gap.value)} points of balanced accuracy against "
             f"{findings.reference}, {shown}."
         )
+    if gap.trainings is None:
+        return f"{name}: {_signed(gap.value)} points, {shown}; one fold shows nothing."
     rarest, images, groups = findings.rarest
-    what = f"{images} {rarest} images ({groups} groups) among the rest"
     low, high = gap.interval
     if low > 0 or high < 0:
         return (
@@ -89,8 +93,8 @@ def _sentence(row: Row, findings: Findings) -> str:
             f"{findings.compared} comparisons no more than luck could give."
         )
     return (
-        f"{name}: no difference that {what} can show ({_signed(gap.value)} points, "
-        f"{shown})."
+        f"{name}: no difference that these images, {images} of them {rarest} "
+        f"({groups} groups), can show ({_signed(gap.value)} points, {shown})."
     )
 
 
@@ -101,8 +105,8 @@ def _signed(value: float) -> str:
 
 def _failed(row: Row, findings: Findings) -> str:
     return (
-        f"{row.name}: {findings.num_cells - row.cells} of {findings.num_cells} cells "
-        f"have no answer; {row.errors[0]}"
+        f"{row.name}: {row.failed} of {findings.num_cells} cells failed and are in no "
+        f"number: {row.errors[0]}"
     )
 
 
@@ -145,8 +149,3 @@ def choose(findings: Findings) -> Choice:
                 "not shown to be worse it is the simplest (the first in the list)",
             )
     return Choice(findings.reference, f"{findings.reference}: the reference")
-
-
-def names(rows: Sequence[Row]) -> str:
-    """Return the names of some rows, joined."""
-    return ", ".join(row.name for row in rows)

@@ -89,7 +89,8 @@ def _train(task: Task) -> dict[str, Any]:
 
     cell = task.cell
     seed = task.request.seed + cell.repeat
-    split = fold_file(task.study, cell.repeat, cell.fold)
+    share = task.planned.strategy.share
+    split = fold_file(task.study, cell.repeat, cell.fold, share)
     config = configuration(task.planned, task.request, split=split, seed=seed)
     run = run_of(task.study, cell)
     state = run.read_status()["state"] if run.status.is_file() else None
