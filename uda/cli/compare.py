@@ -126,7 +126,9 @@ def command(
         _of_study(data, reference, good_class, finish, project)
         return
     if finish is not None:
-        raise UsageError(f"--finish: {data} is no study; give the folder that --out was")
+        raise UsageError(
+            f"--finish: {data} is no study; give the folder that --out was"
+        )
     if split is None or out is None:
         raise UsageError("give --split and --out")
     if (steps is None) == (budget is None):

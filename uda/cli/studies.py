@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from uda.study.report import Report
 
 _WIDTH = 120  # of a table in a log
-_NAME = 18  # least width of a strategy's column
+_SHORT = {"balanced_accuracy": "bal. acc.", "rarest_recall": "rarest recall"}
+_NAME = 16  # least width of a strategy's column
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def cells_progress() -> Iterator[Callable[[int, int, dict[str, Any] | None], Non
     def left(done: int, total: int) -> str:
         nonlocal first
         first = done if first < 0 else first
-        if done == first or done == total:
+        if done in (first, total):
             return ""
         each = (time.monotonic() - begin) / (done - first)
         return f"{_duration(each * (total - done))} left"
@@ -52,8 +53,10 @@ def cells_progress() -> Iterator[Callable[[int, int, dict[str, Any] | None], Non
         task = bar.add_task("cells", total=None, left="", cell="")
 
         def live(done: int, total: int, row: dict[str, Any] | None) -> None:
-            fields = {"left": left(done, total), "cell": _cell(row)}
-            bar.update(task, completed=done, total=total, **fields)
+            bar.update(
+                task, completed=done, total=total, left=left(done, total),
+                cell=_cell(row),
+            )  # fmt: skip
 
         yield live
 
@@ -85,13 +88,13 @@ def table_text(report: Report) -> str:
 
     findings = report.findings
     measures = shown_measures(findings)
-    table = Table(title="In points")
+    table = Table(title=f"In points; differences are to {findings.reference}")
     table.add_column("strategy", min_width=_NAME)
     for name in measures:
-        table.add_column(TITLES[name], justify="right")
+        table.add_column(_SHORT.get(name, TITLES[name]), justify="right")
         if name == MAIN:
-            table.add_column(f"against {findings.reference}", justify="right")
-    for title in ("chance to be best", "cells", "seconds each"):
+            table.add_column("difference", justify="right", no_wrap=True)
+    for title in ("chance best", "cells", "s each"):
         table.add_column(title, justify="right")
     for row in findings.rows:
         cells = []
@@ -103,7 +106,7 @@ def table_text(report: Report) -> str:
                 cells.append(told or "")
         best = "–" if row.best is None else f"{row.best:.0%}"
         seconds = "–" if row.seconds is None else f"{row.seconds:.0f}"
-        done = f"{row.cells} of {findings.num_cells}"
+        done = f"{row.cells}/{findings.num_cells}"
         failed = f", {row.failed} failed" if row.failed else ""
         table.add_row(Text(row.name), *cells, best, done + failed, seconds)
     width = None if sys.stdout.isatty() else _WIDTH

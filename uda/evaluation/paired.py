@@ -101,7 +101,8 @@ def compare(
     the repeats alone.
 
     Returns:
-        For each of ``asked.measures`` both values, and the 95 % interval of first - second.
+        For each of ``asked.measures`` both values, and the 95 % interval of first -
+        second.
     """
     one = np.ones((1, asked.targets.size))
     own = [values(asked, answers, one)[0] for answers in (first, second)]

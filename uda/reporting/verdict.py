@@ -14,7 +14,7 @@ from uda.errors import CheckpointError
 from uda.files import atomic_write, read_json
 from uda.reporting.page import render
 
-_WIDTH, _LEFT, _RIGHT = 720, 200, 20
+_WIDTH, _LEFT, _RIGHT = 544, 170, 20
 _TOP, _ROW, _BOTTOM = 14, 28, 46
 _LONGEST = 28  # characters of a name beside the plot
 _STEPS = (1, 2, 5, 10, 20, 50)
@@ -50,7 +50,7 @@ def page_values(facts: Mapping[str, Any]) -> dict[str, Any]:
         "title": facts["title"],
         "opening": facts["lines"][0],
         "lines": facts["lines"][1:],
-        "choice": None if facts["curve"] else facts["choice"]["why"],
+        "choice": facts["choice"]["why"] if _decided(facts) else None,
         "method": facts["method"],
         "cells": facts["cells"],
         "classes": facts["classes"],
@@ -63,6 +63,12 @@ def page_values(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _decided(facts: Mapping[str, Any]) -> bool:
+    """Tell whether all cells are there, so that a choice can be made."""
+    done, total = facts["cells"]
+    return facts["curve"] is None and done == total
+
+
 def plot(rows: list[dict[str, Any]], measure: str) -> dict[str, Any] | None:
     """Return a dot plot of the differences in one measure, highest first.
 
@@ -71,39 +77,28 @@ def plot(rows: list[dict[str, Any]], measure: str) -> dict[str, Any] | None:
     """
     shown = [row for row in rows if measure in row["gaps"]]
     shown.sort(key=lambda row: -row["gaps"][measure]["value"])
-    ends = [
-        100 * end
-        for row in shown
-        for end in (*row["gaps"][measure]["interval"], row["gaps"][measure]["value"])
-    ]
+    gaps = [row["gaps"][measure] for row in shown]
+    ends = [100 * end for gap in gaps for end in (*gap["interval"], gap["value"])]
     if not ends or any(math.isnan(end) for end in ends):
         return None
-    low, high = min(0.0, *ends), max(0.0, *ends)
-    step = next((s for s in _STEPS if (high - low) / s <= 8), 100)
-    low, high = step * math.floor(low / step), step * math.ceil(high / step)
-    high = max(high, low + step)
+    ticks = _ticks(min(0.0, *ends), max(0.0, *ends))
 
     def at(value: float) -> float:
-        share = (value - low) / (high - low)
+        share = (100 * value - ticks[0]) / (ticks[-1] - ticks[0])
         return round(_LEFT + share * (_WIDTH - _LEFT - _RIGHT), 1)
 
-    dots = []
-    for place, row in enumerate(shown):
-        gap = row["gaps"][measure]
-        bounds = [100 * end for end in gap["interval"]]
-        dots.append(
-            {
-                "name": _short(row["name"]),
-                "y": _TOP + _ROW * place + _ROW // 2,
-                "x": at(100 * gap["value"]),
-                "low": at(bounds[0]),
-                "high": at(bounds[1]),
-                "colour": _COLOURS[row["standing"]],
-                "text": f"{row['name']}: {_signed(gap['value'])}, "
-                f"{_signed(gap['interval'][0])} to {_signed(gap['interval'][1])}",
-            }
-        )
-    ticks = range(low, high + 1, step)
+    dots = [
+        {
+            "name": _short(row["name"]),
+            "y": _TOP + _ROW * place + _ROW // 2,
+            "x": at(gap["value"]),
+            "low": at(gap["interval"][0]),
+            "high": at(gap["interval"][1]),
+            "colour": _COLOURS[row["standing"]],
+            "text": f"{row['name']}: {_between(gap)}",
+        }
+        for place, (row, gap) in enumerate(zip(shown, gaps, strict=True))
+    ]
     bottom = _TOP + _ROW * len(shown)
     return {
         "width": _WIDTH,
@@ -113,20 +108,33 @@ def plot(rows: list[dict[str, Any]], measure: str) -> dict[str, Any] | None:
         "top": _TOP,
         "bottom": bottom,
         "zero": at(0.0),
-        "ticks": [{"at": at(t), "text": _signed(t / 100, digits=0)} for t in ticks],
+        "ticks": [
+            {"at": at(tick / 100), "text": _signed(tick / 100, digits=0)}
+            for tick in ticks
+        ],
         "dots": dots,
-        "alt": "Differences with intervals. " + "; ".join(d["text"] for d in dots),
+        "alt": "Differences with intervals. " + "; ".join(str(d["text"]) for d in dots),
     }
+
+
+def _ticks(low: float, high: float) -> range:
+    """Return round numbers, a few, from below ``low`` to above ``high``."""
+    step = next((s for s in _STEPS if (high - low) / s <= 8), 100)
+    first = step * math.floor(low / step)
+    last = max(step * math.ceil(high / step), first + step)
+    return range(first, last + 1, step)
+
+
+def _between(gap: Mapping[str, Any]) -> str:
+    low, high = gap["interval"]
+    return f"{_signed(gap['value'])} ({_signed(low)} to {_signed(high)})"
 
 
 def _row(row: Mapping[str, Any], measures: list[str]) -> dict[str, Any]:
     cells = []
     for name in measures:
         value, gap = row["values"].get(name), row["gaps"].get(name)
-        between = ""
-        if gap is not None:
-            low, high = gap["interval"]
-            between = f"{_signed(gap['value'])} ({_signed(low)} to {_signed(high)})"
+        between = "" if gap is None else _between(gap)
         cells.append(
             {"value": "–" if value is None else f"{100 * value:.1f}", "gap": between}
         )

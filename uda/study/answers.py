@@ -120,9 +120,7 @@ def read_answers(
         for repeat in range(request.repeats)
         for fold in range(request.folds)
     }
-    told = {
-        p.strategy.name: _read(study, p.strategy.slug, held, classes) for p in plan
-    }
+    told = {p.strategy.name: _read(study, p.strategy.slug, held, classes) for p in plan}
     return Answers(
         classes,
         tuple(images[name] for name in classes),

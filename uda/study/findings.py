@@ -281,9 +281,7 @@ def _quantiles(drawn: Floats, confidence: float) -> Interval:
     return Interval(float(low), float(high))
 
 
-def _resampled(
-    differences: Floats, ratio: float, confidence: float
-) -> Interval | None:
+def _resampled(differences: Floats, ratio: float, confidence: float) -> Interval | None:
     known = differences[~np.isnan(differences)]
     if known.size < 2:
         return None

@@ -13,7 +13,7 @@ from uda.files import atomic_write, write_csv, write_json
 from uda.study import verdict
 from uda.study.answers import Answers, read_answers
 from uda.study.curve import Curve, curve_of
-from uda.study.findings import Findings, Row, find
+from uda.study.findings import MAIN, Findings, Row, find
 from uda.study.request import Planned, Request
 
 TITLES = {
@@ -92,9 +92,7 @@ def report_study(
             f"--good-class {good_class!r} is not a class; choose one of "
             f"{', '.join(answers.classes)}"
         )
-    findings = find(
-        answers, reference=named, good_class=good_class, seed=request.seed
-    )
+    findings = find(answers, reference=named, good_class=good_class, seed=request.seed)
     curve = curve_of(answers, plan, seed=request.seed) if request.shares else None
     lines = curve.lines() if curve else verdict.lines(findings)
     choice = verdict.choose(findings)
@@ -125,7 +123,9 @@ def _write(
     words = [*report.lines]
     if report.curve is None:
         words += ["", f"To train in the end: {report.choice.why}."]
-    atomic_write(folder / "verdict.txt", "\n".join([*words, "", *method(request)]) + "\n")
+    atomic_write(
+        folder / "verdict.txt", "\n".join([*words, "", *method(request)]) + "\n"
+    )
     write_json(folder / "verdict.json", _facts(request, plan, answers, report))
 
 
@@ -168,7 +168,7 @@ def _facts(
         "title": Path(request.data).name,
         "reference": findings.reference,
         "measures": {name: TITLES[name] for name in shown_measures(findings)},
-        "main": verdict.MAIN,
+        "main": MAIN,
         "rarest": findings.rarest[0],
         "lines": report.lines,
         "choice": {"name": report.choice.name, "why": report.choice.why},
@@ -195,7 +195,7 @@ def _flags(planned: Planned) -> str:
 
 
 def _row_facts(row: Row, flags: str) -> dict[str, Any]:
-    main = row.gaps.get(verdict.MAIN)
+    main = row.gaps.get(MAIN)
     return {
         "name": row.name,
         "flags": flags,

@@ -134,8 +134,8 @@ def _refuse_other(
     ]
     if differences:
         raise UsageError(
-            f"{folder}: holds another study: {'; '.join(differences)}. Give what it was "
-            "begun with, or choose another folder with --out"
+            f"{folder}: holds another study: {'; '.join(differences)}. Give what it "
+            "was begun with, or choose another folder with --out"
         )
 
 

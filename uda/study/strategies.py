@@ -115,7 +115,9 @@ def _again(where: str, name: str, keys: dict[Any, Any]) -> Strategy:
                 f"{where}: {key}: {word} is not known; choose "
                 f"{' or '.join(AFTERWARDS[key])}"
             )
-    return Strategy(name, of=str(keys["of"]), **done)
+    return Strategy(
+        name, of=str(keys["of"]), tune=done.get("tune"), tta=done.get("tta")
+    )
 
 
 def _asks_good_class(strategy: Strategy) -> bool:

@@ -66,7 +66,9 @@ def _opening(findings: Findings) -> str:
     )
     total = findings.num_cells * len(findings.rows)
     if findings.finished < total:
-        text += f" {findings.finished} of {total} cells are finished: not the last word."
+        text += (
+            f" {findings.finished} of {total} cells are finished: not the last word."
+        )
     return text
 
 

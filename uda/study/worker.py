@@ -152,6 +152,6 @@ def _answer(task: Task) -> dict[str, Any]:
     found.save(task.cell.predictions_file(task.study))
     counts = confusion_matrix(found.targets, found.predicted, len(found.classes))
     rate = rates(counts)
-    return {
-        name: float(rate[name]) for name in ("balanced_accuracy", "macro_f1")
-    } | {"images": len(found.ids)}
+    return {name: float(rate[name]) for name in ("balanced_accuracy", "macro_f1")} | {
+        "images": len(found.ids)
+    }
