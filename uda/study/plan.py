@@ -9,6 +9,7 @@ from uda.data.records import Catalog
 from uda.data.splits import Split
 from uda.errors import UdaError, UsageError
 from uda.study.request import Planned, Request
+from uda.study.strategies import Strategy
 from uda.training import sizes
 from uda.training.class_tree import class_tree
 from uda.training.config import RunConfig, build_config
@@ -72,13 +73,16 @@ def check_plan(
     Raises:
         UsageError: naming the strategy.
     """
+    trained = {planned.strategy.name: planned for planned in plan}
     for planned in plan:
-        if planned.strategy.of is not None:
-            continue
+        strategy = planned.strategy
         try:
-            _check(planned, request, catalog, split)
+            if strategy.of is None:
+                _check(planned, request, catalog, split)
+            else:
+                _check_views(strategy, trained[strategy.of])
         except UdaError as error:
-            raise UsageError(f"strategy {planned.strategy.name!r}: {error}") from error
+            raise UsageError(f"strategy {strategy.name!r}: {error}") from error
 
 
 def _check(planned: Planned, request: Request, catalog: Catalog, split: Split) -> None:
@@ -99,4 +103,13 @@ def _check(planned: Planned, request: Request, catalog: Catalog, split: Split) -
         raise UsageError(
             "the split has no unlabelled image for it; take the strategy out, or add "
             "images with `uda split --unlabeled DIR --extend`"
+        )
+
+
+def _check_views(strategy: Strategy, trained: Planned) -> None:
+    size = build_config(trained.keys).data.size
+    if strategy.tta == "d4" and size[0] != size[1]:
+        raise UsageError(
+            f"tta: d4 turns images by 90 degrees, and those of {strategy.of!r} are not "
+            "square; take flips"
         )

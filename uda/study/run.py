@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -118,7 +119,10 @@ def _results(tasks: Sequence[Task], jobs: int) -> Iterator[dict[str, Any]]:
         yield from map(run_cell, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=start_worker)
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=start_worker, initargs=(os.getpid(),)
+    )
     try:
         yield from _side_by_side(pool, tasks, jobs)
     except BrokenProcessPool as error:
@@ -127,9 +131,9 @@ def _results(tasks: Sequence[Task], jobs: int) -> Iterator[dict[str, Any]]:
             "command goes on where it was; try fewer --jobs"
         ) from error
     finally:
-        workers = list((pool._processes or {}).values())
         pool.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:  # idle by now, or interrupted: their files are whole
+        # Idle by now, or the study was interrupted: their files are whole.
+        for worker in set(multiprocessing.active_children()) - others:
             worker.terminate()
 
 

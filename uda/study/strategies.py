@@ -15,7 +15,7 @@ from uda.training.config import read_mapping
 BUILT_IN = Path(__file__).with_name("strategies.yaml")
 GOOD_CLASS = "{good_class}"
 # What may be done with a trained model's answers, and how.
-AFTERWARDS = {"tta": ("flips", "d4", "scales"), "tune": ("bias",)}
+AFTERWARDS = {"tta": ("flips", "d4"), "tune": ("bias",)}
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Strategy:
         of: name of the strategy whose trained models this one asks again; None for
             models of its own.
         tune: "bias" fits a threshold per class on the validation part.
-        tta: "flips", "d4" or "scales" averages the answers to views of an image.
+        tta: "flips" or "d4" averages the answers to views of an image.
         share: of the labels that it may see, for a learning curve.
     """
 

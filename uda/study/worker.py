@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import threading
 import time
 import traceback
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from uda.training.config import RunConfig
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_HEARTBEAT = 0.5  # seconds
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,24 @@ class Task:
     request: Request
 
 
-def start_worker() -> None:
-    """Keep a new process to one thread, before libraries count the cores."""
-    import signal
+def start_worker(parent: int) -> None:
+    """Keep a new process to one thread, before libraries count the cores.
 
+    Args:
+        parent: process id of the study; without it the worker ends.
+    """
     # Ctrl-C is the parent's to handle: it ends its workers, and files are whole.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in _THREADS:
         os.environ[name] = "1"
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    # An orphan would train on, in the way of the study that continues this one.
+    while os.getppid() == parent:
+        time.sleep(_HEARTBEAT)
+    os._exit(1)
 
 
 def run_cell(task: Task) -> dict[str, Any]:
