@@ -88,7 +88,9 @@ def table_text(report: Report) -> str:
 
     findings = report.findings
     measures = shown_measures(findings)
-    table = Table(title=f"In points; differences are to {findings.reference}")
+    table = Table(
+        title=Text(f"In points; differences are to {findings.reference}")
+    )
     table.add_column("strategy", min_width=_NAME)
     for name in measures:
         table.add_column(_SHORT.get(name, TITLES[name]), justify="right")
