@@ -62,6 +62,9 @@ TESTED_BY = {
     "data/groups.py": "data/test_splits.py",
     "inspect/facts.py": "inspect/test_advice.py",
     "run/bundle.py": "training/test_loop.py",
+    # Reached by the command and by whole studies.
+    "study/afterwards.py": "study/test_run.py",
+    "study/finish.py": "cli/test_compare.py",
     "training/launch.py": "training/test_loop.py",
     "training/step.py": "training/test_loop.py",
     "training/stop.py": "training/test_loop.py",

@@ -45,11 +45,13 @@ def test_a_gain_a_loss_and_what_cannot_be_told():
         "focal loses 9.0 points of balanced accuracy against supervised, interval "
         "−12.0 to −3.0."
     )
-    assert "flips: +3.0 points" in found[3]
-    assert "among 4 comparisons no more than luck" in found[3]
-    assert (
-        "weights: no difference that these images, 11 of them Rust (9 groups)"
-        in (found[4])
+    assert found[3] == (
+        "A hint, but no more than luck could give among 4 comparisons: flips (+3.0, "
+        "0.2 to 6.0)."
+    )
+    assert found[4] == (
+        "No difference that these images, 11 of them Rust (9 groups), can show: "
+        "weights (+1.0, −3.0 to 5.0)."
     )
 
 
@@ -63,7 +65,9 @@ def test_the_winner_s_curse_is_told():
 def test_one_fold_shows_nothing():
     alone = row("UDA", 0.9, gap(0.3, 0.2, 0.4, trainings=False))
     assert standing(alone.gaps[MAIN]) == "unclear"
-    assert "one fold shows nothing" in lines(findings(PLAIN, alone))[1]
+    assert (
+        "One fold alone shows nothing: UDA (+30.0" in lines(findings(PLAIN, alone))[1]
+    )
 
 
 def test_what_failed_and_what_is_not_finished_is_told():

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from uda.study.findings import Row
     from uda.study.report import Report
 
 _WIDTH = 120  # of a table in a log
 _SHORT = {"balanced_accuracy": "bal. acc.", "rarest_recall": "rarest recall"}
-_NAME = 16  # least width of a strategy's column
 
 
 @contextmanager
@@ -78,20 +78,19 @@ def _duration(seconds: float) -> str:
 
 def table_text(report: Report) -> str:
     """Return a study's table as text, as wide as the terminal."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from uda.study.findings import MAIN
     from uda.study.report import TITLES, shown_measures
-    from uda.study.verdict import between, points
 
     findings = report.findings
     measures = shown_measures(findings)
-    table = Table(
-        title=Text(f"In points; differences are to {findings.reference}")
-    )
-    table.add_column("strategy", min_width=_NAME)
+    title = Text(f"In points; differences are to {findings.reference}")
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("strategy")
     for name in measures:
         table.add_column(_SHORT.get(name, TITLES[name]), justify="right")
         if name == MAIN:
@@ -99,20 +98,27 @@ def table_text(report: Report) -> str:
     for title in ("chance best", "cells", "s each"):
         table.add_column(title, justify="right")
     for row in findings.rows:
-        cells = []
-        for name in measures:
-            value, gap = row.values.get(name), row.gaps.get(name)
-            cells.append("–" if value is None else points(value))
-            if name == MAIN:
-                told = gap and f"{points(gap.value)} ({between(gap)})"
-                cells.append(told or "")
-        best = "–" if row.best is None else f"{row.best:.0%}"
-        seconds = "–" if row.seconds is None else f"{row.seconds:.0f}"
-        done = f"{row.cells}/{findings.num_cells}"
-        failed = f", {row.failed} failed" if row.failed else ""
-        table.add_row(Text(row.name), *cells, best, done + failed, seconds)
+        table.add_row(Text(row.name), *_numbers(row, measures, findings.num_cells))
     width = None if sys.stdout.isatty() else _WIDTH
     console = Console(width=width)
     with console.capture() as capture:
         console.print(table)
     return capture.get().rstrip("\n")
+
+
+def _numbers(row: Row, measures: list[str], num_cells: int) -> list[str]:
+    """Return the cells of a strategy behind its name."""
+    from uda.study.findings import MAIN
+    from uda.study.verdict import between, points
+
+    cells = []
+    for name in measures:
+        value, gap = row.values.get(name), row.gaps.get(name)
+        cells.append("–" if value is None else points(value))
+        if name == MAIN:
+            told = gap and f"{points(gap.value)} ({between(gap)})"
+            cells.append(told or "")
+    best = "–" if row.best is None else f"{row.best:.0%}"
+    seconds = "–" if row.seconds is None else f"{row.seconds:.0f}"
+    failed = f", {row.failed} failed" if row.failed else ""
+    return [*cells, best, f"{row.cells}/{num_cells}{failed}", seconds]

@@ -47,10 +47,14 @@ def between(gap: Gap) -> str:
 def lines(findings: Findings) -> list[str]:
     """Return the verdict, one sentence per strategy, the surest first."""
     found = [_opening(findings)]
-    order: dict[Standing, int] = {"gain": 0, "loss": 1, "unclear": 2}
     rows = [row for row in findings.rows if MAIN in row.gaps]
-    rows.sort(key=lambda r: (order[standing(r.gaps[MAIN])], -r.gaps[MAIN].value))
-    found += [_sentence(row, findings) for row in rows]
+    rows.sort(key=lambda row: -row.gaps[MAIN].value)
+    by_standing: dict[Standing, list[Row]] = {"gain": [], "loss": [], "unclear": []}
+    for row in rows:
+        by_standing[standing(row.gaps[MAIN])].append(row)
+    found += [_gain(row, findings) for row in by_standing["gain"]]
+    found += [_loss(row, findings) for row in by_standing["loss"]]
+    found += _unclear(by_standing["unclear"], findings)
     found += [_failed(row, findings) for row in findings.rows if row.errors]
     found += _winner(findings)
     return [line for line in found if line]
@@ -72,31 +76,49 @@ def _opening(findings: Findings) -> str:
     return text
 
 
-def _sentence(row: Row, findings: Findings) -> str:
-    gap, name = row.gaps[MAIN], row.name
-    shown = f"interval {between(gap)}"
-    if standing(gap) == "gain":
-        return (
-            f"{name} gains {points(gap.value)} points of balanced accuracy over "
-            f"{findings.reference}, {shown}."
-        )
-    if standing(gap) == "loss":
-        return (
-            f"{name} loses {points(-gap.value)} points of balanced accuracy against "
-            f"{findings.reference}, {shown}."
-        )
-    if gap.trainings is None:
-        return f"{name}: {_signed(gap.value)} points, {shown}; one fold shows nothing."
-    rarest, images, groups = findings.rarest
-    low, high = gap.interval
-    if low > 0 or high < 0:
-        return (
-            f"{name}: {_signed(gap.value)} points, {shown}: a hint, but among "
-            f"{findings.compared} comparisons no more than luck could give."
-        )
+def _gain(row: Row, findings: Findings) -> str:
+    gap = row.gaps[MAIN]
     return (
-        f"{name}: no difference that these images, {images} of them {rarest} "
-        f"({groups} groups), can show ({_signed(gap.value)} points, {shown})."
+        f"{row.name} gains {points(gap.value)} points of balanced accuracy over "
+        f"{findings.reference}, interval {between(gap)}."
+    )
+
+
+def _loss(row: Row, findings: Findings) -> str:
+    gap = row.gaps[MAIN]
+    return (
+        f"{row.name} loses {points(-gap.value)} points of balanced accuracy against "
+        f"{findings.reference}, interval {between(gap)}."
+    )
+
+
+def _unclear(rows: list[Row], findings: Findings) -> list[str]:
+    """Say of what nothing is shown, and why: few folds, luck, or few images."""
+    rarest, images, groups = findings.rarest
+    early = [row for row in rows if row.gaps[MAIN].trainings is None]
+    rest = [row for row in rows if row.gaps[MAIN].trainings is not None]
+    hints = [row for row in rest if not _holds_zero(row.gaps[MAIN])]
+    equal = [row for row in rest if _holds_zero(row.gaps[MAIN])]
+    told = [
+        (hints, f"A hint, but no more than luck could give among {findings.compared} "
+         "comparisons"),
+        (equal, f"No difference that these images, {images} of them {rarest} "
+         f"({groups} groups), can show"),
+        (early, "One fold alone shows nothing"),
+    ]  # fmt: skip
+    return [f"{what}: {_listed(rows)}." for rows, what in told if rows]
+
+
+def _holds_zero(gap: Gap) -> bool:
+    low, high = gap.interval
+    return low <= 0 <= high
+
+
+def _listed(rows: list[Row]) -> str:
+    """Return names with differences and intervals, in points."""
+    return "; ".join(
+        f"{row.name} ({_signed(row.gaps[MAIN].value)}, {between(row.gaps[MAIN])})"
+        for row in rows
     )
 
 
