@@ -1,4 +1,4 @@
-"""A cell that cannot be finished is a row with its error; a full disk ends the study."""
+"""A cell that cannot be finished is a row with its error; a full disk ends all."""
 
 from __future__ import annotations
 

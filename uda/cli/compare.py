@@ -222,6 +222,11 @@ def _of_study(
     report = _tell(study, request, plan, reference, good_class)
     if finish is None:
         return
+    if not finish and (report.curve or not report.findings.complete):
+        raise UsageError(
+            f"--finish: {study} has no last word (cells missing, or a learning curve); "
+            "continue it, or name the strategy: --finish NAME"
+        )
     from uda.study.finish import finish as train
     from uda.training.monitor.progress import make_progress
     from uda.training.stop import StopRequest

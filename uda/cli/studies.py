@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from uda.study.findings import Row
     from uda.study.report import Report
 
-_WIDTH = 120  # of a table in a log
+_WIDTH = 130  # of a table in a log
 _SHORT = {"balanced_accuracy": "bal. acc.", "rarest_recall": "rarest recall"}
 
 
@@ -89,14 +89,14 @@ def table_text(report: Report) -> str:
     findings = report.findings
     measures = shown_measures(findings)
     title = Text(f"In points; differences are to {findings.reference}")
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("strategy")
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("strategy", no_wrap=True)
     for name in measures:
         table.add_column(_SHORT.get(name, TITLES[name]), justify="right")
         if name == MAIN:
             table.add_column("difference", justify="right", no_wrap=True)
-    for title in ("chance best", "cells", "s each"):
-        table.add_column(title, justify="right")
+    for heading in ("chance best", "cells", "s each"):
+        table.add_column(heading, justify="right")
     for row in findings.rows:
         table.add_row(Text(row.name), *_numbers(row, measures, findings.num_cells))
     width = None if sys.stdout.isatty() else _WIDTH

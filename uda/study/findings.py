@@ -99,6 +99,16 @@ class Findings:
         return sum(row.cells + row.failed for row in self.rows)
 
     @property
+    def wanted(self) -> int:
+        """Return how many cells there will be."""
+        return self.num_cells * len(self.rows)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all cells are finished."""
+        return self.finished == self.wanted
+
+    @property
     def compared(self) -> int:
         """Return how many strategies are compared to the reference."""
         return sum(1 for row in self.rows if row.gaps)

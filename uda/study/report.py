@@ -121,7 +121,7 @@ def _write(
     rows = [_csv_row(row, measures) for row in findings.rows]
     write_csv(folder / "table.csv", header, rows)
     words = [*report.lines]
-    if report.curve is None:
+    if report.curve is None and findings.complete:
         words += ["", f"To train in the end: {report.choice.why}."]
     atomic_write(
         folder / "verdict.txt", "\n".join([*words, "", *method(request)]) + "\n"
@@ -173,7 +173,7 @@ def _facts(
         "lines": report.lines,
         "choice": {"name": report.choice.name, "why": report.choice.why},
         "method": method(request),
-        "cells": [findings.finished, findings.num_cells * len(findings.rows)],
+        "cells": [findings.finished, findings.wanted],
         "classes": [
             {"name": name, "images": images, "groups": groups}
             for name, images, groups in zip(
