@@ -25,11 +25,17 @@ def test_a_study_prints_table_and_verdict_and_writes_a_page(finished):
     assert "escape" in (study / "table.csv").read_text()
 
 
-def test_a_study_is_told_again_with_another_reference(finished):
-    code, output = run(finished[0], "--reference", "texture")
-    assert code == 0
-    assert "Everything is compared to texture" in output
-    assert run(finished[0], "--reference", "tixture")[0] == 2
+def test_a_study_is_told_again_and_keeps_its_reference_and_good_class(
+    finished, tmp_path
+):
+    study = tmp_path / "s"
+    shutil.copytree(finished[0], study, symlinks=True)
+    for words in (["--reference", "texture"], []):
+        code, output = run(study, *words)
+        assert code == 0
+        assert "Everything is compared to texture" in output
+        assert "escape" in output
+    assert run(study, "--reference", "tixture")[0] == 2
 
 
 @pytest.mark.parametrize(

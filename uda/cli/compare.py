@@ -216,10 +216,12 @@ def _of_study(
     finish: str | None,
     project: Path,
 ) -> None:
+    from uda.study.report import last_view
     from uda.study.request import read_study
 
     request, plan = read_study(study)
-    report = _tell(study, request, plan, reference, good_class)
+    known = last_view(study)
+    report = _tell(study, request, plan, reference or known[0], good_class or known[1])
     if finish is None:
         return
     if not finish and (report.curve or not report.findings.complete):

@@ -9,7 +9,7 @@ from typing import Any
 
 from uda.data.splits import Split
 from uda.errors import UsageError
-from uda.files import atomic_write, write_csv, write_json
+from uda.files import atomic_write, read_json, write_csv, write_json
 from uda.study import verdict
 from uda.study.answers import Answers, read_answers
 from uda.study.curve import Curve, curve_of
@@ -97,8 +97,15 @@ def report_study(
     lines = curve.lines() if curve else verdict.lines(findings)
     choice = verdict.choose(findings)
     report = Report(findings, lines, choice, curve)
-    _write(folder, request, plan, answers, report)
+    _write(folder, request, plan, answers, report, good_class)
     return report
+
+
+def last_view(folder: Path) -> tuple[str | None, str | None]:
+    """Return reference and good class of the study's last report, where it has one."""
+    path = folder / "verdict.json"
+    facts = read_json(path) if path.is_file() else {}
+    return facts.get("reference"), facts.get("good_class")
 
 
 def shown_measures(findings: Findings) -> list[str]:
@@ -112,6 +119,7 @@ def _write(
     plan: Sequence[Planned],
     answers: Answers,
     report: Report,
+    good_class: str | None,
 ) -> None:
     findings = report.findings
     measures = shown_measures(findings)
@@ -126,7 +134,9 @@ def _write(
     atomic_write(
         folder / "verdict.txt", "\n".join([*words, "", *method(request)]) + "\n"
     )
-    write_json(folder / "verdict.json", _facts(request, plan, answers, report))
+    write_json(
+        folder / "verdict.json", _facts(request, plan, answers, report, good_class)
+    )
 
 
 def _csv_row(row: Row, measures: Sequence[str]) -> list[object]:
@@ -159,7 +169,11 @@ def method(request: Request) -> list[str]:
 
 
 def _facts(
-    request: Request, plan: Sequence[Planned], answers: Answers, report: Report
+    request: Request,
+    plan: Sequence[Planned],
+    answers: Answers,
+    report: Report,
+    good_class: str | None,
 ) -> dict[str, Any]:
     findings = report.findings
     flags = {p.strategy.name: _flags(p) for p in plan}
@@ -167,6 +181,7 @@ def _facts(
         "format": 1,
         "title": Path(request.data).name,
         "reference": findings.reference,
+        "good_class": good_class,
         "measures": {name: TITLES[name] for name in shown_measures(findings)},
         "main": MAIN,
         "rarest": findings.rarest[0],
