@@ -34,6 +34,7 @@ ARMS: dict[str, list[str]] = {
     "supervised, warm start": ["--method", "supervised", *WARM],
     "uda, no warm start": ["--pretrain-steps", "0"],
     "uda, no texture teacher": ["--set", "consistency.texture_weight=0"],
+    "uda, 96 px": ["--imgsz", "96"],
     "uda, neither": [
         "--pretrain-steps", "0", "--set", "consistency.texture_weight=0",
     ],
@@ -67,6 +68,9 @@ ARMS: dict[str, list[str]] = {
         "--method", "supervised", "--sampling-power", "0.5", "--tsa", "none",
     ],
     "neither": PLAIN,
+    "square-root sampling, logit adjustment": [
+        "--method", "supervised", "--sampling-power", "0.5", "--tsa", "none", *ADJUSTED,
+    ],
     "class weights, inverse": [*PLAIN, "--class-weights", "inverse"],
     "class weights, square root": [*PLAIN, "--class-weights", "sqrt"],
     "class weights, effective number": [*PLAIN, "--class-weights", "effective"],
@@ -147,7 +151,7 @@ SUITES = {
         (
             TEXTURE, "texture, 192 px", "supervised, default", DEFAULT,
             "supervised, warm start", "uda, no warm start", "uda, no texture teacher",
-            "uda, neither",
+            "uda, neither", "uda, 96 px",
         ),
     ),
     "claim": Suite(
@@ -155,7 +159,8 @@ SUITES = {
         (
             TEXTURE, BALANCED, "neither", "class weights, inverse",
             "class weights, effective number", "class weights, square root",
-            "square-root sampling", "logit adjustment",
+            "square-root sampling", "square-root sampling, logit adjustment",
+            "logit adjustment",
             "class-balanced sampling, strong views",
             "class weights, inverse, strong views",
         ),
