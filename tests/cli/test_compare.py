@@ -117,6 +117,13 @@ def test_what_has_to_be_said(home, tmp_path):
     assert "one of --steps and --budget" in run(*whole)[1]
 
 
+def test_a_length_without_a_network_is_refused(home, tmp_path):
+    words = [*words_of(home, tmp_path / "out"), "--strategy", "texture"]
+    code, output = run(*words, "--learning-curve", "0.5,1")
+    assert code == 2
+    assert "no strategy trains a network" in output
+
+
 def test_the_built_in_list_is_printed():
     code, output = run("--show-strategies")
     assert code == 0
@@ -126,7 +133,7 @@ def test_the_built_in_list_is_printed():
 
 def test_a_learning_curve(home, tmp_path, monkeypatch):
     monkeypatch.setenv("UDA_CACHE", str(home / "cache"))
-    words = [*words_of(home, tmp_path / "out"), "--strategy", "texture"]
+    words = [*words_of(home, tmp_path / "out"), "--strategy", "tiny"]
     code, output = run(*words, "--learning-curve", "0.5,1")
     assert code == 0, output
     assert "50% of the labels" in output

@@ -91,5 +91,6 @@ def test_a_damaged_file_is_told(request_of, folder):
 
 
 def test_lengths_in_words(request_of):
-    assert request_of().length_words == "9 steps"
-    assert request_of(steps=None, budget=90.0).length_words == "90 s"
+    assert request_of().length_words.startswith("9 steps; a warm start")
+    assert "90 s, warm start" in request_of(steps=None, budget=90.0).length_words
+    assert "no network" in request_of(steps=None).length_words

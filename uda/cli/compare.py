@@ -131,14 +131,13 @@ def command(
         )
     if split is None or out is None:
         raise UsageError("give --split and --out")
-    if (steps is None) == (budget is None):
-        raise UsageError("give one of --steps and --budget: every training's length")
     from uda.study.request import Request
     from uda.study.strategies import read_strategies
 
     plan = plan_of(read_strategies(strategies, good_class))
     shares = learning_curve or ()
     plan = _curve(plan, shares, strategy)
+    _check_length(plan, steps, budget)
     request = Request.of(
         data, split, unlabeled, folds=folds, repeats=repeats, steps=steps,
         budget=budget, seed=seed, shares=shares,
@@ -157,6 +156,22 @@ def _only(context: click.Context, known: set[str]) -> None:
                 f"--{name.replace('_', '-')} has no effect on a study that is there; "
                 "give DATA and all its options to continue it, or leave this one out"
             )
+
+
+def _check_length(
+    plan: tuple[Planned, ...], steps: int | None, budget: float | None
+) -> None:
+    given = sum(length is not None for length in (steps, budget))
+    networks = any(
+        p.strategy.of is None and p.keys.get("method") != "texture" for p in plan
+    )
+    if networks and given != 1:
+        raise UsageError("give one of --steps and --budget: every training's length")
+    if not networks and given:
+        raise UsageError(
+            "--steps and --budget have no effect: no strategy trains a network; leave "
+            "them out"
+        )
 
 
 def _curve(

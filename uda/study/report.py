@@ -150,17 +150,11 @@ def _csv_row(row: Row, measures: Sequence[str]) -> list[object]:
 
 def method(request: Request) -> list[str]:
     """Return in words how the numbers came about."""
-    warm = (
-        "; a warm start without labels, where a strategy has one, is as many again "
-        "and is not counted"
-        if request.steps is not None
-        else ", warm start included"
-    )
     repeats = "once" if request.repeats == 1 else f"{request.repeats} times"
     return [
         f"How: {request.folds} grouped folds of the labelled and validation images, "
-        f"dealt {repeats}; the test part was not read. Every training has "
-        f"{request.length_words}{warm}; the same seeds and folds for all.",
+        f"dealt {repeats}; the test part was not read. Length of every training: "
+        f"{request.length_words}. Seeds and folds are the same for all.",
         "Numbers are of the pooled answers of a repeat, then the mean over repeats. "
         "The interval shown holds two of 95 %: of draws of whole groups (other images) "
         "and of the corrected resampled t-test (other trainings). A gain or loss is "

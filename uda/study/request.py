@@ -30,7 +30,7 @@ class Request:
         folds: grouped folds of its labelled and validation rows.
         repeats: how often they are dealt; repeat r trains with seed ``seed + r``.
         steps: length of each training, in steps of the main loop; or
-        budget: in seconds, warm start included.
+        budget: in seconds, warm start included; neither where no network is trained.
         seed: of folds and trainings.
         shares: of a learning curve, the shares of the labels; empty otherwise.
     """
@@ -63,8 +63,13 @@ class Request:
     def length_words(self) -> str:
         """Return the length of a training in words."""
         if self.steps is not None:
-            return f"{self.steps} steps"
-        return f"{self.budget:g} s"
+            return (
+                f"{self.steps} steps; a warm start without labels, where a strategy "
+                "has one, is as many again and is not counted"
+            )
+        if self.budget is not None:
+            return f"{self.budget:g} s, warm start included"
+        return "no steps: no network is trained"
 
 
 @dataclass(frozen=True)
