@@ -74,6 +74,17 @@ def test_another_split_and_other_flags_are_refused(request_of, folder, tmp_path)
         open_study(folder, request_of(), [A])
 
 
+def test_a_policy_edited_between_is_refused(request_of, folder, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("one")
+    mine = Planned(Strategy("a", ("--strong", str(file))), {"views.strong": str(file)})
+    open_study(folder, request_of(), [mine])
+    open_study(folder, request_of(), [mine])
+    file.write_text("two")
+    with pytest.raises(UsageError, match=r"another content .views.strong"):
+        open_study(folder, request_of(), [mine])
+
+
 def test_a_folder_of_something_else_is_left_alone(request_of, folder):
     (folder / "thesis.doc").write_text("")
     with pytest.raises(UsageError, match="holds files but no study"):

@@ -16,6 +16,11 @@ from uda.files import read_json, sha256_file, write_json
 from uda.study.strategies import Strategy
 
 FORMAT = 1
+# Keys whose value may be a file: what is in it decides results as well.
+_FILES = {
+    *("views.labeled", "views.weak", "views.strong"),
+    *("model.tree", "model.weights", "data.boxes"),
+}
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,11 @@ def facts_of(planned: Planned) -> dict[str, Any]:
     """Return what of a strategy decides its results, as JSON has it."""
     strategy = planned.strategy
     keys = {k: list(v) if isinstance(v, tuple) else v for k, v in planned.keys.items()}
+    files = {
+        key: sha256_file(Path(value))
+        for key, value in keys.items()
+        if key in _FILES and Path(str(value)).is_file()
+    }
     return {
         "flags": list(strategy.flags),
         "keys": keys,
@@ -91,6 +101,7 @@ def facts_of(planned: Planned) -> dict[str, Any]:
         "tune": strategy.tune,
         "tta": strategy.tta,
         **({} if strategy.share == 1 else {"share": strategy.share}),
+        **({"files": files} if files else {}),
     }
 
 
@@ -133,7 +144,7 @@ def _refuse_other(
         if known.get(key) != wanted[key]
     ]
     differences += [
-        f"strategy {name!r} has other flags ({_words(facts)} here, {_words(old)} there)"
+        f"strategy {name!r} has {_other(facts, old)}"
         for name, facts in strategies.items()
         if (old := known["strategies"].get(name)) not in (None, facts)
     ]
@@ -142,6 +153,12 @@ def _refuse_other(
             f"{folder}: holds another study: {'; '.join(differences)}. Give what it "
             "was begun with, or choose another folder with --out"
         )
+
+
+def _other(facts: Mapping[str, Any], old: Mapping[str, Any]) -> str:
+    if facts["flags"] == old["flags"] and facts.get("files") != old.get("files"):
+        return f"files with another content ({', '.join(facts.get('files', {}))})"
+    return f"other flags ({_words(facts)} here, {_words(old)} there)"
 
 
 def _words(facts: Mapping[str, Any]) -> str:
