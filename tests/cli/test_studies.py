@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 from tests.study.fakes import FakeStudy, right
 from uda.cli.studies import cells_progress, table_text
 from uda.study.report import report_study
@@ -18,6 +20,23 @@ def test_a_log_gets_a_line_per_cell_and_the_time_left(capsys):
     assert "uda r0-f1: balanced accuracy 0.500" in lines[1]
     assert lines[1].endswith("left")
     assert "failed (NaN)" in lines[2]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with cells_progress() as show:
+        show(4, 6, None)
+        show(5, 6, {"slug": "uda", "repeat": 0, "fold": 1, "balanced_accuracy": 0.5})
+    assert "5/6" in terminal.getvalue()
+    assert "uda r0-f1" in terminal.getvalue()
 
 
 def test_the_table_has_a_line_per_strategy(tmp_path):

@@ -90,7 +90,7 @@ def facts_of(planned: Planned) -> dict[str, Any]:
     strategy = planned.strategy
     keys = {k: list(v) if isinstance(v, tuple) else v for k, v in planned.keys.items()}
     files = {
-        key: sha256_file(Path(value))
+        key: sha256_file(Path(str(value)))
         for key, value in keys.items()
         if key in _FILES and Path(str(value)).is_file()
     }
