@@ -44,8 +44,12 @@ def test_what_is_written_is_read(request_of, folder):
 def test_strategies_may_be_added_and_left_out(request_of, folder):
     open_study(folder, request_of(), [A])
     open_study(folder, request_of(), [A, B])
-    open_study(folder, request_of(), [A])
     assert [p.strategy.name for p in read_study(folder)[1]] == ["a", "b"]
+    open_study(folder, request_of(), [A])
+    assert [p.strategy.name for p in read_study(folder)[1]] == ["a"]
+    other = Planned(Strategy("b", of="a", tune="bias"), {})
+    with pytest.raises(UsageError, match="'b' has other flags"):  # it is not forgotten
+        open_study(folder, request_of(), [A, other])
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,8 @@ def open_study(folder: Path, request: Request, plan: Sequence[Planned]) -> None:
         raise UsageError(
             f"{folder}: holds files but no study; choose another folder with --out"
         )
-    write_json(path, {"format": FORMAT, **wanted, "strategies": strategies})
+    facts = {"strategies": strategies, "current": [p.strategy.name for p in plan]}
+    write_json(path, {"format": FORMAT, **wanted, **facts})
 
 
 def _plain(value: Any) -> Any:
@@ -168,7 +169,7 @@ def _words(facts: Mapping[str, Any]) -> str:
 
 
 def read_study(folder: Path) -> tuple[Request, tuple[Planned, ...]]:
-    """Read what a study was asked for.
+    """Read what a study was asked for, with the strategies of the last time.
 
     Raises:
         CheckpointError: there is no study, or one of another version.
@@ -192,6 +193,7 @@ def read_study(folder: Path) -> tuple[Request, tuple[Planned, ...]]:
                 facts["keys"],
             )
             for name, facts in known["strategies"].items()
+            if name in known.get("current", known["strategies"])
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: damaged ({error!r})") from error
