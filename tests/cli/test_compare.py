@@ -117,6 +117,23 @@ def test_what_has_to_be_said(home, tmp_path):
     assert "one of --steps and --budget" in run(*whole)[1]
 
 
+def test_a_budget_is_a_time_for_each_training(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("UDA_CACHE", str(home / "cache"))
+    words = words_of(home, tmp_path / "out")
+    at = words.index("--steps")
+    words[at : at + 2] = ["--budget", "0.3s"]
+    words[words.index("--repeats") + 1] = 1
+    code, output = run(*words)
+    assert code == 0, output
+    rows = [
+        json.loads(path.read_text())
+        for path in (tmp_path / "out").glob("cells/tiny/*/row.json")
+    ]
+    assert len(rows) == 2
+    assert all(row["steps"] >= 1 for row in rows)
+    assert "0.3 s, warm start included" in output
+
+
 def test_a_length_without_a_network_is_refused(home, tmp_path):
     words = [*words_of(home, tmp_path / "out"), "--strategy", "texture"]
     code, output = run(*words, "--learning-curve", "0.5,1")
