@@ -162,14 +162,15 @@ def choose(findings: Findings) -> Choice:
         gap = best.gaps[MAIN]
         return Choice(
             best.name,
-            f"{best.name}: the highest of those whose gain over {findings.reference} "
+            f"{best.name}, the highest of those whose gain over {findings.reference} "
             f"is shown ({points(gap.value)} points, interval {between(gap)})",
         )
     for row in rows:
         if MAIN not in row.gaps or standing(row.gaps[MAIN]) != "loss":
             return Choice(
                 row.name,
-                f"{row.name}: no gain over {findings.reference} is shown, and of those "
-                "not shown to be worse it is the simplest (the first in the list)",
+                f"{row.name}, as no gain over {findings.reference} is shown, and of "
+                "those not shown to be worse it is the simplest (the first in the "
+                "list)",
             )
-    return Choice(findings.reference, f"{findings.reference}: the reference")
+    return Choice(findings.reference, f"{findings.reference}, the reference")
