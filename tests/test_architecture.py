@@ -66,6 +66,9 @@ TESTED_BY = {
     "run/bundle.py": "training/test_loop.py",
     "training/dealing.py": "training/test_folds.py",
     "training/plan.py": "training/test_folds.py",
+    # Reached by the command and by whole studies.
+    "study/afterwards.py": "study/test_run.py",
+    "study/finish.py": "cli/test_compare.py",
     "training/launch.py": "training/test_loop.py",
     "training/step.py": "training/test_loop.py",
     "training/stop.py": "training/test_loop.py",

@@ -191,6 +191,16 @@ def with_labels(words: list[str]) -> int:
     return call(words)
 
 
+def two_strategies(words: list[str]) -> int:
+    """A short study of two quick strategies on two folds."""
+    Path("two.yaml").write_text(
+        "texture: --method texture --imgsz 16\n"
+        "supervised: --method supervised --imgsz 16 --batch 4 --eval-every 1\n"
+    )
+    few = ["--strategies", "two.yaml", "--folds", "2", "--repeats", "1"]
+    return call([*words, *few, "--steps", "2", "--jobs", "1"])
+
+
 Runner = Callable[[list[str]], int]
 # Command -> (runner, expected exit code).
 RUNNERS: dict[str, tuple[Runner, int]] = {
@@ -216,6 +226,10 @@ RUNNERS: dict[str, tuple[Runner, int]] = {
     "--out onnx.csv": (plain, 0),
     "uda train $UDA_DATA --split split.csv --method supervised": (short, 0),
     "uda train $UDA_DATA --split split.csv --method texture": (texture, 0),
+    "uda compare $UDA_DATA --split split.csv --steps 300 --jobs 2 --out study": (
+        two_strategies, 0,
+    ),
+    "uda compare study --finish": (plain, 0),
     "uda train $UDA_DATA --split split.csv --strong example_gamma": (short, 0),
     "uda policy list": (plain, 0),
     "uda policy preview $UDA_DATA --strong defect-safe --out preview.png": (plain, 0),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.reporting.test_verdict import facts
 from tests.support.reports import FILES, HOSTILE, make_run
 from uda.cli import main
 from uda.evaluation import evaluate as module
@@ -188,11 +189,18 @@ def test_a_bare_folder_and_an_interrupted_run(tmp_path):
     assert "The run has no split file" in text
 
 
-def test_a_study_has_a_clear_error(tmp_path):
+def test_of_a_study_it_writes_the_verdict(tmp_path):
     (tmp_path / "study.json").write_text("{}")
     result = call("report", tmp_path)
-    assert result.exit_code == 2
-    assert "give one of its runs" in result.stderr
+    assert result.exit_code == 3
+    assert "verdict.json: missing; run `uda compare" in result.stderr
+    (tmp_path / "verdict.json").write_text(json.dumps(facts()))
+    out = tmp_path / "page.html"
+    assert call("report", tmp_path, "--out", out).exit_code == 0
+    assert "One &amp; two." in out.read_text()
+    refused = call("report", tmp_path, "--no-thumbnails")
+    assert refused.exit_code == 2
+    assert "no effect on a study" in refused.stderr
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "thumbnails.json", "predictions.npz"])

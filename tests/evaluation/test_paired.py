@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
@@ -48,6 +50,19 @@ def test_values_are_those_of_scikit_learn():
     got = values(asked, first, times)
     expected = [literal(asked, first, row) for row in times]
     assert np.allclose(got, expected, atol=1e-12)
+
+
+def test_escape_and_overkill_of_a_good_class():
+    asked, (first, _) = example()
+    asked = replace(asked, good=1)
+    assert asked.measures[-2:] == ("escape", "overkill")
+    got = values(asked, first, np.ones((1, 120)))[0]
+    found = []
+    for repeat in RAREST:
+        mine = asked.repeats == repeat
+        y, p = asked.targets[mine], first[mine]
+        found.append((np.mean(p[y != 1] == 1), np.mean(p[y == 1] != 1)))
+    assert np.allclose(got[-2:], np.mean(found, axis=0))
 
 
 def test_the_bootstrap_equals_a_direct_computation():

@@ -22,6 +22,7 @@ COMMANDS = {
     "lr-find": "Find a learning rate before training: a range test with a plot.",
     "pretrain": "Warm up a network without labels; trainings share the weights.",
     "split": "Write a grouped, stratified split as a file.",
+    "compare": "Try many strategies on folds of your data, with a verdict.",
     "train": "Train from a few labelled and many unlabelled images.",
     "resume": "Continue an interrupted run, bit for bit.",
     "monitor": "Watch a run in TensorBoard on this machine.",

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     PriorParam = click.ParamType[dict[str, float] | str]
     LabelsParam = click.ParamType[int | dict[str, int]]
     SizesParam = click.ParamType[tuple[tuple[int, int, float], ...]]
+    SharesParam = click.ParamType[tuple[float, ...]]
 else:  # generic for type checkers alone
     TupleParam = FloatParam = PriorParam = click.ParamType
-    LabelsParam = SizesParam = click.ParamType
+    LabelsParam = SizesParam = SharesParam = click.ParamType
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -132,6 +133,23 @@ class LabelsType(LabelsParam):
         if not text.isdecimal() or int(text) < 1:
             self.fail(f"{said!r} is not a number of labels, 1 or more", param, ctx)
         return int(text)
+
+
+class SharesType(SharesParam):
+    """``0.25,0.5,1``: numbers over 0 to 1."""
+
+    name = "SHARE,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Return the shares as given."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} are no shares: write 0.25,0.5,1", param, ctx)
 
 
 class DurationType(FloatParam):

@@ -1,4 +1,4 @@
-"""``uda report``: one self-contained HTML page from a run folder."""
+"""``uda report``: one self-contained HTML page from a run or a study."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from uda.errors import DataError
 def command(run: Path, out: Path | None, no_thumbnails: bool) -> Path:
     """Write a page about RUN that opens anywhere, offline, and prints.
 
-    It reads the run folder alone: what `uda evaluate` and `uda tune` found, the
+    RUN may be a study of `uda compare`, too. Of a run it reads the run folder alone: what `uda evaluate` and `uda tune` found, the
     curves of the training, thumbnails and saliency maps. Nothing is computed anew.
     """
     from uda.reporting.report import write_report

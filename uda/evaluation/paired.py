@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from uda.evaluation.rates import Floats, rates
+from uda.evaluation.rates import Floats, good_counts, rates, ratio
 from uda.intervals import Interval, bootstrap_by_group
 
 Ints = npt.NDArray[np.int64]
 MEASURES = ("macro_f1", "balanced_accuracy", "rarest_recall")
+GOOD_MEASURES = ("escape", "overkill")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Asked:
         repeats: (N,) number of the repeat (its seed).
         rarest: by repeat, the class that it had the fewest labels of.
         num_classes: C.
+        good: class of parts without a defect, where there is one.
     """
 
     targets: Ints
@@ -37,6 +39,12 @@ class Asked:
     repeats: Ints
     rarest: Mapping[int, int]
     num_classes: int
+    good: int | None = None
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Return what is measured, in the order of `values`."""
+        return MEASURES if self.good is None else (*MEASURES, *GOOD_MEASURES)
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class Difference:
 
 
 def values(asked: Asked, predicted: Ints, weights: npt.NDArray[Any]) -> Floats:
-    """Return (d, 3) the MEASURES of (N,) answers under (d, N) weights.
+    """Return (d, M) ``asked.measures`` of (N,) answers under (d, N) weights.
 
     Each is computed from the confusion matrix of all folds of a repeat, then
     averaged over the repeats. NaN where no weighted image can tell.
@@ -67,10 +75,19 @@ def values(asked: Asked, predicted: Ints, weights: npt.NDArray[Any]) -> Floats:
         chosen = np.zeros((mine.size, size * size))
         chosen[np.arange(mine.size), cells] = 1.0
         counts = weights[:, mine].astype(np.float64) @ chosen
-        rate = rates(counts.reshape(-1, size, size))
-        rarest = rate["recall"][:, asked.rarest[repeat]]
-        found.append(np.stack([*(rate[name] for name in MEASURES[:2]), rarest], axis=1))
+        counts = counts.reshape(-1, size, size)
+        found.append(_measured(counts, asked.rarest[repeat], asked.good))
     return np.asarray(np.mean(found, axis=0))
+
+
+def _measured(counts: Floats, rarest: int, good: int | None) -> Floats:
+    """Return (d, M) measures of (d, C, C) confusion matrices."""
+    rate = rates(counts)
+    columns = [*(rate[name] for name in MEASURES[:2]), rate["recall"][:, rarest]]
+    if good is not None:
+        escape, _, overkill = good_counts(counts, good)
+        columns += [ratio(*escape), ratio(*overkill)]
+    return np.stack(columns, axis=1)
 
 
 def compare(
@@ -84,7 +101,8 @@ def compare(
     the repeats alone.
 
     Returns:
-        For each of MEASURES both values, and the 95 % interval of first - second.
+        For each of ``asked.measures`` both values, and the 95 % interval of first -
+        second.
     """
     one = np.ones((1, asked.targets.size))
     own = [values(asked, answers, one)[0] for answers in (first, second)]
@@ -101,5 +119,5 @@ def compare(
             float(own[1][place]),
             Interval(float(low[place]), float(high[place])),
         )
-        for place, name in enumerate(MEASURES)
+        for place, name in enumerate(asked.measures)
     }

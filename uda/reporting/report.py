@@ -17,6 +17,7 @@ from uda.reporting import curves, detail, health, runtext, sentences
 from uda.reporting.page import render
 from uda.reporting.ruletext import rule_sentences
 from uda.reporting.rundata import Evaluated, RunData, read_run
+from uda.reporting.verdict import write_verdict
 from uda.run.environment import anonymous
 from uda.run.layout import open_run
 
@@ -36,11 +37,11 @@ _TITLES = {
 
 
 def write_report(folder: Path, out: Path | None = None, *, images: bool = True) -> Path:
-    """Write a run's report; an earlier one is replaced.
+    """Write a run's report, or a study's verdict; an earlier one is replaced.
 
     Args:
-        folder: a run, or a folder of runs with ``latest``.
-        out: the file; ``RUN/report.html`` when None.
+        folder: a run, a folder of runs with ``latest``, or a study.
+        out: the file; ``report.html`` (``verdict.html``) in the folder when None.
         images: off leaves out thumbnails, maps and views.
 
     Returns:
@@ -49,14 +50,16 @@ def write_report(folder: Path, out: Path | None = None, *, images: bool = True) 
     Raises:
         CheckpointError: no run there.
         DataError: one of its files is damaged.
-        UsageError: the folder is a study.
+        UsageError: a study, which has no images to leave out.
     """
     # The one place where a study parts from a run.
     if (folder / STUDY).is_file():
-        raise UsageError(
-            f"{folder}: a study ({STUDY}) has no report of its own yet; give one of "
-            "its runs"
-        )
+        if not images:
+            raise UsageError(
+                "--no-thumbnails has no effect on a study: its page holds no images; "
+                "leave it out"
+            )
+        return write_verdict(folder, out)
     run = open_run(folder)
     page = render("report.html", **contents(read_run(run, images=images), images))
     target = run.path / "report.html" if out is None else out

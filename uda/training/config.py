@@ -257,25 +257,30 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """Read a YAML file of (nested or dotted) keys; duplicates are an error.
+    """Read a YAML file of (nested or dotted) keys; see `read_mapping`."""
+    return flatten(read_mapping(path, "--config"))
+
+
+def read_mapping(path: Path, flag: str) -> dict[str, Any]:
+    """Read a YAML file of keys and values; duplicates are an error.
 
     Raises:
-        UsageError: naming the file, and the line where YAML knows it.
+        UsageError: naming the flag, the file, and the line where YAML knows it.
     """
     path = Path(path)
     if not path.is_file():
-        raise UsageError(f"--config {path}: no such file")
+        raise UsageError(f"{flag} {path}: no such file")
     if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise UsageError(f"--config {path}: larger than {MAX_CONFIG_BYTES} bytes")
+        raise UsageError(f"{flag} {path}: larger than {MAX_CONFIG_BYTES} bytes")
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config {path}: not valid YAML: {error}") from error
+        raise UsageError(f"{flag} {path}: not valid YAML: {error}") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise UsageError(f"--config {path}: must hold keys and values")
-    return flatten(tree)
+        raise UsageError(f"{flag} {path}: must hold keys and values")
+    return tree
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -1,0 +1,161 @@
+"""`uda compare` from the command line: a study, its verdict, and its end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from tests.study.conftest import finished, home, run, words_of
+from uda.cli import main
+from uda.run.layout import open_run
+
+__all__ = ["finished", "home"]  # fixtures
+
+
+def test_a_study_prints_table_and_verdict_and_writes_a_page(finished):
+    study, output = finished
+    assert "difference" in output
+    assert "Everything is compared to tiny" in output
+    assert "To train in the end:" in output
+    assert any(word in output for word in ("luck", "can show", "gains", "loses"))
+    for name in ("table.csv", "verdict.txt", "verdict.html", "study.json"):
+        assert (study / name).is_file()
+    assert "escape" in (study / "table.csv").read_text()
+
+
+def test_a_study_is_told_again_and_keeps_its_reference_and_good_class(
+    finished, tmp_path
+):
+    study = tmp_path / "s"
+    shutil.copytree(finished[0], study, symlinks=True)
+    for words in (["--reference", "texture"], []):
+        code, output = run(study, *words)
+        assert code == 0
+        assert "Everything is compared to texture" in output
+        assert "escape" in output
+    assert run(study, "--reference", "tixture")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--steps", 3], "--steps has no effect on a study"),
+        (["--jobs", 1], "--jobs has no effect on a study"),
+        (["--finish", "nobody"], "not a strategy of the study"),
+    ],
+)
+def test_of_a_study_little_can_be_asked(finished, words, told, tmp_path):
+    code, output = run(finished[0], *words)
+    assert code == 2
+    assert told in output
+
+
+@pytest.mark.parametrize("name", ["tiny, thresholds", "tiny, flips", "texture"])
+def test_the_end_is_a_normal_run_on_all_but_the_test_part(
+    finished, home, name, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("UDA_CACHE", str(home / "cache"))
+    code, output = run(finished[0], "--finish", name, "--project", tmp_path)
+    assert code == 0, output
+    folder = open_run(tmp_path)
+    assert folder.read_status()["state"] == "done"
+    assert (folder.path / "split.csv").read_text() == (home / "split.csv").read_text()
+    if name == "texture":
+        assert not folder.decision.exists()
+        return
+    assert folder.read_status()["steps"] == 3
+    rule = json.loads(folder.decision.read_text())["rule"]
+    assert rule.get("tta") == ("flips" if "flips" in name else None)
+    assert bool(rule["bias"]) == ("thresholds" in name)
+
+
+def test_without_a_name_the_verdict_s_choice_is_trained(
+    finished, home, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("UDA_CACHE", str(home / "cache"))
+    code, output = run(finished[0], "--finish", "--project", tmp_path)
+    assert code == 0
+    assert "Training " in output
+    assert open_run(tmp_path).read_status()["state"] == "done"
+
+
+def test_another_split_file_ends_the_study_s_way(finished, home, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "s", symlinks=True)
+    path = tmp_path / "s" / "study.json"
+    path.write_text(path.read_text().replace('"split_sha256": "', '"split_sha256": "0'))
+    code, output = run(tmp_path / "s", "--finish", "texture", "--project", tmp_path)
+    assert code == 2
+    assert "not the split file of the study" in output
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (["--budget", "9s"], "one of --steps and --budget"),
+        (["--good-class", "Gold"], "'Gold' is not a class"),
+        (["--reference", "nobody"], "not a strategy"),
+        (["--strategy", "tiny"], "without --learning-curve"),
+        (["--learning-curve", "0.5,1"], "which strategy?"),
+        (["--learning-curve", "a,b"], "are no shares"),
+        (["--learning-curve", "1", "--strategy", "tiny"], "two or more shares"),
+        (["--finish"], "is no study"),
+    ],
+)
+def test_what_makes_no_sense_costs_no_training(home, tmp_path, change, told):
+    code, output = run(*words_of(home, tmp_path / "out"), *change)
+    assert code == 2
+    assert told in output
+    assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_what_has_to_be_said(home, tmp_path):
+    assert "give DATA" in run()[1]
+    assert "--split and --out" in run(home / "data")[1]
+    whole = [home / "data", "--split", home / "split.csv", "--out", tmp_path / "o"]
+    assert "one of --steps and --budget" in run(*whole)[1]
+
+
+def test_a_budget_is_a_time_for_each_training(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("UDA_CACHE", str(home / "cache"))
+    words = words_of(home, tmp_path / "out")
+    at = words.index("--steps")
+    words[at : at + 2] = ["--budget", "0.3s"]
+    words[words.index("--repeats") + 1] = 1
+    code, output = run(*words)
+    assert code == 0, output
+    rows = [
+        json.loads(path.read_text())
+        for path in (tmp_path / "out").glob("cells/tiny/*/row.json")
+    ]
+    assert len(rows) == 2
+    assert all(row["steps"] >= 1 for row in rows)
+    assert "0.3 s, warm start included" in output
+
+
+def test_a_length_without_a_network_is_refused(home, tmp_path):
+    words = [*words_of(home, tmp_path / "out"), "--strategy", "texture"]
+    code, output = run(*words, "--learning-curve", "0.5,1")
+    assert code == 2
+    assert "no strategy trains a network" in output
+
+
+def test_the_built_in_list_is_printed():
+    code, output = run("--show-strategies")
+    assert code == 0
+    assert "supervised: --method supervised" in output
+    assert "compare" in main.list_commands(None)
+
+
+def test_a_learning_curve(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("UDA_CACHE", str(home / "cache"))
+    words = [*words_of(home, tmp_path / "out"), "--strategy", "tiny"]
+    code, output = run(*words, "--learning-curve", "0.5,1")
+    assert code == 0, output
+    assert "50% of the labels" in output
+    assert "twice the labels" in output.lower()
+    assert len(list((tmp_path / "out").glob("cells/*/*/row.json"))) == 8
+    code, output = run(tmp_path / "out")
+    assert code == 0
+    assert "50% of the labels" in output

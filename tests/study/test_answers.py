@@ -1,0 +1,55 @@
+"""Pooled answers: every image of every repeat, and nothing that is not the fold's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.study.fakes import CLASSES, FakeStudy, right
+from uda.errors import DataError
+from uda.evaluation.predict import Predictions
+
+
+@pytest.fixture
+def study(tmp_path):
+    fake = FakeStudy(tmp_path / "out")
+    fake.add("a", right(1.0))
+    fake.add("b", right(0.5), lacking=[(1, 2)])
+    return fake
+
+
+def test_counts_and_groups_of_the_classes(study):
+    answers = study.answers()
+    assert answers.classes == CLASSES
+    assert answers.counts == (24, 12, 9)
+    assert answers.groups == (8, 4, 3)
+    assert answers.classes[answers.rarest] == "Scratch"
+
+
+def test_every_image_once_a_repeat_with_its_group(study):
+    answers = study.answers()
+    folds = answers.shared("a")
+    asked = answers.asked(folds, "Good")
+    assert asked.targets.size == 2 * 45
+    assert asked.good == 0
+    for repeat in range(2):
+        mine = asked.groups[asked.repeats == repeat]
+        assert sorted(mine) == sorted(row.group for row in study.rows)
+    np.testing.assert_array_equal(answers.predicted("a", folds), asked.targets)
+
+
+def test_a_failed_cell_is_told_and_left_out(study):
+    answers = study.answers()
+    assert answers.told["b"].errors == {(1, 2): "TrainingError: NaN"}
+    assert (1, 2) not in answers.shared("a", "b")
+    assert len(answers.shared("a", "b")) == 5
+
+
+def test_answers_about_other_images_are_refused(study):
+    path = study.folder / "cells/a/r0-f1/predictions.npz"
+    found = Predictions.load(path)
+    Predictions(
+        found.ids[1:], found.targets[1:], found.log_probs[1:], found.classes
+    ).save(path)
+    with pytest.raises(DataError, match="not about what the fold holds"):
+        study.answers()

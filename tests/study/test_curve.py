@@ -1,0 +1,56 @@
+"""The learning curve: exact on a power law, modest where nothing can be told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.study.fakes import FakeStudy, right
+from uda.study.curve import curve_of, twice
+
+
+@pytest.mark.parametrize("power", [0.0, 0.3, 1.0])
+def test_twice_the_labels_on_a_power_law(power):
+    shares = np.array([0.25, 0.5, 1.0])
+    errors = 0.4 * shares**-power
+    wanted = 0.4 - 0.4 * 2.0**-power
+    found = twice(shares, 1 - np.stack([errors, errors]))
+    np.testing.assert_allclose(found, [wanted, wanted], atol=1e-12)
+
+
+def test_the_fit_is_that_of_numpy():
+    shares = np.array([0.1, 0.5, 0.7, 1.0])
+    scores = np.array([[0.3, 0.55, 0.5, 0.62]])
+    slope, at_one = np.polyfit(np.log(shares), np.log(1 - scores[0]), 1)
+    wanted = np.exp(at_one) * (1 - 2**slope)
+    assert twice(shares, scores)[0] == pytest.approx(wanted)
+
+
+def curve(tmp_path, *shares):
+    study = FakeStudy(tmp_path / "out")
+    for share, guess in shares:
+        study.add(f"s {share}", guess, seed=int(100 * share), share=share)
+    return curve_of(study.answers(), study.plan)
+
+
+def test_a_rising_curve_is_worth_going_on(tmp_path):
+    found = curve(tmp_path, (1.0, right(0.9)), (0.5, right(0.6)), (0.25, right(0.2)))
+    assert [p.share for p in found.points["balanced_accuracy"]] == [0.25, 0.5, 1.0]
+    assert found.outlooks["balanced_accuracy"].told
+    text = "\n".join(found.lines())
+    assert "Twice the labels would be worth" in text
+    assert "Recall of Scratch: 25% of the labels" in text
+
+
+def test_a_flat_curve_tells_nothing(tmp_path):
+    found = curve(tmp_path, (1.0, right(0.6)), (0.5, right(0.6)))
+    assert not found.outlooks["balanced_accuracy"].told
+    assert "cannot be told" in found.lines()[1]
+
+
+def test_before_all_shares_are_there(tmp_path):
+    study = FakeStudy(tmp_path / "out")
+    every = [(r, f) for r in (0, 1) for f in range(3)]
+    study.add("a", right(1.0))
+    study.add("b", right(1.0), lacking=every)
+    assert curve_of(study.answers(), study.plan).points == {}

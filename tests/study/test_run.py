@@ -1,0 +1,163 @@
+"""A study from the command to its files: what is trained, what is not, what is kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.study.conftest import run, words_of
+from uda.data.splits import Split
+from uda.evaluation.predict import Predictions
+from uda.study.answers import read_answers
+from uda.study.request import read_study
+from uda.study.run import tasks_of, training_part
+
+
+@pytest.fixture
+def copy(finished, home, tmp_path, monkeypatch):
+    """A finished study of one's own."""
+    monkeypatch.setenv("UDA_CACHE", str(home / "cache"))
+    shutil.copytree(finished[0], tmp_path / "out", symlinks=True)
+    return tmp_path / "out"
+
+
+def rows(study):
+    return {p.parent: p.stat().st_mtime_ns for p in study.glob("cells/*/*/row.json")}
+
+
+def test_every_labelled_image_is_answered_once_a_repeat_and_no_test_image(
+    finished, home
+):
+    study, _ = finished
+    split = Split.load(home / "split.csv")
+    wanted = {r.path for p in ("labeled", "validation") for r in split.part(p)}
+    for name in ("texture", "tiny", "tiny-thresholds", "tiny-flips"):
+        for repeat in range(2):
+            ids = [
+                path
+                for fold in range(2)
+                for path in Predictions.load(
+                    study / f"cells/{name}/r{repeat}-f{fold}/predictions.npz"
+                ).ids
+            ]
+            assert sorted(ids) == sorted(wanted)
+
+
+def test_the_test_part_is_in_no_split_of_the_study(finished, home):
+    tests = {row.path for row in Split.load(home / "split.csv").part("test")}
+    assert tests
+    for path in (finished[0] / "splits").iterdir():
+        assert not tests & set(Split.load(path).by_path)
+    for path in finished[0].glob("cells/*/*/run/split.csv"):
+        assert not tests & set(Split.load(path).by_path)
+
+
+def test_what_asks_another_models_trains_none(finished):
+    study, _ = finished
+    assert not list(study.glob("cells/tiny-*/*/run"))
+    assert len(list(study.glob("cells/tiny/*/run/weights/ema.safetensors"))) == 4
+    assert not list(study.glob("cells/*/*/run/checkpoints"))
+    for path in study.glob("cells/tiny-flips/*/predictions.npz"):
+        assert Predictions.load(path).tta == "flips"
+    for path in study.glob("cells/tiny-thresholds/*/predictions.npz"):
+        assert Predictions.load(path).rule.bias
+
+
+def test_all_strategies_have_the_seed_of_the_repeat(finished):
+    for path in finished[0].glob("cells/*/*/run/config.yaml"):
+        repeat = path.parent.parent.name[1]
+        assert f"\nseed: {repeat}\n" in path.read_text()
+
+
+def test_the_same_command_trains_nothing_again(copy, home):
+    before = rows(copy)
+    code, output = run(*words_of(home, copy))
+    assert code == 0
+    assert rows(copy) == before
+    assert "cell 16/16" in output
+
+
+def test_a_lost_cell_is_made_again_as_it_was(copy, home):
+    cell = copy / "cells/tiny/r1-f0"
+    was = Predictions.load(cell / "predictions.npz")
+    shutil.rmtree(cell)
+    before = rows(copy)
+    assert run(*words_of(home, copy))[0] == 0
+    after = rows(copy)
+    assert {k: v for k, v in after.items() if k != cell} == before
+    now = Predictions.load(cell / "predictions.npz")
+    assert now.ids == was.ids
+    np.testing.assert_array_equal(now.log_probs, was.log_probs)
+
+
+def test_a_cell_killed_before_its_configuration_starts_anew(copy, home):
+    cell = copy / "cells/tiny/r1-f1"
+    (cell / "row.json").unlink()
+    (cell / "run" / "config.yaml").unlink()
+    (cell / "run" / "status.json").write_text(json.dumps({"state": "running"}))
+    assert run(*words_of(home, copy))[0] == 0
+    assert "error" not in json.loads((cell / "row.json").read_text())
+
+
+def test_a_strategy_that_fails_does_not_end_the_study(copy, home, tmp_path):
+    text = (home / "strategies.yaml").read_text()
+    broken = (
+        "broken: --method supervised --imgsz 16 --batch 6 --optimizer sgd --lr 1e30"
+    )
+    file = tmp_path / "more.yaml"
+    file.write_text(f"{text}{broken}\nits flips: {{of: broken, tta: flips}}\n")
+    words = words_of(home, copy)
+    words[words.index("--strategies") + 1] = file
+    before = rows(copy)
+    code, output = run(*words)
+    assert code == 0
+    assert {k: v for k, v in rows(copy).items() if k in before} == before
+    row = json.loads((copy / "cells/broken/r0-f0/row.json").read_text())
+    assert row["error"]
+    assert "4 of 4 cells failed" in (copy / "verdict.txt").read_text()
+    assert "was not trained" in (copy / "verdict.txt").read_text()
+    assert "broken" in output
+
+
+def test_another_request_is_refused_and_says_what_differs(copy, home):
+    words = words_of(home, copy)
+    words[words.index("--steps") + 1] = 4
+    code, output = run(*words)
+    assert code == 2
+    assert "steps is 4 here and 3 there" in output
+
+
+def test_processes_side_by_side_wait_for_the_model_they_ask(finished):
+    study, _ = finished
+    request, plan = read_study(study)
+    tasks = tasks_of(study, request, plan)
+    assert len(tasks) == 16
+    place = {task.cell: at for at, task in enumerate(tasks)}
+    assert all(place[t.trained_by] <= place[t.cell] for t in tasks)
+    asking = [t for t in tasks if t.cell.slug.startswith("tiny-")]
+    assert {t.trained_by.slug for t in asking} == {"tiny"}
+
+
+def test_answers_are_read_with_their_groups(finished, home):
+    study, _ = finished
+    request, plan = read_study(study)
+    split = training_part(home / "split.csv")
+    answers = read_answers(study, request, plan, split)
+    assert answers.classes == ("Good", "Rust", "Scratch")
+    assert sum(answers.counts) == len(split.part("labeled") + split.part("validation"))
+    assert len(answers.shared("texture", "tiny")) == 4
+
+
+@pytest.mark.slow
+def test_two_processes_give_what_one_gives(finished, home, tmp_path, monkeypatch):
+    monkeypatch.setenv("UDA_CACHE", str(home / "cache"))
+    code, _ = run(*words_of(home, tmp_path / "two"), "--jobs", 2)
+    assert code == 0
+    for path in (tmp_path / "two").glob("cells/*/*/predictions.npz"):
+        one = finished[0] / path.relative_to(tmp_path / "two")
+        np.testing.assert_array_equal(
+            Predictions.load(path).log_probs, Predictions.load(one).log_probs
+        )

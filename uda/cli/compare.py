@@ -1,0 +1,311 @@
+"""``uda compare DATA``: strategies side by side on folds, and a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from uda.cli.options import DurationType, SharesType, parse_assignments
+from uda.cli.studies import cells_progress, table_text
+from uda.cli.train_flags import given_keys, train_flags
+from uda.errors import UdaError, UsageError
+
+if TYPE_CHECKING:
+    from uda.study.report import Report
+    from uda.study.request import Planned, Request
+    from uda.study.strategies import Strategy
+
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+_FOLDER = click.Path(path_type=Path)
+
+
+@click.command(short_help="Try many strategies on folds of your data; a verdict.")
+@click.argument("data", type=_FOLDER, required=False)
+@click.option("--split", type=_FILE, help="Split file; its test part is not read.")
+@click.option(
+    "--unlabeled",
+    type=_FOLDER,
+    multiple=True,
+    help="Folder of unlabelled images, as `uda split` got it; repeatable.",
+)
+@click.option(
+    "--strategies",
+    type=_FILE,
+    help="YAML file: a name and its flags of `uda train`; a built-in list if left.",
+)
+@click.option("--folds", type=click.IntRange(2), default=5, show_default=True)
+@click.option("--repeats", type=click.IntRange(1), default=2, show_default=True)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    help="Length of every training; a warm start without labels comes on top.",
+)
+@click.option(
+    "--budget",
+    type=DurationType(),
+    help="Length of every training as a time, for example 2m, warm start included.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Trainings side by side, one thread each.",
+)
+@click.option("--good-class", help="Class of parts without a defect: shows escapes.")
+@click.option("--reference", help="Strategy that the others are compared to.")
+@click.option("--out", type=_FOLDER, help="Folder of the study; continued if there.")
+@click.option(
+    "--learning-curve",
+    type=SharesType(),
+    help="Train one strategy on shares of the labels, such as 0.25,0.5,1.",
+)
+@click.option("--strategy", help="Which one, for --learning-curve.")
+@click.option(
+    "--finish",
+    is_flag=False,
+    flag_value="",
+    metavar="[STRATEGY]",
+    help="Of a study: train this strategy, or the verdict's, on all but the test part.",
+)
+@click.option(
+    "--project",
+    type=_FOLDER,
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of run folders, for --finish.",
+)
+@click.option(
+    "--show-strategies", is_flag=True, help="Print the built-in list and stop."
+)
+@click.pass_context
+def command(
+    context: click.Context,
+    data: Path | None,
+    split: Path | None,
+    unlabeled: tuple[Path, ...],
+    strategies: Path | None,
+    folds: int,
+    repeats: int,
+    steps: int | None,
+    budget: float | None,
+    seed: int,
+    jobs: int,
+    good_class: str | None,
+    reference: str | None,
+    out: Path | None,
+    learning_curve: tuple[float, ...] | None,
+    strategy: str | None,
+    finish: str | None,
+    project: Path,
+    show_strategies: bool,
+) -> None:
+    """Train every strategy on the same folds of DATA, and say what can be told.
+
+    Folds are of the labelled and validation images of --split; its test part is not
+    read. A study that was killed goes on by the same command, and strategies may be
+    added to it. Writes table.csv, verdict.txt and verdict.html into --out.
+
+    \b
+    uda compare photos --split split.csv --steps 500 --out study
+    uda compare study                          (the verdict so far)
+    uda compare study --finish                 (train what it says, on everything)
+    """  # noqa: D301
+    if show_strategies:
+        from uda.study.strategies import BUILT_IN
+
+        click.echo(BUILT_IN.read_text(encoding="utf-8"), nl=False)
+        return
+    if data is None:
+        raise UsageError("give DATA, or the folder of a study")
+    if (data / "study.json").is_file():
+        _only(context, {"data", "good_class", "reference", "finish", "project"})
+        _of_study(data, reference, good_class, finish, project)
+        return
+    if finish is not None:
+        raise UsageError(
+            f"--finish: {data} is no study; give the folder that --out was"
+        )
+    if split is None or out is None:
+        raise UsageError("give --split and --out")
+    from uda.study.request import Request
+    from uda.study.strategies import read_strategies
+
+    plan = plan_of(read_strategies(strategies, good_class))
+    shares = learning_curve or ()
+    plan = _curve(plan, shares, strategy)
+    _check_length(plan, steps, budget)
+    request = Request.of(
+        data, split, unlabeled, folds=folds, repeats=repeats, steps=steps,
+        budget=budget, seed=seed, shares=shares,
+    )  # fmt: skip
+    _run(out, request, plan, jobs, reference, good_class)
+
+
+def _only(context: click.Context, known: set[str]) -> None:
+    """Refuse options that a study has settled."""
+    from click.core import ParameterSource
+
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in known and source is not ParameterSource.DEFAULT:
+            raise UsageError(
+                f"--{name.replace('_', '-')} has no effect on a study that is there; "
+                "give DATA and all its options to continue it, or leave this one out"
+            )
+
+
+def _check_length(
+    plan: tuple[Planned, ...], steps: int | None, budget: float | None
+) -> None:
+    given = sum(length is not None for length in (steps, budget))
+    networks = any(
+        p.strategy.of is None and p.keys.get("method") != "texture" for p in plan
+    )
+    if networks and given != 1:
+        raise UsageError("give one of --steps and --budget: every training's length")
+    if not networks and given:
+        raise UsageError(
+            "--steps and --budget have no effect: no strategy trains a network; leave "
+            "them out"
+        )
+
+
+def _curve(
+    plan: tuple[Planned, ...], shares: tuple[float, ...], strategy: str | None
+) -> tuple[Planned, ...]:
+    from uda.study.shares import curve_plan
+
+    if not shares:
+        if strategy is not None:
+            raise UsageError("--strategy has no effect without --learning-curve")
+        return plan
+    names = [planned.strategy.name for planned in plan]
+    if strategy not in names:
+        raise UsageError(
+            f"--learning-curve: which strategy? --strategy is one of {', '.join(names)}"
+        )
+    return curve_plan(plan[names.index(strategy)], shares)
+
+
+def _run(
+    out: Path,
+    request: Request,
+    plan: tuple[Planned, ...],
+    jobs: int,
+    reference: str | None,
+    good_class: str | None,
+) -> None:
+    from uda.study.report import reference_of
+    from uda.study.run import run_study
+
+    reference_of(plan, reference)  # a misspelt name must not cost a night
+    _check_good(request, good_class)
+    with cells_progress() as on_cell:
+        run_study(
+            out, request, plan, jobs=jobs, on_cell=on_cell,
+            note=lambda text: click.echo(f"Note: {text}", err=True),
+        )  # fmt: skip
+    _tell(out, request, plan, reference, good_class)
+
+
+def _check_good(request: Request, good_class: str | None) -> None:
+    from uda.study.run import training_part
+
+    rows = training_part(Path(request.split)).rows
+    classes = sorted({row.label for row in rows if row.label and row.part != "test"})
+    if good_class is not None and good_class not in classes:
+        raise UsageError(
+            f"--good-class {good_class!r} is not a class; choose one of "
+            f"{', '.join(classes)}"
+        )
+
+
+def _of_study(
+    study: Path,
+    reference: str | None,
+    good_class: str | None,
+    finish: str | None,
+    project: Path,
+) -> None:
+    from uda.study.report import last_view
+    from uda.study.request import read_study
+
+    request, plan = read_study(study)
+    known = last_view(study)
+    report = _tell(study, request, plan, reference or known[0], good_class or known[1])
+    if finish is None:
+        return
+    if not finish and (report.curve or not report.findings.complete):
+        raise UsageError(
+            f"--finish: {study} has no last word (cells missing, or a learning curve); "
+            "continue it, or name the strategy: --finish NAME"
+        )
+    from uda.study.finish import finish as train
+    from uda.training.monitor.progress import make_progress
+    from uda.training.stop import StopRequest
+
+    click.echo(
+        f"Training {report.choice.why}." if not finish else f"Training {finish}."
+    )
+    stop = StopRequest().install()
+    run = train(
+        request, plan, finish or report.choice.name, project=project,
+        console=make_progress(quiet=False), stop=stop,
+    )  # fmt: skip
+    if run is None:
+        raise SystemExit(stop.exit_code)
+
+
+def _tell(
+    study: Path,
+    request: Request,
+    plan: tuple[Planned, ...],
+    reference: str | None,
+    good_class: str | None,
+) -> Report:
+    """Write the study's files and print its table and verdict."""
+    from uda.reporting.verdict import write_verdict
+    from uda.study.report import report_study
+    from uda.study.run import training_part
+
+    report = report_study(
+        study, request, plan, training_part(Path(request.split)),
+        reference=reference, good_class=good_class,
+    )  # fmt: skip
+    page = write_verdict(study)
+    click.echo(table_text(report))
+    click.echo((study / "verdict.txt").read_text(encoding="utf-8"))
+    click.echo(f"Written to {page.parent}: table.csv, verdict.txt, {page.name}")
+    return report
+
+
+def plan_of(strategies: tuple[Strategy, ...]) -> tuple[Planned, ...]:
+    """Read every strategy's flags as ``uda train`` reads them."""
+    from uda.study.request import Planned
+
+    return tuple(Planned(s, _keys(s)) for s in strategies)
+
+
+@click.command(add_help_option=False)
+@train_flags
+@click.option("--set", "assignments", multiple=True)
+def _train_words(assignments: tuple[str, ...], **flags: Any) -> dict[str, Any]:
+    """The words that a strategy may give."""
+    return {**given_keys(flags), **parse_assignments(assignments)}
+
+
+def _keys(strategy: Strategy) -> dict[str, Any]:
+    name = f"strategy {strategy.name!r}"
+    try:
+        keys: dict[str, Any] = _train_words.main(
+            list(strategy.flags), prog_name=name, standalone_mode=False
+        )
+    except click.ClickException as error:
+        raise UsageError(f"{name}: {error.format_message()}") from error
+    except UdaError as error:
+        raise UsageError(f"{name}: {error}") from error
+    return keys

@@ -1,0 +1,161 @@
+"""Out-of-fold answers of a study's finished cells, pooled by repeat."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from uda.data.splits import Split
+from uda.errors import DataError
+from uda.evaluation.paired import Asked
+from uda.evaluation.predict import Predictions
+from uda.study.cells import Cell, fold_file
+from uda.study.request import Planned, Request
+
+Ints = npt.NDArray[np.int64]
+Fold = tuple[int, int]  # (repeat, fold)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one strategy's finished cells say.
+
+    Attributes:
+        predictions: by (repeat, fold), the answers to what the fold held out.
+        errors: (repeat, fold) -> why the cell has none.
+        seconds: of the cells that have answers.
+    """
+
+    predictions: dict[Fold, Predictions]
+    errors: dict[Fold, str]
+    seconds: list[float]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers of all strategies of a study.
+
+    Attributes:
+        classes: (C,) names.
+        counts: (C,) labelled images (with validation) of each class.
+        groups: (C,) groups of these.
+        group_of: path -> group.
+        told: strategy name -> what its cells say, in the order of the strategies.
+        num_folds: of each repeat.
+        num_repeats: of the folds.
+    """
+
+    classes: tuple[str, ...]
+    counts: tuple[int, ...]
+    groups: tuple[int, ...]
+    group_of: dict[str, str]
+    told: dict[str, Told]
+    num_folds: int
+    num_repeats: int
+
+    @property
+    def rarest(self) -> int:
+        """Return the class with the fewest groups, then images."""
+        return min(
+            range(len(self.classes)), key=lambda c: (self.groups[c], self.counts[c])
+        )
+
+    def asked(self, folds: Sequence[Fold], good_class: str | None) -> Asked:
+        """Return the images that some folds hold out, in their order."""
+        some = next(t for t in self.told.values() if set(folds) <= set(t.predictions))
+        found = [some.predictions[fold] for fold in folds]
+        ids = [path for entry in found for path in entry.ids]
+        sizes = [len(entry.ids) for entry in found]
+        repeats = np.repeat([repeat for repeat, _ in folds], sizes)
+        return Asked(
+            targets=np.concatenate([entry.targets for entry in found]),
+            groups=np.array([self.group_of[path] for path in ids]),
+            repeats=repeats.astype(np.int64),
+            rarest={repeat: self.rarest for repeat, _ in folds},
+            num_classes=len(self.classes),
+            good=None if good_class is None else self.classes.index(good_class),
+        )
+
+    def predicted(self, name: str, folds: Sequence[Fold]) -> Ints:
+        """Return (N,) a strategy's answers to the images of `asked`."""
+        found = self.told[name].predictions
+        return np.concatenate([found[fold].predicted for fold in folds])
+
+    def shared(self, *names: str) -> list[Fold]:
+        """Return the folds that all of some strategies have answers for."""
+        sets = [set(self.told[name].predictions) for name in names]
+        return sorted(set.intersection(*sets))
+
+
+def read_answers(
+    study: Path, request: Request, plan: Sequence[Planned], split: Split
+) -> Answers:
+    """Read every finished cell.
+
+    Args:
+        study: the study's folder.
+        request: of the study.
+        plan: the strategies.
+        split: the user's, without its test part.
+
+    Raises:
+        DataError: answers that are damaged, or about other images than the folds'.
+    """
+    labeled = [*split.part("labeled"), *split.part("validation")]
+    images = Counter(row.label or "" for row in labeled)
+    classes = tuple(sorted(images))
+    group_of = {row.path: row.group or f"\0{row.path}" for row in labeled}
+    groups = {
+        name: len({group_of[row.path] for row in labeled if row.label == name})
+        for name in classes
+    }
+    held = {
+        (repeat, fold): _held_out(study, repeat, fold)
+        for repeat in range(request.repeats)
+        for fold in range(request.folds)
+    }
+    told = {p.strategy.name: _read(study, p.strategy.slug, held, classes) for p in plan}
+    return Answers(
+        classes,
+        tuple(images[name] for name in classes),
+        tuple(groups[name] for name in classes),
+        group_of,
+        told,
+        request.folds,
+        request.repeats,
+    )
+
+
+def _held_out(study: Path, repeat: int, fold: int) -> list[str]:
+    split = Split.load(fold_file(study, repeat, fold))
+    return [row.path for row in split.part("test")]
+
+
+def _read(
+    study: Path, slug: str, held: dict[Fold, list[str]], classes: tuple[str, ...]
+) -> Told:
+    told = Told({}, {}, [])
+    for (repeat, fold), paths in held.items():
+        cell = Cell(slug, repeat, fold)
+        row: dict[str, Any] | None = cell.row(study)
+        if row is None:
+            continue
+        if row.get("error"):
+            told.errors[repeat, fold] = str(row["error"])
+            continue
+        found = Predictions.load(cell.predictions_file(study))
+        if found.classes != classes or found.ids != paths:
+            raise DataError(
+                f"{cell.folder(study)}: its answers are not about what the fold holds "
+                "out (images that cannot be read?); mend them, delete that folder, and "
+                "run the same command again"
+            )
+        told.predictions[repeat, fold] = found
+        told.seconds.append(float(row["seconds"]))
+    return told

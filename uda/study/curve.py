@@ -1,0 +1,164 @@
+"""A learning curve: what a share of the labels gives, and what more would be worth.
+
+Errors fall with the number of labels as a power law, error = a * n^-b, over ranges
+that are not too wide (Hestness et al. 2017). It is fitted in every draw of groups, so
+that the outlook has an interval; where that holds no gain, nothing can be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from uda.evaluation.paired import values
+from uda.intervals import Interval
+from uda.study.answers import Answers
+from uda.study.findings import draws_of
+from uda.study.request import Planned
+from uda.study.verdict import points
+
+Floats = npt.NDArray[np.float64]
+MEASURES = ("balanced_accuracy", "rarest_recall")
+_TITLES = {"balanced_accuracy": "balanced accuracy"}
+_LEAST = 1e-3  # error of a power law; a perfect answer has no logarithm
+
+
+@dataclass(frozen=True)
+class Point:
+    """One share: value and 95 % interval of a measure."""
+
+    share: float
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What twice the labels would add to a measure, with a 95 % interval."""
+
+    gain: float
+    interval: Interval
+
+    @property
+    def told(self) -> bool:
+        """Whether the interval leaves out "nothing"."""
+        return self.interval.low > 0
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A strategy's learning curve.
+
+    Attributes:
+        rarest: name of the class with the fewest groups.
+        points: measure -> one for each share, rising; empty before all are there.
+        outlooks: measure -> what twice the labels would be worth.
+    """
+
+    rarest: str
+    points: dict[str, tuple[Point, ...]]
+    outlooks: dict[str, Outlook]
+
+    def title(self, measure: str) -> str:
+        """Return a measure in words."""
+        return _TITLES.get(measure, f"recall of {self.rarest}")
+
+    def lines(self) -> list[str]:
+        """Return the curve in words."""
+        if not self.points:
+            return ["No share has answers to all folds that the others have, yet."]
+        found = []
+        for measure, row in self.points.items():
+            shown = "; ".join(
+                f"{p.share:.0%} of the labels: {points(p.value)} "
+                f"({points(p.interval.low)} to {points(p.interval.high)})"
+                for p in row
+            )
+            title = self.title(measure)
+            found.append(f"{title[0].upper()}{title[1:]}: {shown}.")
+            found.append(self._outlook(measure))
+        return found
+
+    def _outlook(self, measure: str) -> str:
+        outlook = self.outlooks[measure]
+        what = "labels" if measure in _TITLES else f"{self.rarest} labels, and others,"
+        shown = f"{points(outlook.interval.low)} to {points(outlook.interval.high)}"
+        if not outlook.told:
+            return (
+                f"What twice the {what} would be worth cannot be told: "
+                f"{points(outlook.gain)} points by a power law, interval {shown}."
+            )
+        return (
+            f"Twice the {what} would be worth {points(outlook.gain)} points, interval "
+            f"{shown}, if the curve goes on as a power law."
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Return plain values for verdict.json."""
+        return {
+            measure: {
+                "title": self.title(measure),
+                "points": [asdict(point) for point in row],
+                "outlook": asdict(self.outlooks[measure]),
+            }
+            for measure, row in self.points.items()
+        }
+
+
+def curve_of(answers: Answers, plan: Sequence[Planned], *, seed: int = 0) -> Curve:
+    """Read a curve off the answers of a strategy's shares.
+
+    Args:
+        answers: of the study.
+        plan: one strategy at several shares.
+        seed: of the draws.
+    """
+    rising = sorted(plan, key=lambda planned: planned.strategy.share)
+    names = [planned.strategy.name for planned in rising]
+    shares = np.array([planned.strategy.share for planned in rising])
+    folds = answers.shared(*names)
+    rarest = answers.classes[answers.rarest]
+    if not folds:
+        return Curve(rarest, {}, {})
+    asked = answers.asked(folds, None)
+    predicted = [answers.predicted(name, folds) for name in names]
+    drawn = draws_of(asked, predicted, seed=seed)
+    one = np.ones((1, asked.targets.size))
+    own = np.stack([values(asked, p, one) for p in predicted], axis=1)
+    found: dict[str, tuple[Point, ...]] = {}
+    outlooks = {}
+    for measure in MEASURES:
+        place = asked.measures.index(measure)
+        gains = twice(shares, drawn[:, :, place])
+        outlooks[measure] = Outlook(
+            float(twice(shares, own[:, :, place])[0]), _interval(gains)
+        )
+        found[measure] = tuple(
+            Point(share, float(own[0, i, place]), _interval(drawn[:, i, place]))
+            for i, share in enumerate(shares.tolist())
+        )
+    return Curve(rarest, found, outlooks)
+
+
+def twice(shares: Floats, scores: Floats) -> Floats:
+    """Return (d,) what twice the largest share would add to (d, S) scores.
+
+    log(error) is fitted by a line in log(share), by least squares; the gain is the
+    fall of the fitted error from the largest share to twice that.
+    """
+    x = np.log(shares)
+    errors = np.log(np.maximum(1 - scores, _LEAST))
+    centred = x - x.mean()
+    slope = errors @ centred / (centred @ centred)
+    at_end = np.exp(errors.mean(axis=1) + slope * centred.max())
+    return np.asarray(at_end * (1 - 2.0**slope))
+
+
+def _interval(drawn: Floats) -> Interval:
+    known = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(known, (0.025, 0.975)) if known.size else (np.nan, np.nan)
+    return Interval(float(low), float(high))

@@ -1,0 +1,115 @@
+"""From strategies to configurations, all checked before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from uda.data.records import Catalog
+from uda.data.splits import Split
+from uda.errors import UdaError, UsageError
+from uda.study.request import Planned, Request
+from uda.study.strategies import Strategy
+from uda.training import sizes
+from uda.training.class_tree import class_tree
+from uda.training.config import RunConfig, build_config
+from uda.training.length import Length
+from uda.training.prepare import Policies
+
+# What the study itself says.
+_RESERVED = {
+    "data.root": "DATA",
+    "data.split": "--split of the study",
+    "data.unlabeled": "--unlabeled of the study",
+    "data.group": "the split",
+    "data.labels_per_class": "the split",
+    "data.validation": "the folds",
+    "data.test": "the folds",
+    "data.pseudo_labels": "the split",
+    "loop.steps": "--steps or --budget of the study",
+    "loop.threads": "the study: one thread for each of --jobs",
+    "seed": "--seed of the study",
+}
+_FILES = ("model.weights", "model.tree", "data.boxes")
+
+
+def configuration(
+    planned: Planned, request: Request, *, split: Path, seed: int
+) -> RunConfig:
+    """Return the configuration of one training of a strategy.
+
+    Raises:
+        UsageError: a key that is unknown, has no effect, or is the study's to say.
+    """
+    for key in planned.keys:
+        if key in _RESERVED:
+            raise UsageError(f"{key} is said by {_RESERVED[key]}; take it away")
+    if planned.keys.get("data.multi_label"):
+        raise UsageError("--multi-label: studies are of one label per image")
+    keys = {
+        **planned.keys,
+        "data.root": request.data,
+        "data.split": str(split),
+        "loop.threads": 1,
+        "seed": seed,
+    }
+    if request.unlabeled:
+        keys["data.unlabeled"] = request.unlabeled
+    return build_config(keys)
+
+
+def length_of(request: Request, config: RunConfig) -> Length:
+    """Return how long a strategy trains; the classical baseline has no steps."""
+    if config.method == "texture":
+        return Length()
+    return Length(steps=request.steps, budget=request.budget)
+
+
+def check_plan(
+    plan: Sequence[Planned], request: Request, catalog: Catalog, split: Split
+) -> None:
+    """Refuse a plan of which a strategy could not be trained.
+
+    Raises:
+        UsageError: naming the strategy.
+    """
+    trained = {planned.strategy.name: planned for planned in plan}
+    for planned in plan:
+        strategy = planned.strategy
+        try:
+            if strategy.of is None:
+                _check(planned, request, catalog, split)
+            else:
+                _check_views(strategy, trained[strategy.of])
+        except UdaError as error:
+            raise UsageError(f"strategy {strategy.name!r}: {error}") from error
+
+
+def _check(planned: Planned, request: Request, catalog: Catalog, split: Split) -> None:
+    config = configuration(planned, request, split=Path(request.split), seed=0)
+    for key in _FILES:
+        section, _, name = key.partition(".")
+        path = getattr(getattr(config, section), name)
+        if path is not None and not Path(path).exists():
+            raise UsageError(f"{path}: no such file")
+    class_tree(config, catalog)
+    if config.method == "texture":
+        return
+    Policies.load(config)
+    if request.steps is not None:
+        loop = config.loop.model_copy(update={"steps": request.steps})
+        sizes.check(config.model_copy(update={"loop": loop}))
+    if config.semi_supervised and not split.part("unlabeled"):
+        raise UsageError(
+            "the split has no unlabelled image for it; take the strategy out, or add "
+            "images with `uda split --unlabeled DIR --extend`"
+        )
+
+
+def _check_views(strategy: Strategy, trained: Planned) -> None:
+    size = build_config(trained.keys).data.size
+    if strategy.tta == "d4" and size[0] != size[1]:
+        raise UsageError(
+            f"tta: d4 turns images by 90 degrees, and those of {strategy.of!r} are not "
+            "square; take flips"
+        )

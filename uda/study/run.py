@@ -1,0 +1,158 @@
+"""Run a study: its splits, then every cell that is not finished, side by side."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from uda.data.folds import fold_notes, fold_splits
+from uda.data.records import Catalog, scan
+from uda.data.splits import Split
+from uda.errors import TrainingError, UsageError
+from uda.files import folder_lock
+from uda.study.cells import Cell, all_cells, fold_file
+from uda.study.plan import check_plan
+from uda.study.request import Planned, Request, open_study
+from uda.study.shares import thin
+from uda.study.worker import Task, run_cell, start_worker
+
+# Called with (cells finished, all cells, the row that came last or None).
+OnCell = Callable[[int, int, dict[str, Any] | None], None]
+
+
+def run_study(
+    folder: Path,
+    request: Request,
+    plan: Sequence[Planned],
+    *,
+    jobs: int = 1,
+    on_cell: OnCell,
+    note: Callable[[str], None],
+) -> None:
+    """Run what is missing of a study.
+
+    Args:
+        folder: the study's; made, or continued.
+        request: what all cells share.
+        plan: the strategies, checked here before anything is trained.
+        jobs: processes; 1 works in this one.
+        on_cell: told after each cell.
+        note: told what is worth knowing beforehand.
+
+    Raises:
+        UsageError: a strategy that cannot be trained, or a folder of another study.
+        DataError: images or split that cannot be used.
+    """
+    split = training_part(Path(request.split))
+    catalog = _scan(request, split)
+    check_plan(plan, request, catalog, split)
+    for text in fold_notes(split, num_folds=request.folds):
+        note(text)
+    with folder_lock(folder):
+        open_study(folder, request, plan)
+        _write_splits(folder, request, plan, split)
+        tasks = tasks_of(folder, request, plan)
+        left = [task for task in tasks if task.cell.row(folder) is None]
+        done = len(tasks) - len(left)
+        on_cell(done, len(tasks), None)
+        for row in _results(left, jobs):
+            done += 1
+            on_cell(done, len(tasks), row)
+
+
+def training_part(path: Path) -> Split:
+    """Read a split without its test rows: no study sees them."""
+    rows = tuple(row for row in Split.load(path).rows if row.part != "test")
+    return Split(rows)
+
+
+def _scan(request: Request, split: Split) -> Catalog:
+    catalog = scan(
+        Path(request.data), unlabeled=[Path(folder) for folder in request.unlabeled]
+    )
+    problems = split.verify(catalog)
+    if problems:
+        raise UsageError(
+            f"{request.split}: does not fit the images: {'; '.join(problems[:3])}"
+        )
+    return catalog
+
+
+def _write_splits(
+    folder: Path, request: Request, plan: Sequence[Planned], split: Split
+) -> None:
+    """Write the folds' splits that are not there yet."""
+    shares = {1.0, *(planned.strategy.share for planned in plan)}
+    for repeat in range(request.repeats):
+        found = fold_splits(
+            split, num_folds=request.folds, repeat=repeat, seed=request.seed
+        )
+        for fold, inner in enumerate(found):
+            for share in shares:
+                path = fold_file(folder, repeat, fold, share)
+                if not path.is_file():
+                    seed = request.seed + repeat
+                    (inner if share == 1 else thin(inner, share, seed=seed)).save(path)
+
+
+def tasks_of(folder: Path, request: Request, plan: Sequence[Planned]) -> list[Task]:
+    """Return every cell's task, in the order in which they are run."""
+    by_slug = {planned.strategy.slug: planned for planned in plan}
+    slug_of = {planned.strategy.name: planned.strategy.slug for planned in plan}
+    tasks = []
+    for cell in all_cells(request, plan):
+        planned = by_slug[cell.slug]
+        of = planned.strategy.of
+        source = cell if of is None else Cell(slug_of[of], cell.repeat, cell.fold)
+        tasks.append(Task(folder, cell, planned, source, request))
+    return tasks
+
+
+def _results(tasks: Sequence[Task], jobs: int) -> Iterator[dict[str, Any]]:
+    """Run tasks; yield rows as they come."""
+    if jobs == 1:
+        yield from map(run_cell, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=start_worker, initargs=(os.getpid(),)
+    )
+    try:
+        yield from _side_by_side(pool, tasks, jobs)
+    except BrokenProcessPool as error:
+        raise TrainingError(
+            "a worker process was ended from outside (out of memory?); the same "
+            "command goes on where it was; try fewer --jobs"
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        # Idle by now, or the study was interrupted: their files are whole.
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()
+
+
+def _side_by_side(
+    pool: ProcessPoolExecutor, tasks: Sequence[Task], jobs: int
+) -> Iterator[dict[str, Any]]:
+    """Keep the workers busy; a cell waits for the one whose model it asks."""
+    waiting, finished = list(tasks), set[Cell]()
+    asked = {task.cell for task in tasks}
+    running: dict[Future[dict[str, Any]], Cell] = {}
+    while waiting or running:
+        for task in list(waiting):
+            ready = task.trained_by == task.cell or (
+                task.trained_by in finished or task.trained_by not in asked
+            )
+            if ready and len(running) < jobs:
+                running[pool.submit(run_cell, task)] = task.cell
+                waiting.remove(task)
+        over, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in over:
+            finished.add(running.pop(future))
+            yield future.result()
