@@ -24,8 +24,9 @@ from uda.errors import DataError
 def command(run: Path, out: Path | None, no_thumbnails: bool) -> Path:
     """Write a page about RUN that opens anywhere, offline, and prints.
 
-    RUN may be a study of `uda compare`, too. Of a run it reads the run folder alone: what `uda evaluate` and `uda tune` found, the
-    curves of the training, thumbnails and saliency maps. Nothing is computed anew.
+    RUN may be a study of `uda compare`, too. Of a run it reads the folder alone: what
+    `uda evaluate` and `uda tune` found, the curves of the training, thumbnails and
+    saliency maps. Nothing is computed anew.
     """
     from uda.reporting.report import write_report
 
