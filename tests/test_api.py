@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 from pathlib import Path
 
 import pytest
@@ -36,22 +35,6 @@ def test_errors_are_raised_as_the_command_line_would_print_them(tmp_path):
         api.train(tmp_path, steps=0)
     with pytest.raises(DataError):
         api.evaluate(tmp_path / "nothing")
-
-
-def test_a_training_gives_the_signals_back(tmp_path):
-    mine = signal.getsignal(signal.SIGINT)
-    with pytest.raises(DataError):
-        api.train(tmp_path / "nothing")
-    assert signal.getsignal(signal.SIGINT) is mine
-
-
-def test_a_stopped_training_is_a_keyboard_interrupt(monkeypatch):
-    def stopped(*_, **__):
-        raise SystemExit(130)
-
-    monkeypatch.setattr(api, "call", stopped)
-    with pytest.raises(KeyboardInterrupt, match="resume"):
-        api.train("photos")
 
 
 def test_the_page_runs_as_it_stands(tmp_path, monkeypatch):

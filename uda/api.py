@@ -17,9 +17,7 @@ raised as `uda.errors.UdaError`.
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from uda.inspect.report import Inspection
 
 Where = str | os.PathLike[str]
-_TAKEN = (signal.SIGINT, signal.SIGTERM)  # by a training, until it ends
 
 
 def inspect(data: Where, **options: object) -> Inspection:
@@ -112,24 +109,7 @@ def load(run: Where, **options: Any) -> Model:
 
 
 def _trained(command: str, where: Where, options: Mapping[str, object]) -> Path:
-    with _own_signals():
-        try:
-            summary = call(command, where, **options)
-        except SystemExit as error:
-            raise KeyboardInterrupt(
-                "stopped; a checkpoint was saved, and api.resume(run) goes on"
-            ) from error
+    summary = call(command, where, **options)
     if summary.run is None:
         raise UsageError("a dry run leaves no run; use api.call for it")
     return Path(summary.run)
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    """Give the caller's signal handlers back: training takes Ctrl-C for itself."""
-    before = {number: signal.getsignal(number) for number in _TAKEN}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import click
@@ -36,6 +37,8 @@ def test_options_become_words_of_the_command_line():
     assert option_words(command, {"quiet": False}) == []
     with pytest.raises(UsageError, match="--quiet is True or False, not 'yes'"):
         option_words(command, {"quiet": "yes"})
+    with pytest.raises(UsageError, match="takes one value, not 2"):
+        option_words(command, {"labels_per_class": [5, 3]})
 
 
 def test_a_command_is_found_by_its_words(capsys):
@@ -43,3 +46,25 @@ def test_a_command_is_found_by_its_words(capsys):
     assert "defect-safe" in capsys.readouterr().out
     with pytest.raises(UsageError, match="no command 'policy shew'"):
         call("policy shew", "defect-safe")
+
+
+def test_the_signals_are_given_back(monkeypatch, tmp_path):
+    mine = signal.getsignal(signal.SIGINT)
+
+    def stopped(self, *_, **__):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise SystemExit(130)
+
+    monkeypatch.setattr(click.Command, "main", stopped)
+    with pytest.raises(KeyboardInterrupt, match="train: stopped"):
+        call("train", tmp_path)
+    assert signal.getsignal(signal.SIGINT) is mine
+
+
+def test_another_exit_is_passed_on(monkeypatch, tmp_path):
+    def left(self, *_, **__):
+        raise SystemExit(3)
+
+    monkeypatch.setattr(click.Command, "main", left)
+    with pytest.raises(SystemExit):
+        call("train", tmp_path)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from uda.cli import main
 from uda.errors import UsageError
+
+_STOPPED = (130, 143)  # exit codes after Ctrl-C and SIGTERM
 
 
 def call(command: str, *arguments: object, **options: object) -> Any:
@@ -26,6 +30,8 @@ def call(command: str, *arguments: object, **options: object) -> Any:
     Raises:
         UdaError: what the command line would print as ``Error: …``; a misspelt or
             wrong option is a UsageError.
+        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; what was trained so far is
+            saved.
     """
     words = command.split()
     found: click.Command = main
@@ -38,12 +44,30 @@ def call(command: str, *arguments: object, **options: object) -> Any:
             found = inner
     line = [*option_words(found, options), "--"]
     line += [os.fsdecode(item) for item in arguments]  # type: ignore[arg-type]
+    with _own_signals():
+        try:
+            return found.main(line, prog_name=f"uda {command}", standalone_mode=False)
+        except click.ClickException as error:
+            raise UsageError(f"{command}: {error.format_message()}") from error
+        except click.Abort as error:
+            raise KeyboardInterrupt from error
+        except SystemExit as error:
+            if error.code not in _STOPPED:
+                raise
+            raise KeyboardInterrupt(f"{command}: stopped; `resume` goes on") from error
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Give the caller's handlers back: a training takes Ctrl-C for itself."""
+    taken = (signal.SIGINT, signal.SIGTERM)
+    before = [(number, signal.getsignal(number)) for number in taken]
     try:
-        return found.main(line, prog_name=f"uda {command}", standalone_mode=False)
-    except click.ClickException as error:
-        raise UsageError(f"{command}: {error.format_message()}") from error
-    except click.Abort as error:
-        raise KeyboardInterrupt from error
+        yield
+    finally:
+        for number, handler in before:
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 def option_words(command: click.Command, options: Mapping[str, object]) -> list[str]:
@@ -58,9 +82,13 @@ def option_words(command: click.Command, options: Mapping[str, object]) -> list[
         if isinstance(option, click.Option) and option.is_flag:
             words += _flag(name, option, value)
             continue
-        many = value if isinstance(value, (list, tuple)) else [value]
-        for one in many:
-            words.append(f"{name}={_text(one)}")
+        many = list(value) if isinstance(value, (list, tuple)) else [value]
+        if isinstance(option, click.Option) and len(many) > 1 and not option.multiple:
+            raise UsageError(
+                f"{name} takes one value, not {len(many)}: give it as text, as on the "
+                "command line"
+            )
+        words += [f"{name}={_text(one)}" for one in many]
     return words
 
 
