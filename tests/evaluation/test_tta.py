@@ -19,13 +19,21 @@ from uda.data.preprocessing import Preprocessing
 from uda.errors import DataError, UsageError
 from uda.evaluation.decision import DecisionRule
 from uda.evaluation.predict import Predictions, predict_pool
-from uda.evaluation.tta import NO_TTA, SCALES, content_numbers, parse_tta, same_tta
+from uda.evaluation.tta import (
+    NO_TTA,
+    SCALES,
+    content_numbers,
+    keep_policy,
+    parse_tta,
+    same_tta,
+)
 from uda.evaluation.tta import tta_of as of_run
 from uda.models.classifier import ModelSpec, build_classifier
 from uda.models.heads import Outputs
 from uda.models.texture import TextureClassifier, TextureModel, texture_features
 from uda.models.tiles import Tiling
 from uda.run.bundle import Bundle
+from uda.run.layout import RunFolder
 
 POLICY = """\
 name: mine
@@ -149,14 +157,37 @@ def test_a_policy_is_drawn_from_the_pixels(tmp_path, monkeypatch):
     assert len(parse_tta("mine.yaml", prepared()).views) == 8
 
 
-def test_a_policy_that_changed_is_refused(tmp_path):
+def test_a_policy_that_changed_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "mine.yaml"
     path.write_text(POLICY)
     label = parse_tta(f"{path}:2", prepared()).label
+    assert label.startswith("mine.yaml:2@")
     assert parse_tta(label, prepared()).label == label
     path.write_text(POLICY.replace("30", "29"))
     with pytest.raises(UsageError, match="has changed since"):
         parse_tta(label, prepared())
+
+
+@pytest.mark.parametrize("name", ["mine.yaml", "mine"])
+def test_a_run_keeps_the_policy_of_its_rule(tmp_path, monkeypatch, name):
+    folder, run = tmp_path / "here", RunFolder(tmp_path / "run")
+    path = folder / "policies" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(POLICY)
+    monkeypatch.chdir(folder)
+    text = f"policies/{name}:2" if path.suffix in name else f"{name}:2"
+    tta = parse_tta(text, prepared())
+    keep_policy(tta, run)
+    path.unlink()
+    with pytest.raises(UsageError, match="no policy"):
+        parse_tta(tta.label, prepared())
+    kept = parse_tta(tta.label, prepared(), run.policies)
+    assert kept.label == tta.label
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
+    for one, other in zip(kept.views, tta.views, strict=True):
+        np.testing.assert_array_equal(one(images), other(images))
+    keep_policy(kept, run)  # fitted again from the run's own copy
 
 
 def test_labels_that_mean_the_same():

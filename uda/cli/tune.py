@@ -152,11 +152,13 @@ def _costs(cost: Path | None, bundle: Bundle) -> tuple[tuple[float, ...], ...]:
 
 def _write(asking: Asking, tuned: Tuned, source: Source) -> None:
     from uda.evaluation.rulefile import save_rule
+    from uda.evaluation.tta import keep_policy
 
     facts = {"part": source.name, **tuned.facts()}
     if source.gain is not None:
         facts["tta"] = source.gain.to_json()
     try:
+        keep_policy(asking.views, asking.run)
         save_rule(asking.run, tuned.rule, asking.weights, {"fitted_on": facts})
     except OSError as error:
         raise DataError(

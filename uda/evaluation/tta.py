@@ -6,10 +6,12 @@ alone, so neither the batch size nor the order of the files changes an answer.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,8 @@ from uda.augment.specs import did_you_mean
 from uda.data.images import fit
 from uda.data.preprocessing import Preprocessing
 from uda.errors import UsageError
+from uda.files import atomic_write
+from uda.run.layout import RunFolder
 
 if TYPE_CHECKING:
     from uda.run.bundle import Bundle
@@ -48,10 +52,12 @@ class Tta:
         label: what ``--tta`` takes to mean just this: ``none``, ``flips``, ``d4``,
             ``scales``, or ``POLICY:K@DIGEST`` for K draws of a policy.
         views: each makes (B, h, w, K) of (B, H, W, K) uint8.
+        source: the file of that policy, where it is one.
     """
 
     label: str = NONE
     views: tuple[View, ...] = (_same,)
+    source: Path | None = None
 
 
 NO_TTA = Tta()
@@ -64,7 +70,9 @@ def same_tta(one: str, other: str) -> bool:
     return one == other
 
 
-def parse_tta(text: str, preprocessing: Preprocessing) -> Tta:
+def parse_tta(
+    text: str, preprocessing: Preprocessing, policies: Path | None = None
+) -> Tta:
     """Return the views of images of one size.
 
     Args:
@@ -72,6 +80,7 @@ def parse_tta(text: str, preprocessing: Preprocessing) -> Tta:
             eight symmetries of the square; ``scales``: SCALES of the size, nothing
             cropped; or ``POLICY[:K]``: K draws (8) of a policy, by name or file.
         preprocessing: of the model: size and fill.
+        policies: where a run keeps policies that its rule was fitted under.
 
     Raises:
         UsageError: none of these, ``d4`` of images that are not square, or a policy
@@ -94,7 +103,7 @@ def parse_tta(text: str, preprocessing: Preprocessing) -> Tta:
     if text == "scales":
         sizes = [(round(height * by), round(width * by)) for by in SCALES]
         return Tta(text, tuple(_resized(size) for size in sizes))
-    return _drawn(text, preprocessing.fill)
+    return _drawn(text, preprocessing.fill, policies)
 
 
 def tta_of(text: str, bundle: Bundle) -> Tta:
@@ -104,7 +113,8 @@ def tta_of(text: str, bundle: Bundle) -> Tta:
         UsageError: as `parse_tta`; or ``scales`` for a model of one size.
         DataError: the policy cannot be used.
     """
-    tta = parse_tta(text, bundle.preprocessing)
+    policies = RunFolder(bundle.folder).policies
+    tta = parse_tta(text, bundle.preprocessing, policies)
     if tta.label == "scales":
         _check_scales(tta, bundle)
     return tta
@@ -133,18 +143,37 @@ def _resized(size: tuple[int, int]) -> View:
     return view
 
 
-def _drawn(text: str, fill: Sequence[int]) -> Tta:
+def keep_policy(tta: Tta, run: RunFolder) -> None:
+    """Copy the policy behind the views into a run whose rule is fitted under them.
+
+    So the rule can be asked from any folder, and after the policy's file has gone.
+    """
+    if tta.source is not None:
+        copy = _kept(run.policies, tta.source.name)
+        atomic_write(copy, tta.source.read_bytes())
+
+
+def _kept(policies: Path, name: str) -> Path:
+    """Return where a run keeps a policy of some name, with or without its suffix."""
+    place = policies / f"tta-{Path(name).name}"
+    same = sorted(policies.glob(f"{glob.escape(place.name)}.*"))
+    return place if Path(name).suffix or not same else same[0]
+
+
+def _drawn(text: str, fill: Sequence[int], policies: Path | None) -> Tta:
     """Return K draws of a policy, each a function of an image's pixels."""
     from uda.augment.kernels import render
-    from uda.augment.policy import load_policy
+    from uda.augment.policy import load_policy, policy_file
 
     found = _DRAWN.fullmatch(text)
     name, num = (found["policy"], found["num"]) if found else (text, None)
     count = NUM_DRAWN if num is None else int(num)
     if count < 1:
         raise UsageError(f"--tta {text}: asks for no view; give 1 or more")
+    kept = _kept(policies, name) if policies and found and found["digest"] else None
+    place = str(kept) if kept and kept.is_file() else name
     try:
-        policy = load_policy(name)
+        policy = load_policy(place)
     except UsageError as error:
         raise UsageError(
             f"--tta {text!r}: none of {', '.join(NAMES)}{did_you_mean(text, NAMES)}, "
@@ -171,7 +200,9 @@ def _drawn(text: str, fill: Sequence[int]) -> Tta:
         return view
 
     views = tuple(view_of(number) for number in range(count))
-    return Tta(f"{name}:{count}@{digest}", views)
+    # The name alone: a path would tell whose machine it was.
+    label = f"{Path(name).name}:{count}@{digest}"
+    return Tta(label, views, policy_file(place))
 
 
 def content_numbers(images: UInt8) -> npt.NDArray[np.int64]:
