@@ -115,6 +115,30 @@ def test_everything_then_evaluate_and_predict(fake, tmp_path):
         assert (row["decision"], row["class"]) == (same["decision"], same["class"])
 
 
+def test_views_that_harm_leave_the_earlier_rule(fake, tmp_path):
+    policy = tmp_path / "dark.yaml"
+    policy.write_text(
+        "name: dark\ncount: 1\nops:\n  - {op: Brightness, low: 0.05, high: 0.1}\n"
+    )
+    assert call("tune", fake.folder, "--good-class", "Good").exit_code == 0
+    before = decision(fake)
+    result = call("tune", fake.folder, "--tta", f"{policy}:2")
+    assert result.exit_code == 2
+    assert "Note: the run has a rule (" in result.stderr
+    assert "loses more than chance can explain" in result.stderr
+    assert "balanced accuracy" in result.stderr
+    assert decision(fake) == before
+
+
+def test_evaluate_knows_the_good_class_of_the_rule(fake):
+    assert call("tune", fake.folder, "--good-class", "Good").exit_code == 0
+    result = call("evaluate", fake.folder)
+    assert "Note: --good-class Good, as in `uda tune`" in result.stderr
+    assert "escape: defective parts passed" in result.stdout
+    plain = call("evaluate", fake.folder, "--no-decision")
+    assert "escape" not in plain.stdout
+
+
 def test_no_decision(fake, tmp_path):
     words = ("--no-decision",)
     without = call("evaluate", fake.folder, *words)

@@ -69,7 +69,7 @@ def test_a_gain_that_is_not_shown_is_not_sold():
     [
         (-0.01, 0.05, "show no gain: without --tta the rule is simpler."),
         (0.01, 0.05, "and is better on these images."),
-        (-0.05, -0.01, "leave --tta out."),
+        (-0.05, -0.01, "worse on these images."),
     ],
 )
 def test_what_views_gain_and_cost(low, high, told):

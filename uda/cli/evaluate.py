@@ -102,10 +102,10 @@ def command(
     where = choose_device(device)
     bundles = load_bundles(folder.path, weights)
     first = next(iter(bundles.values()))
-    _check_class(good_class, first)
+    rules = _rules(bundles, no_decision)
+    good_class = _good_class(good_class, folder, first, ruled=bool(rules))
     several = first.link == "sigmoid"
     gates.check_names(wanted, first.classes, good_class, several=several)
-    rules = _rules(bundles, no_decision)
     views = views_of(tta, next(iter(rules.values()), None), first)
     _say_rules(bundles, rules)
     images = _choose(folder, first, data, split, part, allow_seen)
@@ -157,6 +157,20 @@ def _say_rules(bundles: dict[str, Bundle], rules: dict[str, DecisionRule]) -> No
             f"{only}; --no-decision leaves it aside",
             err=True,
         )
+
+
+def _good_class(
+    given: str | None, run: RunFolder, bundle: Bundle, *, ruled: bool
+) -> str | None:
+    """Return the class that is given, else that of the rule that decides."""
+    from uda.evaluation.rulefile import asked_good_class
+
+    _check_class(given, bundle)
+    name = asked_good_class(run) if ruled and given is None else None
+    if name is None or name not in bundle.classes:
+        return given
+    click.echo(f"Note: --good-class {name}, as in `uda tune`", err=True)
+    return name
 
 
 def _check_class(good_class: str | None, bundle: Bundle) -> None:

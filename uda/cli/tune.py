@@ -102,16 +102,44 @@ def command(
     check_config(config, bundle.classes)
     views = tta_of(NONE if tta is None else tta, bundle)
     asking = Asking(folder, bundle, weights, views, batch, choose_device(device))
-    source = None
-    if data is None:
-        source = from_folds(asking, spare_validation=max_escape is not None)
-    source = source or from_images(asking, data, seed)
+    _say_earlier(asking)
+    source = _source(asking, data, config)
     tuned = tune(config, source.sample, certified=source.fresh)
     if source.folds:
         tuned = replace(tuned, folds=True, check=try_limit(asking, tuned.rule.escape))
     _write(asking, tuned, source)
     _print(tuned, source, asking)
     return tuned
+
+
+def _source(asking: Asking, data: Path | None, config: TuneConfig) -> Source:
+    """Return what to fit on; views that are shown to harm are refused."""
+    found = None
+    if data is None:
+        found = from_folds(asking, spare_validation=config.max_escape is not None)
+    found = found or from_images(asking, data, config.seed)
+    if found.gain is not None and found.gain.worse:
+        from uda.reporting.tuning import tta_lines
+
+        lines = "\n".join(tta_lines(found.gain))
+        raise UsageError(
+            f"--tta {found.gain.label} loses more than chance can explain, so no rule "
+            f"is written; leave --tta out, or try other views\n{lines}"
+        )
+    return found
+
+
+def _say_earlier(asking: Asking) -> None:
+    """Say that there is a rule, which goes in the end, and until then stays."""
+    from uda.evaluation.rulefile import stored_rule
+
+    earlier = stored_rule(asking.run)
+    if earlier is not None:
+        click.echo(
+            f"Note: the run has a rule ({earlier.words()}); it is replaced if this "
+            "ends well, and stays in force if not",
+            err=True,
+        )
 
 
 def _config(

@@ -27,6 +27,11 @@ class TtaGain:
     views: int
     differences: dict[str, Difference]
 
+    @property
+    def worse(self) -> bool:
+        """Tell whether the views are shown to lose balanced accuracy."""
+        return self.differences["balanced_accuracy"].interval.high < 0
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values for decision.json."""
         found = {name: asdict(entry) for name, entry in self.differences.items()}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uda.errors import CheckpointError, UsageError
+from uda.errors import CheckpointError, DataError, UsageError
 from uda.evaluation.decision import DecisionRule
 from uda.evaluation.tta import same_tta
 from uda.files import read_json, write_json
@@ -82,6 +82,25 @@ def own_rule(bundle: Bundle, weights: str) -> DecisionRule | None:
             f"now; {way_out}"
         )
     return rule
+
+
+def stored_rule(run: RunFolder) -> DecisionRule | None:
+    """Return the rule in a run, of whatever weights; None without a whole one."""
+    if not run.decision.is_file():
+        return None
+    try:
+        return DecisionRule.from_json(read_json(run.decision)["rule"])
+    except (DataError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def asked_good_class(run: RunFolder) -> str | None:
+    """Return the class of good parts that a run's rule was fitted with, if any."""
+    try:
+        found = read_json(run.decision)["fitted_on"]["asked"]["good_class"]
+    except (DataError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def require_tta(rule: DecisionRule, label: str, file: Path, run: str) -> None:

@@ -34,11 +34,10 @@ def tta_lines(gain: TtaGain) -> list[str]:
             f"TTA {gain.label}: {_NAMES[name]} {found.second:.3f} -> "
             f"{found.first:.3f} ({found.value:+.3f}, {low:+.3f} to {high:+.3f})"
         )
-    low, high = gain.differences["balanced_accuracy"].interval
-    if low > 0:
+    if gain.differences["balanced_accuracy"].interval.low > 0:
         told = "and is better on these images"
-    elif high < 0:
-        told = "and is worse on these images: leave --tta out"
+    elif gain.worse:
+        told = "and is worse on these images"
     else:
         told = "and these images show no gain: without --tta the rule is simpler"
     return [
@@ -52,7 +51,9 @@ _CERTIFY = "For a certificate label images that the run never saw: uda tune RUN 
 
 def change_lines(tuned: Tuned) -> list[str]:
     """Return the table before and after, and how it was made."""
-    rows = [["", "model alone", "with a rule", "change (95 % interval)", ""]]
+    views = tuned.sample.tta
+    alone = "model alone" if views == "none" else f"TTA {views} alone"
+    rows = [["", alone, "with a rule", "change (95 % interval)", ""]]
     rows += [_change_row(change) for change in tuned.changes]
     return [
         *table(rows),
