@@ -74,11 +74,29 @@ def finish(
         config, length_of(request, config), project=project, name=slug,
         console=console, stop=stop,
     )  # fmt: skip
+    if summary.run is None:  # pragma: no cover
+        raise RuntimeError("a training that is no trial has a run")
     if summary.state == "interrupted":
+        for line in what_is_left(summary.run, strategy, seed=request.seed):
+            console.result(line)
         return None
-    run = RunFolder((project / "latest").resolve())
+    run = RunFolder(summary.run)
     _decide(run, strategy, seed=request.seed)
     return run
+
+
+def what_is_left(run: Path, strategy: Strategy, *, seed: int) -> list[str]:
+    """Return what to do by hand once an interrupted run has been continued."""
+    views = "" if strategy.tta is None else f" --tta {strategy.tta}"
+    if strategy.tune is not None:
+        seeded = f" --seed {seed}" if seed else ""
+        return [f"Then fit its thresholds: uda tune {run} --bias{views}{seeded}"]
+    if strategy.tta is not None:
+        return [
+            f"It was chosen for its views; then ask it so: uda evaluate {run}{views} "
+            f"(and uda predict{views})"
+        ]
+    return []
 
 
 def _decide(run: RunFolder, strategy: Strategy, *, seed: int) -> None:
