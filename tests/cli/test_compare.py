@@ -10,6 +10,11 @@ import pytest
 from tests.study.conftest import finished, home, run, words_of
 from uda.cli import main
 from uda.run.layout import open_run
+from uda.study.finish import finish
+from uda.study.request import read_study
+from uda.training.monitor.progress import Progress
+from uda.training.stop import StopRequest
+from uda.training.summary import Summary
 
 __all__ = ["finished", "home"]  # fixtures
 
@@ -79,6 +84,32 @@ def test_without_a_name_the_verdict_s_choice_is_trained(
     assert code == 0
     assert "Training " in output
     assert open_run(tmp_path).read_status()["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("tiny, thresholds", "uda tune {run} --bias"),
+        ("tiny, flips", "uda evaluate {run} --tta flips"),
+        ("tiny", ""),
+    ],
+)
+def test_an_interrupted_end_says_what_is_left(
+    finished, tmp_path, monkeypatch, capsys, name, left
+):
+    folder = tmp_path / "mine"  # and no `latest`: another run may have taken it
+    monkeypatch.setattr(
+        "uda.study.finish.launch",
+        lambda *_, **__: Summary("interrupted", 1, {}, folder),
+    )
+    request, plan = read_study(finished[0])
+    found = finish(
+        request, plan, name, project=tmp_path, console=Progress(), stop=StopRequest()
+    )
+    assert found is None
+    output = capsys.readouterr().out
+    assert left.format(run=folder) in output
+    assert bool(output) == bool(left)
 
 
 def test_another_split_file_ends_the_study_s_way(finished, home, tmp_path):

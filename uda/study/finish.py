@@ -74,13 +74,12 @@ def finish(
         config, length_of(request, config), project=project, name=slug,
         console=console, stop=stop,
     )  # fmt: skip
-    if summary.run is None:  # pragma: no cover
-        raise RuntimeError("a training that is no trial has a run")
+    # Not project/latest: another training may have begun there since.
+    run = RunFolder(summary.run or project / slug)
     if summary.state == "interrupted":
-        for line in what_is_left(summary.run, strategy, seed=request.seed):
+        for line in what_is_left(run.path, strategy, seed=request.seed):
             console.result(line)
         return None
-    run = RunFolder(summary.run)
     _decide(run, strategy, seed=request.seed)
     return run
 
