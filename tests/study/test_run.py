@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from tests.study.conftest import run, words_of
 from uda.data.splits import Split
 from uda.evaluation.predict import Predictions
 from uda.study.answers import read_answers
-from uda.study.request import read_study
-from uda.study.run import tasks_of, training_part
+from uda.study.request import Request, read_study
+from uda.study.run import catalog_of, tasks_of, training_part
 
 
 @pytest.fixture
@@ -70,6 +71,23 @@ def test_all_strategies_have_the_seed_of_the_repeat(finished):
     for path in finished[0].glob("cells/*/*/run/config.yaml"):
         repeat = path.parent.parent.name[1]
         assert f"\nseed: {repeat}\n" in path.read_text()
+
+
+def test_labels_that_the_split_file_alone_knows(home, tmp_path):
+    """As `uda suggest` and `uda split --labels` fill them in."""
+    split = Split.load(home / "split.csv")
+    given = next(row for row in split.part("unlabeled") if row.label is None)
+    rows = [
+        replace(row, part="labeled", label="Rust") if row == given else row
+        for row in split.rows
+    ]
+    Split(tuple(rows)).save(tmp_path / "split.csv")
+    request = Request.of(
+        home / "data", tmp_path / "split.csv", [home / "more"], folds=2, repeats=1,
+        steps=3, budget=None, seed=0,
+    )  # fmt: skip
+    catalog = catalog_of(request, training_part(tmp_path / "split.csv"))
+    assert catalog.by_path[given.path].label == "Rust"
 
 
 def test_the_same_command_trains_nothing_again(copy, home):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from uda.data.folds import fold_notes, fold_splits
+from uda.data.labelfile import labels_of_split
 from uda.data.records import Catalog, scan
 from uda.data.splits import Split
 from uda.errors import TrainingError, UsageError
@@ -49,7 +50,7 @@ def run_study(
         DataError: images or split that cannot be used.
     """
     split = training_part(Path(request.split))
-    catalog = _scan(request, split)
+    catalog = catalog_of(request, split)
     check_plan(plan, request, catalog, split)
     for text in fold_notes(split, num_folds=request.folds):
         note(text)
@@ -71,10 +72,16 @@ def training_part(path: Path) -> Split:
     return Split(rows)
 
 
-def _scan(request: Request, split: Split) -> Catalog:
+def catalog_of(request: Request, split: Split) -> Catalog:
+    """Scan a study's images; labels may be in the split file alone.
+
+    Raises:
+        UsageError: the split does not fit the images.
+    """
     catalog = scan(
         Path(request.data), unlabeled=[Path(folder) for folder in request.unlabeled]
     )
+    catalog, _ = labels_of_split(split, catalog)
     problems = split.verify(catalog)
     if problems:
         raise UsageError(
