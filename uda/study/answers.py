@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class Answers:
         told: strategy name -> what its cells say, in the order of the strategies.
         num_folds: of each repeat.
         num_repeats: of the folds.
+        unread: paths of held-out images that some strategy could not read; no
+            strategy's answers have them.
     """
 
     classes: tuple[str, ...]
@@ -58,6 +60,7 @@ class Answers:
     told: dict[str, Told]
     num_folds: int
     num_repeats: int
+    unread: tuple[str, ...] = ()
 
     @property
     def rarest(self) -> int:
@@ -121,6 +124,7 @@ def read_answers(
         for fold in range(request.folds)
     }
     told = {p.strategy.name: _read(study, p.strategy.slug, held, classes) for p in plan}
+    unread = _keep_common(told.values(), held)
     return Answers(
         classes,
         tuple(images[name] for name in classes),
@@ -129,6 +133,7 @@ def read_answers(
         told,
         request.folds,
         request.repeats,
+        unread,
     )
 
 
@@ -150,12 +155,42 @@ def _read(
             told.errors[repeat, fold] = str(row["error"])
             continue
         found = Predictions.load(cell.predictions_file(study))
-        if found.classes != classes or found.ids != paths:
+        asked = set(found.ids)
+        if found.classes != classes or found.ids != [p for p in paths if p in asked]:
             raise DataError(
                 f"{cell.folder(study)}: its answers are not about what the fold holds "
-                "out (images that cannot be read?); mend them, delete that folder, and "
-                "run the same command again"
+                "out; delete that folder, and run the same command again"
             )
         told.predictions[repeat, fold] = found
         told.seconds.append(float(row["seconds"]))
     return told
+
+
+def _keep_common(
+    told: Collection[Told], held: Mapping[Fold, Sequence[str]]
+) -> tuple[str, ...]:
+    """Leave in the answers what every strategy of a fold could read.
+
+    Returns:
+        The paths that are left out, for all folds.
+    """
+    unread: set[str] = set()
+    for fold, paths in held.items():
+        found = [t.predictions for t in told if fold in t.predictions]
+        common = set(paths).intersection(*(entry[fold].ids for entry in found))
+        unread |= set(paths) - common
+        for entry in found:
+            entry[fold] = _only(entry[fold], common)
+    return tuple(sorted(unread))
+
+
+def _only(found: Predictions, paths: set[str]) -> Predictions:
+    rows = [row for row, path in enumerate(found.ids) if path in paths]
+    if len(rows) == len(found.ids):
+        return found
+    return replace(
+        found,
+        ids=[found.ids[row] for row in rows],
+        targets=found.targets[rows],
+        log_probs=found.log_probs[rows],
+    )

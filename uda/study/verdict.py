@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from uda.data.manifest import listing
 from uda.study.findings import MAIN, Findings, Gap, Row
 
 Standing = Literal["gain", "loss", "unclear"]
@@ -56,6 +57,7 @@ def lines(findings: Findings) -> list[str]:
     found += [_loss(row, findings) for row in by_standing["loss"]]
     found += _unclear(by_standing["unclear"], findings)
     found += [_failed(row, findings) for row in findings.rows if row.errors]
+    found += unread(findings)
     found += _winner(findings)
     return [line for line in found if line]
 
@@ -132,6 +134,18 @@ def _failed(row: Row, findings: Findings) -> str:
         f"{row.name}: {row.failed} of {findings.num_cells} cells failed and are in no "
         f"number: {row.errors[0]}"
     )
+
+
+def unread(findings: Findings) -> list[str]:
+    """Say how many images are in no number, as they could not be read."""
+    paths = findings.unread
+    if not paths:
+        return []
+    images, are = ("images", "are") if len(paths) > 1 else ("image", "is")
+    return [
+        f"{len(paths)} {images} could not be read and {are} in no number: "
+        f"{listing(paths)}."
+    ]
 
 
 def _winner(findings: Findings) -> list[str]:
