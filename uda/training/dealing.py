@@ -31,19 +31,17 @@ def deal(
 ) -> Iterator[tuple[int, int, Split]]:
     """Yield (repeat, fold, split) of each fold training.
 
-    The share of validation is the split's own. Images labelled by a node of the tree
+    Images labelled by a node of the tree
     ("defect, type unknown") are never held out, as no answer could be checked.
     """
     tree = class_tree(config, catalog)
     inner = _without_coarse(split, tree)
-    labeled, validation = (len(inner.part(name)) for name in ("labeled", "validation"))
     for repeat in range(dealing.repeats):
         splits = fold_splits(
             inner,
             num_folds=dealing.folds,
             repeat=repeat,
             seed=config.seed,
-            validation=validation / max(1, labeled + validation),
             multi_label=config.data.multi_label,
         )
         for fold, one in enumerate(splits):
@@ -60,14 +58,24 @@ def _without_coarse(split: Split, tree: Tree | None) -> Split:
 
 
 def _with_coarse(fold: Split, split: Split, tree: Tree | None) -> Split:
-    """Label again what is coarse, was labelled, and is of no group held out."""
+    """Label again what is coarse, was labelled, and is of no group held out.
+
+    Where its group moved from validation to the labelled images, it goes along.
+    """
     names = () if tree is None else tree.coarse
-    rows = (
-        split.by_path[row.path]
-        if row.part == "unlabeled" and row.label in names
-        else row
-        for row in fold.rows
-    )
+    moved = {
+        row.group
+        for row in fold.part("labeled")
+        if row.group and split.by_path[row.path].part == "validation"
+    }
+    rows = []
+    for row in fold.rows:
+        if row.part == "unlabeled" and row.label in names:
+            old = split.by_path[row.path]
+            goes = old.part == "validation" and row.group in moved
+            rows.append(replace(old, part="labeled") if goes else old)
+        else:
+            rows.append(row)
     return Split(ordered(rows))
 
 
