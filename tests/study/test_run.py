@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from tests.study.conftest import run, words_of
+from uda.cli import main
 from uda.data.splits import Split
 from uda.evaluation.predict import Predictions
 from uda.study.answers import read_answers
@@ -88,6 +90,46 @@ def test_labels_that_the_split_file_alone_knows(home, tmp_path):
     )  # fmt: skip
     catalog = catalog_of(request, training_part(tmp_path / "split.csv"))
     assert catalog.by_path[given.path].label == "Rust"
+
+
+def test_images_of_unknown_type_train_and_are_never_asked(
+    home, tmp_path, monkeypatch
+):
+    """A folder `Defect` says less than Rust or Scratch."""
+    monkeypatch.setenv("UDA_CACHE", str(tmp_path / "cache"))
+    data = tmp_path / "data"
+    shutil.copytree(home / "data", data)
+    (data / "Defect").mkdir()
+    for number, path in enumerate(sorted((data / "Rust").iterdir())[:4]):
+        path.rename(data / "Defect" / f"{number}{path.suffix}")
+    words = [
+        "split", str(data), "--unlabeled", str(home / "more"), "--group", "none",
+        "--good-class", "Good", "--out", str(tmp_path / "split.csv"),
+    ]  # fmt: skip
+    assert CliRunner().invoke(main, words).exit_code == 0
+    tree = "--method supervised --imgsz 16 --batch 6 --eval-every 2 --tsa none"
+    file = tmp_path / "strategies.yaml"
+    file.write_text(f"tree: {tree} --good-class Good\nflat: {tree}\n")
+    words = [
+        data, "--unlabeled", home / "more", "--split", tmp_path / "split.csv",
+        "--strategies", file, "--folds", 2, "--repeats", 1, "--steps", 2,
+        "--out", tmp_path / "out",
+    ]  # fmt: skip
+    code, output = run(*words)
+    assert code == 2
+    assert "Defect is no class but several for strategy 'tree'" in output
+    file.write_text(f"tree: {tree} --good-class Good\n")
+    code, output = run(*words)
+    assert code == 0, output
+    assert "failed" not in output
+    for fold in range(2):
+        split = Split.load(tmp_path / f"out/splits/r0-f{fold}.csv")
+        parts = {row.part for row in split.rows if row.label == "Defect"}
+        assert parts == {"labeled"}
+    request, plan = read_study(tmp_path / "out")
+    split = training_part(tmp_path / "split.csv")
+    answers = read_answers(tmp_path / "out", request, plan, split)
+    assert answers.classes == ("Good", "Rust", "Scratch")
 
 
 def test_the_same_command_trains_nothing_again(copy, home):

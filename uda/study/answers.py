@@ -110,7 +110,18 @@ def read_answers(
     Raises:
         DataError: answers that are damaged, or about other images than the folds'.
     """
-    labeled = [*split.part("labeled"), *split.part("validation")]
+    held = {
+        (repeat, fold): Split.load(fold_file(study, repeat, fold)).part("test")
+        for repeat in range(request.repeats)
+        for fold in range(request.folds)
+    }
+    # Labels that name several classes are held out by no fold: no answer is right.
+    asked = {row.label for rows in held.values() for row in rows}
+    labeled = [
+        row
+        for row in (*split.part("labeled"), *split.part("validation"))
+        if row.label in asked
+    ]
     images = Counter(row.label or "" for row in labeled)
     classes = tuple(sorted(images))
     group_of = {row.path: row.group or f"\0{row.path}" for row in labeled}
@@ -118,13 +129,11 @@ def read_answers(
         name: len({group_of[row.path] for row in labeled if row.label == name})
         for name in classes
     }
-    held = {
-        (repeat, fold): _held_out(study, repeat, fold)
-        for repeat in range(request.repeats)
-        for fold in range(request.folds)
+    paths = {fold: [row.path for row in rows] for fold, rows in held.items()}
+    told = {
+        p.strategy.name: _read(study, p.strategy.slug, paths, classes) for p in plan
     }
-    told = {p.strategy.name: _read(study, p.strategy.slug, held, classes) for p in plan}
-    unread = _keep_common(told.values(), held)
+    unread = _keep_common(told.values(), paths)
     return Answers(
         classes,
         tuple(images[name] for name in classes),
@@ -135,11 +144,6 @@ def read_answers(
         request.repeats,
         unread,
     )
-
-
-def _held_out(study: Path, repeat: int, fold: int) -> list[str]:
-    split = Split.load(fold_file(study, repeat, fold))
-    return [row.path for row in split.part("test")]
 
 
 def _read(

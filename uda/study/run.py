@@ -10,17 +10,18 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from uda.data.folds import fold_notes, fold_splits
+from uda.data.folds import fold_notes
 from uda.data.labelfile import labels_of_split
 from uda.data.records import Catalog, scan
 from uda.data.splits import Split
 from uda.errors import TrainingError, UsageError
 from uda.files import folder_lock
 from uda.study.cells import Cell, all_cells, fold_file
-from uda.study.plan import check_plan
+from uda.study.plan import check_plan, coarse_labels
 from uda.study.request import Planned, Request, open_study
 from uda.study.shares import thin
 from uda.study.worker import Task, run_cell, start_worker
+from uda.training.dealing import fine_folds, without_coarse
 
 # Called with (cells finished, all cells, the row that came last or None).
 OnCell = Callable[[int, int, dict[str, Any] | None], None]
@@ -52,11 +53,13 @@ def run_study(
     split = training_part(Path(request.split))
     catalog = catalog_of(request, split)
     check_plan(plan, request, catalog, split)
-    for text in fold_notes(split, num_folds=request.folds):
+    coarse = coarse_labels(plan, request, catalog, split)
+    fine = without_coarse(split, coarse)
+    for text in fold_notes(fine, num_folds=request.folds):
         note(text)
     with folder_lock(folder):
         open_study(folder, request, plan)
-        _write_splits(folder, request, plan, split)
+        _write_splits(folder, request, plan, split, coarse)
         tasks = tasks_of(folder, request, plan)
         left = [task for task in tasks if task.cell.row(folder) is None]
         done = len(tasks) - len(left)
@@ -91,13 +94,17 @@ def catalog_of(request: Request, split: Split) -> Catalog:
 
 
 def _write_splits(
-    folder: Path, request: Request, plan: Sequence[Planned], split: Split
+    folder: Path,
+    request: Request,
+    plan: Sequence[Planned],
+    split: Split,
+    coarse: Sequence[str],
 ) -> None:
     """Write the folds' splits that are not there yet."""
     shares = {1.0, *(planned.strategy.share for planned in plan)}
     for repeat in range(request.repeats):
-        found = fold_splits(
-            split, num_folds=request.folds, repeat=repeat, seed=request.seed
+        found = fine_folds(
+            split, coarse, num_folds=request.folds, repeat=repeat, seed=request.seed
         )
         for fold, inner in enumerate(found):
             for share in shares:
