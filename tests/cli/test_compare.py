@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from tests.study.conftest import finished, home, run, words_of
+from tests.study.fakes import FakeStudy, right
 from uda.cli import main
 from uda.run.layout import open_run
 from uda.study.finish import finish
@@ -110,6 +111,33 @@ def test_an_interrupted_end_says_what_is_left(
     output = capsys.readouterr().out
     assert left.format(run=folder) in output
     assert bool(output) == bool(left)
+
+
+def test_where_no_cell_has_an_answer_nothing_is_chosen(tmp_path):
+    study = FakeStudy(tmp_path / "s")
+    every = [(repeat, fold) for repeat in (0, 1) for fold in range(3)]
+    study.add("a", right(1.0), lacking=every)
+    study.add("b", right(1.0), lacking=every)
+    for words in ([], ["--finish"], ["--finish", "b"]):
+        code, output = run(study.folder, *words, "--project", tmp_path / "runs")
+        assert code == 1
+        assert "no cell has an answer" in output
+        assert "TrainingError: NaN" in output
+        assert "To train in the end" not in output
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_reference_that_failed_is_not_chosen(tmp_path):
+    study = FakeStudy(tmp_path / "s")
+    every = [(repeat, fold) for repeat in (0, 1) for fold in range(3)]
+    study.add("a", right(1.0), lacking=every)
+    study.add("b", right(1.0))
+    code, output = run(study.folder)
+    assert code == 0
+    assert "all its cells failed; compare to another with --reference" in output
+    assert "To train in the end" not in output
+    assert run(study.folder, "--finish", "--project", tmp_path / "runs")[0] == 2
+    assert "To train in the end: b" in run(study.folder, "--reference", "b")[1]
 
 
 def test_another_split_file_ends_the_study_s_way(finished, home, tmp_path):

@@ -65,7 +65,12 @@ def lines(findings: Findings) -> list[str]:
 def _opening(findings: Findings) -> str:
     row = findings.row(findings.reference)
     if MAIN not in row.values:
-        return f"The reference, {findings.reference}, has no answers yet."
+        what = (
+            "no answers: all its cells failed; compare to another with --reference"
+            if row.failed == findings.num_cells
+            else "no answers yet"
+        )
+        return f"The reference, {findings.reference}, has {what}."
     text = (
         f"Everything is compared to {findings.reference} (balanced accuracy "
         f"{points(row.values[MAIN])})."
@@ -163,12 +168,14 @@ def _winner(findings: Findings) -> list[str]:
     ]
 
 
-def choose(findings: Findings) -> Choice:
-    """Choose what to train in the end.
+def choose(findings: Findings) -> Choice | None:
+    """Choose what to train in the end; None where the reference has no answers.
 
     The best of those whose gain over the reference is shown; without one the first
     in the list, which goes from simple to complex, that is not shown to be worse.
     """
+    if not findings.row(findings.reference).cells:
+        return None
     rows = [row for row in findings.rows if row.best is not None]
     gains = [r for r in rows if MAIN in r.gaps and standing(r.gaps[MAIN]) == "gain"]
     if gains:
