@@ -10,9 +10,11 @@ import pytest
 from tests.study.conftest import finished, home, run, words_of
 from tests.study.fakes import FakeStudy, right
 from uda.cli import main
+from uda.errors import UsageError
 from uda.run.layout import open_run
 from uda.study.finish import finish
 from uda.study.request import read_study
+from uda.study.run import run_study
 from uda.training.monitor.progress import Progress
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
@@ -147,6 +149,29 @@ def test_another_split_file_ends_the_study_s_way(finished, home, tmp_path):
     code, output = run(tmp_path / "s", "--finish", "texture", "--project", tmp_path)
     assert code == 2
     assert "not the split file of the study" in output
+
+
+@pytest.mark.parametrize("then", ["gone", "redrawn"])
+def test_a_finished_study_is_read_without_the_user_s_split(
+    finished, home, tmp_path, then
+):
+    study, split = tmp_path / "s", tmp_path / "split.csv"
+    shutil.copytree(finished[0], study, symlinks=True)
+    path = study / "study.json"
+    path.write_text(path.read_text().replace(str(home / "split.csv"), str(split)))
+    if then == "redrawn":
+        lines = (home / "split.csv").read_text().splitlines()
+        kept = [line for line in lines if ",labeled," not in line]
+        split.write_text("\n".join(kept) + "\n")
+    code, output = run(study)
+    assert code == 0, output
+    assert (study / "table.csv").read_text() == (finished[0] / "table.csv").read_text()
+    code, output = run(study, "--finish", "texture", "--project", tmp_path)
+    assert code == 2
+    assert "not the split file of the study" in output
+    request, plan = read_study(study)
+    with pytest.raises(UsageError, match="not the split file of the study"):
+        run_study(study, request, plan, on_cell=print, note=print)
 
 
 @pytest.mark.parametrize(

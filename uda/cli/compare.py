@@ -271,10 +271,10 @@ def _tell(
     """Write the study's files and print its table and verdict."""
     from uda.reporting.verdict import write_verdict
     from uda.study.report import report_study
-    from uda.study.run import training_part
+    from uda.study.run import own_split
 
     report = report_study(
-        study, request, plan, training_part(Path(request.split)),
+        study, request, plan, own_split(study, request),
         reference=reference, good_class=good_class,
     )  # fmt: skip
     page = write_verdict(study)

@@ -9,7 +9,6 @@ from uda.errors import UsageError
 from uda.evaluation.decision import DecisionRule
 from uda.evaluation.rulefile import save_rule
 from uda.evaluation.tta import NONE, tta_of
-from uda.files import sha256_file
 from uda.run.bundle import load_bundle
 from uda.run.layout import RunFolder
 from uda.study.afterwards import fit_bias
@@ -63,11 +62,7 @@ def finish(
     wanted = planned_of(plan, name)
     strategy = wanted.strategy
     trained = wanted if strategy.of is None else planned_of(plan, strategy.of)
-    split = Path(request.split)
-    if not split.is_file() or sha256_file(split) != request.split_sha256:
-        raise UsageError(
-            f"{split}: is not the split file of the study any more; put it back"
-        )
+    split = request.split_file()
     config = configuration(trained, request, split=split, seed=request.seed)
     slug = strategy.slug
     summary = launch(

@@ -77,6 +77,20 @@ class Request:
         return "no steps: no network is trained"
 
 
+    def split_file(self) -> Path:
+        """Return the user's split file.
+
+        Raises:
+            UsageError: it is not what the study was begun with.
+        """
+        path = Path(self.split)
+        if not path.is_file() or sha256_file(path) != self.split_sha256:
+            raise UsageError(
+                f"{path}: is not the split file of the study any more; put it back"
+            )
+        return path
+
+
 @dataclass(frozen=True)
 class Planned:
     """A strategy and the configuration keys that its flags gave."""

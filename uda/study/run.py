@@ -16,7 +16,7 @@ from uda.data.records import Catalog, scan
 from uda.data.splits import Split
 from uda.errors import TrainingError, UsageError
 from uda.files import folder_lock
-from uda.study.cells import Cell, all_cells, fold_file
+from uda.study.cells import Cell, all_cells, fold_file, own_split_file
 from uda.study.plan import check_plan, coarse_labels
 from uda.study.request import Planned, Request, open_study
 from uda.study.shares import thin
@@ -50,7 +50,7 @@ def run_study(
         UsageError: a strategy that cannot be trained, or a folder of another study.
         DataError: images or split that cannot be used.
     """
-    split = training_part(Path(request.split))
+    split = training_part(request.split_file())
     catalog = catalog_of(request, split)
     check_plan(plan, request, catalog, split)
     coarse = coarse_labels(plan, request, catalog, split)
@@ -73,6 +73,19 @@ def training_part(path: Path) -> Split:
     """Read a split without its test rows: no study sees them."""
     rows = tuple(row for row in Split.load(path).rows if row.part != "test")
     return Split(rows)
+
+
+def own_split(folder: Path, request: Request) -> Split:
+    """Return the split that a study rests on, without its test part.
+
+    It is the study's own copy: what was measured can be read when the user's file is
+    another one by now, or gone.
+
+    Raises:
+        UsageError: there is no copy, and the user's file is another one.
+    """
+    path = own_split_file(folder)
+    return Split.load(path) if path.is_file() else training_part(request.split_file())
 
 
 def catalog_of(request: Request, split: Split) -> Catalog:
@@ -100,7 +113,9 @@ def _write_splits(
     split: Split,
     coarse: Sequence[str],
 ) -> None:
-    """Write the folds' splits that are not there yet."""
+    """Write the split, and those of the folds, where they are not there yet."""
+    if not own_split_file(folder).is_file():
+        split.save(own_split_file(folder))
     shares = {1.0, *(planned.strategy.share for planned in plan)}
     for repeat in range(request.repeats):
         found = fine_folds(
