@@ -17,6 +17,7 @@ from uda.evaluation.paired import Asked
 from uda.evaluation.predict import Predictions
 from uda.study.cells import Cell, fold_file
 from uda.study.request import Planned, Request
+from uda.study.strategies import Strategy
 
 Ints = npt.NDArray[np.int64]
 Fold = tuple[int, int]  # (repeat, fold)
@@ -30,11 +31,13 @@ class Told:
         predictions: by (repeat, fold), the answers to what the fold held out.
         errors: (repeat, fold) -> why the cell has none.
         seconds: of the cells that have answers.
+        labels: by (repeat, fold), how many labelled images that cell trained on.
     """
 
     predictions: dict[Fold, Predictions]
     errors: dict[Fold, str]
     seconds: list[float]
+    labels: dict[Fold, int]
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,16 @@ class Answers:
         found = self.told[name].predictions
         return np.concatenate([found[fold].predicted for fold in folds])
 
+    def tested_to_trained(self, names: Sequence[str], folds: Sequence[Fold]) -> float:
+        """Return held-out images per labelled image of the trainings of some folds.
+
+        Where the trainings of a fold differ in labels, the fewest count.
+        """
+        told = [self.told[name] for name in names]
+        tested = sum(len(told[0].predictions[fold].ids) for fold in folds)
+        trained = sum(min(one.labels[fold] for one in told) for fold in folds)
+        return tested / trained
+
     def shared(self, *names: str) -> list[Fold]:
         """Return the folds that all of some strategies have answers for."""
         sets = [set(self.told[name].predictions) for name in names]
@@ -130,9 +143,7 @@ def read_answers(
         for name in classes
     }
     paths = {fold: [row.path for row in rows] for fold, rows in held.items()}
-    told = {
-        p.strategy.name: _read(study, p.strategy.slug, paths, classes) for p in plan
-    }
+    told = {p.strategy.name: _read(study, p.strategy, paths, classes) for p in plan}
     unread = _keep_common(told.values(), paths)
     return Answers(
         classes,
@@ -147,11 +158,14 @@ def read_answers(
 
 
 def _read(
-    study: Path, slug: str, held: dict[Fold, list[str]], classes: tuple[str, ...]
+    study: Path,
+    strategy: Strategy,
+    held: dict[Fold, list[str]],
+    classes: tuple[str, ...],
 ) -> Told:
-    told = Told({}, {}, [])
+    told = Told({}, {}, [], {})
     for (repeat, fold), paths in held.items():
-        cell = Cell(slug, repeat, fold)
+        cell = Cell(strategy.slug, repeat, fold)
         row: dict[str, Any] | None = cell.row(study)
         if row is None:
             continue
@@ -167,6 +181,8 @@ def _read(
             )
         told.predictions[repeat, fold] = found
         told.seconds.append(float(row["seconds"]))
+        inner = Split.load(fold_file(study, repeat, fold, strategy.share))
+        told.labels[repeat, fold] = len(inner.part("labeled"))
     return told
 
 

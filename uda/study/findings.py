@@ -250,7 +250,7 @@ def gaps_of(
     both = draws_of(asked, pair, seed=seed)
     drawn = both[:, 0] - both[:, 1]
     by_fold = _by_fold(answers, name, reference, folds, good_class)
-    ratio = 1 / (answers.num_folds - 1)  # of held-out to training images
+    ratio = answers.tested_to_trained((name, reference), folds)
     return {
         measure: Gap(
             float(own[place]),
