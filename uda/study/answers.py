@@ -93,6 +93,10 @@ class Answers:
         found = self.told[name].predictions
         return np.concatenate([found[fold].predicted for fold in folds])
 
+    def labels(self, name: str, folds: Sequence[Fold]) -> float:
+        """Return on how many labelled images a strategy's trainings were, on average."""
+        return float(np.mean([self.told[name].labels[fold] for fold in folds]))
+
     def tested_to_trained(self, names: Sequence[str], folds: Sequence[Fold]) -> float:
         """Return held-out images per labelled image of the trainings of some folds.
 
