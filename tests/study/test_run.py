@@ -58,6 +58,16 @@ def test_the_test_part_is_in_no_split_of_the_study(finished, home):
         assert not tests & set(Split.load(path).by_path)
 
 
+def test_it_is_told_before_on_how_many_images_a_cell_trains(finished):
+    study, output = finished
+    splits = [Split.load(path) for path in (study / "splits").glob("r*.csv")]
+    counts = {len(split.part("labeled")) for split in splits}
+    low, high = min(counts), max(counts)
+    told = f"{low} to {high}" if low < high else f"{low}"
+    assert f"a cell trains on {told} labelled images" in output
+    assert output.index("a cell trains") < output.index("cell 1/16")
+
+
 def test_what_asks_another_models_trains_none(finished):
     study, _ = finished
     assert not list(study.glob("cells/tiny-*/*/run"))

@@ -60,6 +60,7 @@ def run_study(
     with folder_lock(folder):
         open_study(folder, request, plan)
         _write_splits(folder, request, plan, split, coarse)
+        note(_sizes(folder, request, plan))
         tasks = tasks_of(folder, request, plan)
         left = [task for task in tasks if task.cell.row(folder) is None]
         done = len(tasks) - len(left)
@@ -127,6 +128,30 @@ def _write_splits(
                 if not path.is_file():
                     seed = request.seed + repeat
                     (inner if share == 1 else thin(inner, share, seed=seed)).save(path)
+
+
+def _sizes(folder: Path, request: Request, plan: Sequence[Planned]) -> str:
+    """Say on how many labelled images the cells train, with all labels and fewer."""
+    told = []
+    for share in sorted({1.0, *(p.strategy.share for p in plan)}, reverse=True):
+        splits = [
+            Split.load(fold_file(folder, repeat, fold, share))
+            for repeat in range(request.repeats)
+            for fold in range(request.folds)
+        ]
+        counts = [_between([len(split.part(part)) for split in splits])
+                  for part in ("labeled", "validation", "test")]  # fmt: skip
+        of = "" if share == 1 else f" with {100 * share:g}% of the labels"
+        told.append(
+            f"a cell{of} trains on {counts[0]} labelled images, has {counts[1]} for "
+            f"validation and is asked for {counts[2]}"
+        )
+    return "; ".join(told)
+
+
+def _between(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def tasks_of(folder: Path, request: Request, plan: Sequence[Planned]) -> list[Task]:
