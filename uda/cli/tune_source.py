@@ -107,7 +107,8 @@ def _choose(
     run: RunFolder, bundle: Bundle, data: Path | None
 ) -> tuple[EvaluationSet, bool]:
     """Return what to fit on, and whether the model never saw any of its groups."""
-    from uda.evaluation.parts import data_root, split_part, unseen_folder
+    from uda.evaluation.locations import data_root
+    from uda.evaluation.parts import split_part, unseen_folder
 
     own = data_root(run)
     moved = data is not None and not own.exists() and _holds_validation(run, data)
@@ -127,7 +128,9 @@ def _holds_validation(run: RunFolder, data: Path) -> bool:
 
     root = data.parent if data.is_file() else data
     rows = Split.load(run.split).part("validation") if run.split.is_file() else []
-    return bool(rows) and all((root / row.path).is_file() for row in rows)
+    # Images beside the data (@k/...) have not moved with it.
+    names = [row.path for row in rows if not row.path.startswith("@")]
+    return bool(names) and all((root / name).is_file() for name in names)
 
 
 def _ask(
