@@ -80,9 +80,8 @@ def whole(surfaces, tmp_path_factory):
 
 def resume_it(run, **options):
     console = Progress(stream=io.StringIO(), results=io.StringIO())
-    return resume_folds(
-        run, workers=None, console=console, stop=StopRequest(), **TELL, **options
-    )
+    options = {"workers": None, **TELL, **options}
+    return resume_folds(run, console=console, stop=StopRequest(), **options)
 
 
 def test_each_labelled_image_is_answered_once_by_a_training_that_never_saw_it(folded):
@@ -144,6 +143,23 @@ def test_stopped_anywhere_and_resumed_equals_uninterrupted(whole, folded, polls)
             assert same(one, other)
     files = [r.out_of_fold.with_suffix(".csv").read_bytes() for r in (whole, run)]
     assert files[0] == files[1]
+
+
+def test_other_workers_are_those_of_all_that_is_left(folded, tmp_path, monkeypatch):
+    asked = {}
+
+    def begun(config, length, run, *rest, **options):
+        asked[run.path.name] = config.loop.workers
+        return begin(config, length, run, *rest, **options)
+
+    begin = folds.begin
+    run, _ = folded(stop=StopAt(11), name="w")
+    monkeypatch.setattr(folds, "begin", begun)
+    resume_it(run, workers=1)
+    assert asked["w"] == 1
+    assert set(asked.values()) == {1}
+    run, _ = folded({"method": "texture"}, stop=StopAt(2), name="t")
+    resume_it(run, workers=1)
 
 
 def test_killed_before_a_fold_began_and_before_it_answered(
