@@ -104,7 +104,8 @@ def command(
     asking = Asking(folder, bundle, weights, views, batch, choose_device(device))
     source = None
     if data is None:
-        source = from_folds(asking, spare_validation=max_escape is not None)
+        limit_for = None if max_escape is None else config.good_class
+        source = from_folds(asking, limit_for=limit_for)
     source = source or from_images(asking, data, seed)
     tuned = tune(config, source.sample, certified=source.fresh)
     if source.folds:
