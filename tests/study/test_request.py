@@ -64,7 +64,7 @@ def test_a_name_in_other_letters_is_the_same_strategy(request_of, folder):
     ]
     open_study(folder, request_of(), renamed)
     assert [p.strategy.name for p in read_study(folder)[1]] == ["A", "B"]
-    with pytest.raises(UsageError, match="'a' .there called 'A'. has other flags"):
+    with pytest.raises(UsageError, match=r"'a' .there called 'A'. has other flags"):
         open_study(folder, request_of(), [Planned(Strategy("a"), {})])
 
 

@@ -102,9 +102,7 @@ def test_labels_that_the_split_file_alone_knows(home, tmp_path):
     assert catalog.by_path[given.path].label == "Rust"
 
 
-def test_images_of_unknown_type_train_and_are_never_asked(
-    home, tmp_path, monkeypatch
-):
+def test_images_of_unknown_type_train_and_are_never_asked(home, tmp_path, monkeypatch):
     """A folder `Defect` says less than Rust or Scratch."""
     monkeypatch.setenv("UDA_CACHE", str(tmp_path / "cache"))
     data = tmp_path / "data"
@@ -140,6 +138,44 @@ def test_images_of_unknown_type_train_and_are_never_asked(
     split = training_part(tmp_path / "split.csv")
     answers = read_answers(tmp_path / "out", request, plan, split)
     assert answers.classes == ("Good", "Rust", "Scratch")
+
+
+def test_a_label_in_the_pile_and_an_image_that_cannot_be_read(
+    home, tmp_path, monkeypatch
+):
+    """Both are held out by some fold: one is asked for, the other is left out."""
+    monkeypatch.setenv("UDA_CACHE", str(tmp_path / "cache"))
+    data = tmp_path / "data"
+    shutil.copytree(home / "data", data)
+    broken = sorted((data / "Rust").iterdir())[0]
+    broken.write_bytes(b"no image")
+    words = [
+        "split", str(data), "--unlabeled", str(home / "more"), "--group", "none",
+        "--test", "0", "--out", str(tmp_path / "drawn.csv"),
+    ]  # fmt: skip
+    found = CliRunner().invoke(main, words)
+    assert found.exit_code == 0, found.output
+    drawn = Split.load(tmp_path / "drawn.csv")
+    given = next(row for row in drawn.part("unlabeled") if row.path.startswith("@"))
+    rows = [
+        replace(row, part="labeled", label="Rust") if row == given else row
+        for row in drawn.rows
+    ]
+    Split(tuple(rows)).save(tmp_path / "split.csv")
+    file = tmp_path / "strategies.yaml"
+    file.write_text("texture: --method texture --imgsz 16\n")
+    words = [
+        data, "--unlabeled", home / "more", "--split", tmp_path / "split.csv",
+        "--strategies", file, "--folds", 2, "--repeats", 1, "--out", tmp_path / "out",
+    ]  # fmt: skip
+    code, output = run(*words)
+    assert code == 0, output
+    name = broken.relative_to(data).as_posix()
+    assert f"1 image could not be read and is in no number: {name}." in output
+    paths = (tmp_path / "out").glob("cells/*/*/predictions.npz")
+    ids = {path for file in paths for path in Predictions.load(file).ids}
+    assert given.path in ids
+    assert name not in ids
 
 
 def test_the_same_command_trains_nothing_again(copy, home):

@@ -94,7 +94,7 @@ class Answers:
         return np.concatenate([found[fold].predicted for fold in folds])
 
     def labels(self, name: str, folds: Sequence[Fold]) -> float:
-        """Return on how many labelled images a strategy's trainings were, on average."""
+        """Return how many labelled images a strategy trained on, mean over folds."""
         return float(np.mean([self.told[name].labels[fold] for fold in folds]))
 
     def tested_to_trained(self, names: Sequence[str], folds: Sequence[Fold]) -> float:

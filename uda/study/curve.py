@@ -83,8 +83,9 @@ class Curve:
         found = []
         for measure, row in self.points.items():
             shown = "; ".join(
-                f"{100 * p.share:g}% of the labels ({p.labels:.0f} images): {points(p.value)} "
-                f"({points(p.interval.low)} to {points(p.interval.high)})"
+                f"{100 * p.share:g}% of the labels ({p.labels:.0f} images): "
+                f"{points(p.value)} ({points(p.interval.low)} to "
+                f"{points(p.interval.high)})"
                 for p in row
             )
             title = self.title(measure)

@@ -96,7 +96,8 @@ def coarse_labels(
         UsageError: a class for one strategy and several for another: their answers
             could not be compared.
     """
-    labels = {row.label for row in split.rows if row.part != "unlabeled"}
+    rows = (row for row in split.rows if row.part != "unlabeled")
+    labels = {row.label for row in rows if row.label is not None}
     found: dict[str, set[str]] = {}
     for planned in plan:
         if planned.strategy.of is None:

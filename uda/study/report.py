@@ -94,7 +94,11 @@ def report_study(
         )
     findings = find(answers, reference=named, good_class=good_class, seed=request.seed)
     curve = curve_of(answers, plan, seed=request.seed) if request.shares else None
-    lines = [*curve.lines(), *verdict.unread(findings)] if curve else verdict.lines(findings)
+    lines = (
+        [*curve.lines(), *verdict.unread(findings)]
+        if curve
+        else verdict.lines(findings)
+    )
     choice = verdict.choose(findings)
     report = Report(findings, lines, choice, curve)
     _write(folder, request, plan, answers, report, good_class)

@@ -76,7 +76,6 @@ class Request:
             return f"{self.budget:g} s, warm start included"
         return "no steps: no network is trained"
 
-
     def split_file(self) -> Path:
         """Return the user's split file.
 
