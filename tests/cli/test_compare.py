@@ -8,8 +8,16 @@ import shutil
 import pytest
 
 from tests.study.conftest import finished, home, run, words_of
+from tests.study.fakes import FakeStudy, right
 from uda.cli import main
+from uda.errors import UsageError
 from uda.run.layout import open_run
+from uda.study.finish import finish
+from uda.study.request import read_study
+from uda.study.run import run_study
+from uda.training.monitor.progress import Progress
+from uda.training.stop import StopRequest
+from uda.training.summary import Summary
 
 __all__ = ["finished", "home"]  # fixtures
 
@@ -81,6 +89,59 @@ def test_without_a_name_the_verdict_s_choice_is_trained(
     assert open_run(tmp_path).read_status()["state"] == "done"
 
 
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("tiny, thresholds", "uda tune {run} --bias"),
+        ("tiny, flips", "uda evaluate {run} --tta flips"),
+        ("tiny", ""),
+    ],
+)
+def test_an_interrupted_end_says_what_is_left(
+    finished, tmp_path, monkeypatch, capsys, name, left
+):
+    folder = tmp_path / "mine"  # and no `latest`: another run may have taken it
+    monkeypatch.setattr(
+        "uda.study.finish.launch",
+        lambda *_, **__: Summary("interrupted", 1, {}, folder),
+    )
+    request, plan = read_study(finished[0])
+    found = finish(
+        request, plan, name, project=tmp_path, console=Progress(), stop=StopRequest()
+    )
+    assert found is None
+    output = capsys.readouterr().out
+    assert left.format(run=folder) in output
+    assert bool(output) == bool(left)
+
+
+def test_where_no_cell_has_an_answer_nothing_is_chosen(tmp_path):
+    study = FakeStudy(tmp_path / "s")
+    every = [(repeat, fold) for repeat in (0, 1) for fold in range(3)]
+    study.add("a", right(1.0), lacking=every)
+    study.add("b", right(1.0), lacking=every)
+    for words in ([], ["--finish"], ["--finish", "b"]):
+        code, output = run(study.folder, *words, "--project", tmp_path / "runs")
+        assert code == 1
+        assert "no cell has an answer" in output
+        assert "TrainingError: NaN" in output
+        assert "To train in the end" not in output
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_reference_that_failed_is_not_chosen(tmp_path):
+    study = FakeStudy(tmp_path / "s")
+    every = [(repeat, fold) for repeat in (0, 1) for fold in range(3)]
+    study.add("a", right(1.0), lacking=every)
+    study.add("b", right(1.0))
+    code, output = run(study.folder)
+    assert code == 0
+    assert "all its cells failed; compare to another with --reference" in output
+    assert "To train in the end" not in output
+    assert run(study.folder, "--finish", "--project", tmp_path / "runs")[0] == 2
+    assert "To train in the end: b" in run(study.folder, "--reference", "b")[1]
+
+
 def test_another_split_file_ends_the_study_s_way(finished, home, tmp_path):
     shutil.copytree(finished[0], tmp_path / "s", symlinks=True)
     path = tmp_path / "s" / "study.json"
@@ -88,6 +149,29 @@ def test_another_split_file_ends_the_study_s_way(finished, home, tmp_path):
     code, output = run(tmp_path / "s", "--finish", "texture", "--project", tmp_path)
     assert code == 2
     assert "not the split file of the study" in output
+
+
+@pytest.mark.parametrize("then", ["gone", "redrawn"])
+def test_a_finished_study_is_read_without_the_user_s_split(
+    finished, home, tmp_path, then
+):
+    study, split = tmp_path / "s", tmp_path / "split.csv"
+    shutil.copytree(finished[0], study, symlinks=True)
+    path = study / "study.json"
+    path.write_text(path.read_text().replace(str(home / "split.csv"), str(split)))
+    if then == "redrawn":
+        lines = (home / "split.csv").read_text().splitlines()
+        kept = [line for line in lines if ",labeled," not in line]
+        split.write_text("\n".join(kept) + "\n")
+    code, output = run(study)
+    assert code == 0, output
+    assert (study / "table.csv").read_text() == (finished[0] / "table.csv").read_text()
+    code, output = run(study, "--finish", "texture", "--project", tmp_path)
+    assert code == 2
+    assert "not the split file of the study" in output
+    request, plan = read_study(study)
+    with pytest.raises(UsageError, match="not the split file of the study"):
+        run_study(study, request, plan, on_cell=print, note=print)
 
 
 @pytest.mark.parametrize(

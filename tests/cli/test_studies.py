@@ -31,12 +31,22 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("COLUMNS", "160")
     with cells_progress() as show:
         show(4, 6, None)
         show(5, 6, {"slug": "uda", "repeat": 0, "fold": 1, "balanced_accuracy": 0.5})
     assert "5/6" in terminal.getvalue()
     assert "uda r0-f1" in terminal.getvalue()
+
+
+def test_brackets_in_an_error_are_no_markup(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    with cells_progress() as show:
+        show(6, 6, {"slug": "x", "repeat": 0, "fold": 1, "error": "[/data/x.png]"})
+    assert "failed ([/data/x.png])" in terminal.getvalue()
 
 
 def test_the_table_has_a_line_per_strategy(tmp_path):

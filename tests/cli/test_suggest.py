@@ -193,6 +193,12 @@ def test_a_filled_list_is_not_overwritten_unasked(trained, tmp_path, quick):
     out.write_text("mine")
     assert suggest(trained, out).exit_code == 2
     assert out.read_text() == "mine"
+    out.rename(tmp_path / "suggest.png")
+    refused = suggest(trained, out)
+    assert refused.exit_code == 2
+    assert "suggest.png is there already" in refused.stderr
+    assert (tmp_path / "suggest.png").read_text() == "mine"
+    assert not out.exists()
     result = suggest(trained, out, "--overwrite", "--budget", 500)
     assert result.exit_code == 0
     assert "Fewer than 500" in result.stdout

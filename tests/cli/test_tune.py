@@ -380,6 +380,27 @@ def test_an_escape_limit_out_of_fold_is_tried_on_the_validation_part(fake):
     assert shown in result.stdout
 
 
+def test_a_limit_is_fitted_where_more_defective_groups_are(fake):
+    from uda.data.splits import Split
+
+    # All but two defective images of training lose their labels.
+    path = fake.folder / "split.csv"
+    rows = Split.load(path).rows
+    gone = [r for r in rows if r.part == "labeled" and r.label != "Good"][2:]
+    path.unlink()
+    Split(tuple(row for row in rows if row not in gone)).save(path)
+    with_folds(fake)
+    words = ["tune", fake.folder, "--good-class", "Good"]
+    result = call(*words, "--max-escape", "0.3")
+    assert result.exit_code == 0, result.output
+    assert "validation part has 24 defective groups" in result.stderr
+    assert "without it 1;" in result.stderr
+    assert result.stdout.startswith("validation: 72 images")
+    assert decision(fake)["fitted_on"]["out_of_fold"] is False
+    # Without a limit the folds have more to tell.
+    assert call(*words, "--bias").stdout.startswith("out of fold: ")
+
+
 def test_answers_of_another_kind_are_left_out_and_told(fake):
     images = with_folds(fake, kinds=("network", "texture", "network"))
     result = call("tune", fake.folder)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uda.data.folds import fold_notes, fold_splits
+from uda.data.partition import connect
 from uda.data.splitfile import Split, SplitRow, ordered
 from uda.errors import DataError, UsageError
 
@@ -50,7 +52,18 @@ def splits(draw):
         rows.append((f"{i}.png", part, label, name, content))
     rows += [(f"x{i}.png", "labeled", "AB"[i % 2], f"x{i}") for i in range(8)]
     rows += [(f"t{i}.png", "test", "A", f"t{i}") for i in range(3)]
-    return split_of(rows)
+    return settled(split_of(rows))
+
+
+def settled(split):
+    """No group, equal file or chain of these is in labelled and in validation."""
+    keys = [[r.path, r.group or r.path, r.sha256 or r.path] for r in split.rows]
+    part, rows = {}, []
+    for row, unit in zip(split.rows, connect(keys).tolist(), strict=True):
+        inner = row.part in ("labeled", "validation")
+        kept = part.setdefault(unit, row.part) if inner else row.part
+        rows.append(replace(row, part=kept))
+    return Split(ordered(rows))
 
 
 @settings(max_examples=25, deadline=None)
@@ -61,22 +74,26 @@ def test_each_image_is_held_out_once_and_no_group_is_in_two_parts(
     options = {"num_folds": k, "seed": seed, "repeat": repeat}
     folds = fold_splits(split, **options)
     assert len(folds) == k
+    was = split.by_path
     held = Counter(row.path for fold in folds for row in fold.part("test"))
     assert held == dict.fromkeys(labelled(split), 1)
     for fold in folds:
         # Neither groups nor equal files, and not through unlabelled images.
-        assert fold.crossings(unlabeled=True) == []
+        assert fold.crossings() == []
+        assert not [c for c in fold.crossings(unlabeled=True) if "test" in c]
         assert not any(row.path.startswith("t") for row in fold.rows)
         assert labelled(fold) | {r.path for r in fold.part("test")} == labelled(split)
         names = {row.label for row in fold.part("labeled")}
         assert names == {"A", "B"}
+        moved = [r for r in fold.rows if r.part not in ("test", was[r.path].part)]
+        assert {r.part for r in moved} <= {"labeled"}  # as a class had no other
     assert folds == fold_splits(split, **options)
 
 
 def test_the_pool_is_without_the_held_out_groups_and_otherwise_whole():
     split = usual()
     for fold in fold_splits(split, num_folds=5):
-        closed = {r.group for p in ("test", "validation") for r in fold.part(p)}
+        closed = {r.group for r in fold.part("test")}
         wanted = {r.path for r in split.part("unlabeled") if r.group not in closed}
         assert {row.path for row in fold.part("unlabeled")} == wanted
 
@@ -126,17 +143,52 @@ def test_classes_are_as_even_as_scikit_learn_makes_them():
         assert min(per_fold) > 0
 
 
-def test_validation_is_its_share_and_never_all_of_a_class():
-    split = usual()
-    for fold in fold_splits(split, num_folds=5, validation=0.25):
-        inner = Counter(row.label for row in fold.part("validation"))
-        both = inner + Counter(row.label for row in fold.part("labeled"))
-        for name, total in both.items():
-            assert abs(inner[name] - 0.25 * total) <= 2
-    for fold in fold_splits(split, num_folds=5, validation=0):
-        assert not fold.part("validation")
-    for fold in fold_splits(split, num_folds=5, validation=0.9):
-        assert {r.label for r in fold.part("labeled")} == {"Good", "Rust", "Scratch"}
+def test_a_fold_trains_as_the_run_does_less_what_it_holds_out():
+    sizes = {
+        ("Good", "labeled"): 5, ("Rust", "labeled"): 5, ("Dent", "labeled"): 5,
+        ("Good", "validation"): 150, ("Rust", "validation"): 5,
+        ("Dent", "validation"): 4,
+    }  # fmt: skip
+    split = split_of(
+        (f"{name}-{part}{i}.png", part, name, f"{name}-{part}{i}")
+        for (name, part), size in sizes.items()
+        for i in range(size)
+    )
+    for seed in range(5):
+        folds = fold_splits(split, num_folds=5, seed=seed)
+        held = [Counter((r.label, split.by_path[r.path].part) for r in f.part("test"))
+                for f in folds]  # fmt: skip
+        for fold, gone in zip(folds, held, strict=True):
+            rest = [row for row in fold.rows if row.part != "test"]
+            assert all(row == split.by_path[row.path] for row in rest)
+            for key, size in sizes.items():
+                assert gone[key] in (size // 5, -(-size // 5)), key
+
+
+def test_a_class_whose_labels_are_all_held_out_borrows_from_validation():
+    rows = [(f"g{i}.png", "labeled", "Good", f"g{i}") for i in range(6)]
+    rows += [("r0.png", "labeled", "Rust", "r0")]
+    rows += [(f"v{i}.png", "validation", "Rust", f"v{i // 2}") for i in range(6)]
+    split = split_of(rows)
+    for fold in fold_splits(split, num_folds=2):
+        learned = [r.path for r in fold.part("labeled") if r.label == "Rust"]
+        lent = fold.by_path["r0.png"].part == "test"
+        assert len(learned) == (2 if lent else 1)
+        assert len({split.by_path[path].group for path in learned}) == 1
+    (note,) = fold_notes(split, num_folds=2)
+    assert "one group alone: Rust;" in note
+
+
+def test_a_group_in_both_parts_is_held_out_whole_and_else_stays():
+    rows = [(f"g{i}.png", "labeled", "AB"[i % 2], f"g{i}") for i in range(6)]
+    rows += [
+        (f"x{i}.png", p, "A", "x") for i, p in enumerate(("labeled", "validation"))
+    ]
+    parts = {
+        tuple(fold.by_path[name].part for name in ("x0.png", "x1.png"))
+        for fold in fold_splits(split_of(rows), num_folds=2)
+    }
+    assert parts == {("test", "test"), ("labeled", "validation")}
 
 
 def test_a_class_of_few_groups_is_told_not_refused():
@@ -144,10 +196,10 @@ def test_a_class_of_few_groups_is_told_not_refused():
     folds = fold_splits(split, num_folds=5)
     holding = [f for f in folds if any(r.label == "Rust" for r in f.part("test"))]
     assert len(holding) == 2
-    (note,) = fold_notes(split, num_folds=5)
+    note, other = fold_notes(split, num_folds=5)
     assert "Rust (2)" in note
     assert "Good" not in note
-    assert fold_notes(split, num_folds=2) == ()
+    assert fold_notes(split, num_folds=2) == (other,)
 
 
 def test_what_cannot_be_held_out_is_refused_by_name():
@@ -159,8 +211,6 @@ def test_what_cannot_be_held_out_is_refused_by_name():
         fold_splits(split_of(good), num_folds=10)
     with pytest.raises(UsageError, match="2 or more"):
         fold_splits(split_of(good), num_folds=1)
-    with pytest.raises(UsageError, match="share"):
-        fold_splits(split_of(good), num_folds=2, validation=1.0)
 
 
 def test_several_labels_and_none_are_spread_over_the_folds():

@@ -98,3 +98,10 @@ def test_the_manifest_keeps_parts_and_groups(split, tmp_path):
     assert parts["e.png"] == "validation"
     assert parts["f.png"] == "test"
     assert parts["=a.png"] == "labeled"
+
+
+def test_labels_that_a_manifest_cannot_name_are_refused_and_nothing_written(tmp_path):
+    rows = (*ROWS, SplitRow("@0/p5.png", "labeled", "Rust", None, ""))
+    with pytest.raises(DataError, match=r"1 labelled images.*@0/p5\.png.*nothing"):
+        write_relabelled(tmp_path / "new.csv", Split(rows), {"@0/p5.png": "Good"})
+    assert not (tmp_path / "new.csv").exists()

@@ -10,7 +10,6 @@ from tests.evaluation.fakes import CLASSES, make_run, write_image
 from uda.errors import CheckpointError, DataError, UsageError
 from uda.evaluation.parts import (
     class_folder,
-    data_root,
     past_reads,
     record_read,
     split_part,
@@ -117,14 +116,6 @@ def test_a_run_without_its_split_says_what_is_unknown(fake, tmp_path):
     (fake.folder / "split.csv").unlink()
     found = class_folder(RunFolder(fake.folder), CLASSES, tmp_path / "new")
     assert "unknown" in found.notes[0]
-
-
-@pytest.mark.parametrize("text", ["", "data: 3", "data: {}", "a: [", "x: \0"])
-def test_a_broken_configuration_is_named(tmp_path, text):
-    run = RunFolder(tmp_path)
-    run.config.write_text(text)
-    with pytest.raises(CheckpointError, match=r"config\.yaml"):
-        data_root(run)
 
 
 def test_reads_are_remembered(tmp_path):

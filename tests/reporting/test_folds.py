@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from tests.evaluation.test_out_of_fold import pooled
-from uda.reporting.folds import fold_lines
+from uda.reporting.folds import fold_block, fold_lines
 
 
 def test_every_number_has_its_place():
@@ -25,3 +27,17 @@ def test_networks_alone_and_a_single_training_go_without_saying():
     text = "\n".join(fold_lines(pooled(([0, 1], [0, 1], 0, 0, 0))))
     assert "handed over" not in text
     assert "by training" not in text
+
+
+def test_the_report_gets_the_same_numbers():
+    found = pooled(
+        ([0, 0, 0, 1, 1], [0, 0, 1, 1, 0], 0, 0, 0),
+        ([0, 0, 1], [0, 0, 1], 0, 1, 5),
+    )
+    block = fold_block(found)
+    assert block["words"].startswith("8 labelled images of 8 groups in 2 folds; each")
+    name, overall = block["overall"]
+    # By hand: 4 of 5 and 2 of 3 are found.
+    assert (name, overall.value) == ("balanced accuracy", pytest.approx(11 / 15))
+    rows = [(n, images, recall.value) for n, images, _, recall in block["classes"]]
+    assert rows == [("Good", 5, 0.8), (rows[1][0], 3, pytest.approx(2 / 3))]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.evaluation.test_out_of_fold import pooled
 from tests.support.reports import make_run
 from uda.evaluation.conformal import UnsureLane
 from uda.evaluation.decided import measure_decision
@@ -46,6 +47,20 @@ def page(run: RunData, found: Predictions, metrics, **more) -> str:
     one = Evaluated("test", facts, found, kept=True)
     text = render("report.html", **contents(replace(run, evaluations=[one], **more)))
     return " ".join(text.split())
+
+
+def test_out_of_fold_numbers_are_there_where_there_are_some(run):
+    text = " ".join(render("report.html", **contents(run)).split())
+    assert "Out of fold" not in text
+    found = pooled(([0, 0, 0, 1, 1], [0, 0, 1, 1, 0], 0, 0, 0))
+    text = render("report.html", **contents(replace(run, out_of_fold=found)))
+    text = " ".join(text.split())
+    assert "5 labelled images of 5 groups in 1 folds; each image answered by a" in text
+    assert "balanced accuracy: 0.58 <span" in text
+    found.save(run.folder / "out_of_fold.npz")
+    again = read_run(RunFolder(run.folder)).out_of_fold
+    (run.folder / "out_of_fold.npz").unlink()
+    assert again.predictions.ids == found.predictions.ids
 
 
 def test_a_decision_rule_is_told(run):

@@ -63,3 +63,12 @@ def test_a_rule_of_the_folds_says_so():
         "Fitted on what the fold trainings said of images that they did not see: "
         "30 images of 12 groups."
     )
+
+
+def test_a_rule_that_was_not_fitted_says_nothing_of_it():
+    """The views of a study's strategy are chosen; nothing is fitted to them."""
+    stored = {"rule": DecisionRule(CLASSES, tta="flips").to_json(), "weights": "ema"}
+    stored["fitted_on"] = {"strategy": "flips"}
+    text = " ".join(rule_sentences(stored))
+    assert "Fitted on" not in text
+    assert "?" not in text

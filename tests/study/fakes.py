@@ -13,6 +13,7 @@ from uda.files import write_json
 from uda.study.answers import Answers, read_answers
 from uda.study.cells import Cell, fold_file
 from uda.study.request import Planned, Request, open_study
+from uda.study.shares import thin
 from uda.study.strategies import Strategy
 
 CLASSES = ("Good", "Rust", "Scratch")
@@ -84,6 +85,7 @@ class FakeStudy:
         random = np.random.default_rng(seed)
         for repeat in range(self.request.repeats):
             for fold in range(self.request.folds):
+                self._thin(repeat, fold, share)
                 cell = Cell(self.plan[-1].strategy.slug, repeat, fold)
                 row = {**vars(cell), "seconds": 2.0}
                 if (repeat, fold) in lacking:
@@ -91,6 +93,12 @@ class FakeStudy:
                 else:
                     self._answer(cell, guess, random)
                 write_json(cell.row_file(self.folder), row)
+
+    def _thin(self, repeat: int, fold: int, share: float) -> None:
+        path = fold_file(self.folder, repeat, fold, share)
+        if not path.is_file():
+            whole = Split.load(fold_file(self.folder, repeat, fold))
+            thin(whole, share, seed=repeat).save(path)
 
     def _answer(self, cell: Cell, guess: Guess, random: np.random.Generator) -> None:
         rows = Split.load(fold_file(self.folder, cell.repeat, cell.fold)).part("test")

@@ -8,6 +8,8 @@ import pytest
 from tests.study.fakes import CLASSES, FakeStudy, right
 from uda.errors import DataError
 from uda.evaluation.predict import Predictions
+from uda.study import verdict
+from uda.study.findings import find
 
 
 @pytest.fixture
@@ -45,11 +47,29 @@ def test_a_failed_cell_is_told_and_left_out(study):
     assert len(answers.shared("a", "b")) == 5
 
 
-def test_answers_about_other_images_are_refused(study):
+def test_an_image_that_cannot_be_read_costs_that_image_alone(study):
     path = study.folder / "cells/a/r0-f1/predictions.npz"
     found = Predictions.load(path)
     Predictions(
         found.ids[1:], found.targets[1:], found.log_probs[1:], found.classes
+    ).save(path)
+    answers = study.answers()
+    assert answers.unread == (found.ids[0],)
+    folds = answers.shared("a", "b")
+    targets = answers.asked(folds, None).targets
+    for name in ("a", "b"):  # both without it
+        assert answers.told[name].predictions[0, 1].ids == found.ids[1:]
+        assert answers.predicted(name, folds).size == targets.size
+    lines = verdict.lines(find(answers, reference="a"))
+    told = f"1 image could not be read and is in no number: {found.ids[0]}."
+    assert told in lines
+
+
+def test_answers_about_other_images_are_refused(study):
+    path = study.folder / "cells/a/r0-f1/predictions.npz"
+    found = Predictions.load(path)
+    Predictions(
+        found.ids[::-1], found.targets[::-1], found.log_probs[::-1], found.classes
     ).save(path)
     with pytest.raises(DataError, match="not about what the fold holds"):
         study.answers()

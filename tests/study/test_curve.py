@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.study.fakes import FakeStudy, right
+from uda.data.splits import Split
 from uda.study.curve import curve_of, twice
 
 
@@ -33,13 +34,40 @@ def curve(tmp_path, *shares):
     return curve_of(study.answers(), study.plan)
 
 
+def test_the_fit_is_on_the_labels_that_were_left(tmp_path):
+    """Of 10 training groups a quarter is 4: each class keeps whole groups."""
+    study = FakeStudy(tmp_path / "out")
+    study.add("all", right(0.9), seed=1)
+    study.add("some", right(0.4), seed=2, share=0.25)
+    found = curve_of(study.answers(), study.plan)
+    low, high = found.points["balanced_accuracy"]
+    paths = list((study.folder / "splits").glob("*-share0.25.csv"))
+    left = [len(Split.load(path).part("labeled")) for path in paths]
+    assert low.labels == np.mean(left) > 0.25 * 30
+    assert high.labels == 30
+    slope = np.log((1 - high.value) / (1 - low.value)) / np.log(30 / low.labels)
+    wanted = (1 - high.value) * (1 - 2**slope)
+    assert found.outlooks["balanced_accuracy"].gain == pytest.approx(wanted)
+    assert f"25% of the labels ({low.labels:.0f} images)" in found.lines()[0]
+
+
+def test_shares_of_the_same_labels_tell_nothing(tmp_path):
+    study = FakeStudy(tmp_path / "out")
+    study.add("all", right(0.9), seed=1)
+    study.add("nearly all", right(0.8), seed=2, share=0.99)
+    found = curve_of(study.answers(), study.plan)
+    assert found.outlooks == {}
+    assert "All shares came to the same labels" in found.lines()[1]
+    assert found.facts()["balanced_accuracy"]["outlook"] is None
+
+
 def test_a_rising_curve_is_worth_going_on(tmp_path):
     found = curve(tmp_path, (1.0, right(0.9)), (0.5, right(0.6)), (0.25, right(0.2)))
     assert [p.share for p in found.points["balanced_accuracy"]] == [0.25, 0.5, 1.0]
     assert found.outlooks["balanced_accuracy"].told
     text = "\n".join(found.lines())
     assert "Twice the labels would be worth" in text
-    assert "Recall of Scratch: 25% of the labels" in text
+    assert "Recall of Scratch: 25% of the labels (" in text
 
 
 def test_a_flat_curve_tells_nothing(tmp_path):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 
 from tests.study.fakes import FakeStudy, right
+from uda.data.splits import Split
 from uda.intervals import corrected_t
 from uda.study.findings import MAIN, find
 
@@ -67,6 +70,31 @@ def test_the_interval_of_trainings_is_that_of_the_folds(study):
     assert gap.trainings == pytest.approx(wanted.interval)
     assert gap.interval.low == min(gap.images.low, gap.trainings.low)
     assert gap.interval.high == max(gap.images.high, gap.trainings.high)
+
+
+def test_validation_images_are_not_trained_on(study):
+    """Fewer training images leave more room for other trainings."""
+    before = find(study.answers(), reference="poor").row("good").gaps[MAIN]
+    tested = trained = 0
+    for path in (study.folder / "splits").iterdir():
+        rows = Split.load(path).rows
+        path.unlink()
+        groups = sorted({row.group for row in rows if row.part == "labeled"})[::3]
+        Split(
+            tuple(
+                replace(row, part="validation") if row.group in groups else row
+                for row in rows
+            )
+        ).save(path)
+        tested += len(Split.load(path).part("test"))
+        trained += len(Split.load(path).part("labeled"))
+    answers = study.answers()
+    folds = answers.shared("good", "poor")
+    assert answers.tested_to_trained(("good", "poor"), folds) == tested / trained
+    gap = find(answers, reference="poor").row("good").gaps[MAIN]
+    widths = [high - low for low, high in (gap.trainings, before.trainings)]
+    wanted = np.sqrt((1 / 6 + tested / trained) / (1 / 6 + 1 / 2))
+    assert widths[0] / widths[1] == pytest.approx(wanted)
 
 
 def test_the_interval_of_images_is_that_of_another_bootstrap(study):

@@ -52,6 +52,22 @@ def test_strategies_may_be_added_and_left_out(request_of, folder):
         open_study(folder, request_of(), [A, other])
 
 
+def test_a_name_in_other_letters_is_the_same_strategy(request_of, folder):
+    """Its cells are in the same folder, so it must have been trained alike."""
+    open_study(folder, request_of(), [A, B])
+    large = Planned(Strategy("A", ("--imgsz", "64")), {"data.size": (64, 64)})
+    with pytest.raises(UsageError, match=r"'A' \(there called 'a'\) has other flags"):
+        open_study(folder, request_of(), [large])
+    renamed = [
+        Planned(Strategy("A", A.strategy.flags), A.keys),
+        Planned(Strategy("B", of="A", tune="bias", tta="flips"), {}),
+    ]
+    open_study(folder, request_of(), renamed)
+    assert [p.strategy.name for p in read_study(folder)[1]] == ["A", "B"]
+    with pytest.raises(UsageError, match=r"'a' .there called 'A'. has other flags"):
+        open_study(folder, request_of(), [Planned(Strategy("a"), {})])
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from tests.study.conftest import run, words_of
+from uda.cli import main
 from uda.data.splits import Split
 from uda.evaluation.predict import Predictions
 from uda.study.answers import read_answers
-from uda.study.request import read_study
-from uda.study.run import tasks_of, training_part
+from uda.study.request import Request, read_study
+from uda.study.run import catalog_of, tasks_of, training_part
 
 
 @pytest.fixture
@@ -55,6 +58,16 @@ def test_the_test_part_is_in_no_split_of_the_study(finished, home):
         assert not tests & set(Split.load(path).by_path)
 
 
+def test_it_is_told_before_on_how_many_images_a_cell_trains(finished):
+    study, output = finished
+    splits = [Split.load(path) for path in (study / "splits").glob("r*.csv")]
+    counts = {len(split.part("labeled")) for split in splits}
+    low, high = min(counts), max(counts)
+    told = f"{low} to {high}" if low < high else f"{low}"
+    assert f"a cell trains on {told} labelled images" in output
+    assert output.index("a cell trains") < output.index("cell 1/16")
+
+
 def test_what_asks_another_models_trains_none(finished):
     study, _ = finished
     assert not list(study.glob("cells/tiny-*/*/run"))
@@ -70,6 +83,99 @@ def test_all_strategies_have_the_seed_of_the_repeat(finished):
     for path in finished[0].glob("cells/*/*/run/config.yaml"):
         repeat = path.parent.parent.name[1]
         assert f"\nseed: {repeat}\n" in path.read_text()
+
+
+def test_labels_that_the_split_file_alone_knows(home, tmp_path):
+    """As `uda suggest` and `uda split --labels` fill them in."""
+    split = Split.load(home / "split.csv")
+    given = next(row for row in split.part("unlabeled") if row.label is None)
+    rows = [
+        replace(row, part="labeled", label="Rust") if row == given else row
+        for row in split.rows
+    ]
+    Split(tuple(rows)).save(tmp_path / "split.csv")
+    request = Request.of(
+        home / "data", tmp_path / "split.csv", [home / "more"], folds=2, repeats=1,
+        steps=3, budget=None, seed=0,
+    )  # fmt: skip
+    catalog = catalog_of(request, training_part(tmp_path / "split.csv"))
+    assert catalog.by_path[given.path].label == "Rust"
+
+
+def test_images_of_unknown_type_train_and_are_never_asked(home, tmp_path, monkeypatch):
+    """A folder `Defect` says less than Rust or Scratch."""
+    monkeypatch.setenv("UDA_CACHE", str(tmp_path / "cache"))
+    data = tmp_path / "data"
+    shutil.copytree(home / "data", data)
+    (data / "Defect").mkdir()
+    for number, path in enumerate(sorted((data / "Rust").iterdir())[:4]):
+        path.rename(data / "Defect" / f"{number}{path.suffix}")
+    words = [
+        "split", str(data), "--unlabeled", str(home / "more"), "--group", "none",
+        "--good-class", "Good", "--out", str(tmp_path / "split.csv"),
+    ]  # fmt: skip
+    assert CliRunner().invoke(main, words).exit_code == 0
+    tree = "--method supervised --imgsz 16 --batch 6 --eval-every 2 --tsa none"
+    file = tmp_path / "strategies.yaml"
+    file.write_text(f"tree: {tree} --good-class Good\nflat: {tree}\n")
+    words = [
+        data, "--unlabeled", home / "more", "--split", tmp_path / "split.csv",
+        "--strategies", file, "--folds", 2, "--repeats", 1, "--steps", 2,
+        "--out", tmp_path / "out",
+    ]  # fmt: skip
+    code, output = run(*words)
+    assert code == 2
+    assert "Defect is no class but several for strategy 'tree'" in output
+    file.write_text(f"tree: {tree} --good-class Good\n")
+    code, output = run(*words)
+    assert code == 0, output
+    assert "failed" not in output
+    for fold in range(2):
+        split = Split.load(tmp_path / f"out/splits/r0-f{fold}.csv")
+        parts = {row.part for row in split.rows if row.label == "Defect"}
+        assert parts == {"labeled"}
+    request, plan = read_study(tmp_path / "out")
+    split = training_part(tmp_path / "split.csv")
+    answers = read_answers(tmp_path / "out", request, plan, split)
+    assert answers.classes == ("Good", "Rust", "Scratch")
+
+
+def test_a_label_in_the_pile_and_an_image_that_cannot_be_read(
+    home, tmp_path, monkeypatch
+):
+    """Both are held out by some fold: one is asked for, the other is left out."""
+    monkeypatch.setenv("UDA_CACHE", str(tmp_path / "cache"))
+    data = tmp_path / "data"
+    shutil.copytree(home / "data", data)
+    broken = sorted((data / "Rust").iterdir())[0]
+    broken.write_bytes(b"no image")
+    words = [
+        "split", str(data), "--unlabeled", str(home / "more"), "--group", "none",
+        "--test", "0", "--out", str(tmp_path / "drawn.csv"),
+    ]  # fmt: skip
+    found = CliRunner().invoke(main, words)
+    assert found.exit_code == 0, found.output
+    drawn = Split.load(tmp_path / "drawn.csv")
+    given = next(row for row in drawn.part("unlabeled") if row.path.startswith("@"))
+    rows = [
+        replace(row, part="labeled", label="Rust") if row == given else row
+        for row in drawn.rows
+    ]
+    Split(tuple(rows)).save(tmp_path / "split.csv")
+    file = tmp_path / "strategies.yaml"
+    file.write_text("texture: --method texture --imgsz 16\n")
+    words = [
+        data, "--unlabeled", home / "more", "--split", tmp_path / "split.csv",
+        "--strategies", file, "--folds", 2, "--repeats", 1, "--out", tmp_path / "out",
+    ]  # fmt: skip
+    code, output = run(*words)
+    assert code == 0, output
+    name = broken.relative_to(data).as_posix()
+    assert f"1 image could not be read and is in no number: {name}." in output
+    paths = (tmp_path / "out").glob("cells/*/*/predictions.npz")
+    ids = {path for file in paths for path in Predictions.load(file).ids}
+    assert given.path in ids
+    assert name not in ids
 
 
 def test_the_same_command_trains_nothing_again(copy, home):

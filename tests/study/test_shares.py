@@ -71,6 +71,16 @@ def test_shares_that_make_no_curve(shares):
         curve_plan(Planned(Strategy("s"), {}), shares)
 
 
+def test_a_curve_ends_at_all_labels():
+    with pytest.raises(UsageError, match=r"largest share is 0.5; add 1"):
+        curve_plan(Planned(Strategy("s"), {}), (0.25, 0.5))
+
+
+def test_close_shares_have_names_of_their_own():
+    plan = curve_plan(Planned(Strategy("s"), {}), (0.12, 0.125, 1))
+    assert len({p.strategy.slug for p in plan}) == 3
+
+
 def test_a_curve_needs_models_of_its_own():
     with pytest.raises(UsageError, match="take that one"):
         curve_plan(Planned(Strategy("s", of="t", tune="bias"), {}), (0.5, 1.0))

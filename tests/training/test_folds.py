@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from tests.training.conftest import QUICK
 from tests.training.test_loop import StopAt, same, weights
-from uda.data.splits import Split
+from uda.cli import main
+from uda.data.records import scan
+from uda.data.splitfile import ordered
+from uda.data.splits import Split, make_split
 from uda.errors import DataError, UsageError
 from uda.evaluation.out_of_fold import OutOfFold
 from uda.evaluation.predict import Predictions
@@ -75,9 +80,8 @@ def whole(surfaces, tmp_path_factory):
 
 def resume_it(run, **options):
     console = Progress(stream=io.StringIO(), results=io.StringIO())
-    return resume_folds(
-        run, workers=None, console=console, stop=StopRequest(), **TELL, **options
-    )
+    options = {"workers": None, **TELL, **options}
+    return resume_folds(run, console=console, stop=StopRequest(), **options)
 
 
 def test_each_labelled_image_is_answered_once_by_a_training_that_never_saw_it(folded):
@@ -117,10 +121,6 @@ def test_each_labelled_image_is_answered_once_by_a_training_that_never_saw_it(fo
 
 
 def test_answers_are_those_of_the_fold_run_itself(whole):
-    from click.testing import CliRunner
-
-    from uda.cli import main
-
     one = whole.folds / "r0-f1"
     assert CliRunner().invoke(main, ["evaluate", str(one)]).exit_code == 0
     theirs = Predictions.load(one / "evaluation" / "test" / "predictions.npz")
@@ -143,6 +143,23 @@ def test_stopped_anywhere_and_resumed_equals_uninterrupted(whole, folded, polls)
             assert same(one, other)
     files = [r.out_of_fold.with_suffix(".csv").read_bytes() for r in (whole, run)]
     assert files[0] == files[1]
+
+
+def test_other_workers_are_those_of_all_that_is_left(folded, tmp_path, monkeypatch):
+    asked = {}
+
+    def begun(config, length, run, *rest, **options):
+        asked[run.path.name] = config.loop.workers
+        return begin(config, length, run, *rest, **options)
+
+    begin = folds.begin
+    run, _ = folded(stop=StopAt(11), name="w")
+    monkeypatch.setattr(folds, "begin", begun)
+    resume_it(run, workers=1)
+    assert asked["w"] == 1
+    assert set(asked.values()) == {1}
+    run, _ = folded({"method": "texture"}, stop=StopAt(2), name="t")
+    resume_it(run, workers=1)
 
 
 def test_killed_before_a_fold_began_and_before_it_answered(
@@ -248,3 +265,35 @@ def test_coarse_labels_train_in_every_fold_and_are_asked_in_none(surfaces, folde
     assert not coarse & set(OutOfFold.load(run.out_of_fold).predictions.ids)
     base = json.loads((run.folds / "folds.json").read_text())
     assert base["folds"] == 2
+
+
+def test_labels_that_were_given_to_the_pile_are_held_out_too(
+    surfaces, folded, tmp_path
+):
+    scanned = scan(surfaces / "data", unlabeled=[surfaces / "more"])
+    split, _ = make_split(scanned, {})
+    rows = [
+        replace(row, part="labeled", label="Rust") if row.path == "@0/u001.png" else row
+        for row in split.rows
+    ]
+    Split(ordered(rows)).save(tmp_path / "s.csv")
+    run, _ = folded({
+        "method": "texture",
+        "data.unlabeled": (str(surfaces / "more"),),
+        "data.split": str(tmp_path / "s.csv"), "data.group": None,
+    })  # fmt: skip
+    found = OutOfFold.load(run.out_of_fold)
+    assert "@0/u001.png" in found.predictions.ids
+    # Its picture and its label are at hand; a manifest cannot name it.
+    out = tmp_path / "doubts.csv"
+    result = CliRunner().invoke(
+        main, ["relabel", str(run.path), "--top", "60", "--out", str(out)]
+    )
+    assert result.exit_code == 0, result.output
+    assert "not in the picture" not in result.output
+    lines = out.read_text().splitlines()
+    out.write_text("\n".join([lines[0], *(line + "Good" for line in lines[1:])]))
+    applied = CliRunner().invoke(main, ["relabel", str(run.path), "--apply", str(out)])
+    assert applied.exit_code == 3
+    assert "labels would be lost" in applied.output
+    assert not (surfaces / "data" / "relabelled.csv").exists()

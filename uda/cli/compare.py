@@ -10,7 +10,7 @@ import click
 from uda.cli.options import DurationType, SharesType, parse_assignments
 from uda.cli.studies import cells_progress, table_text
 from uda.cli.train_flags import given_keys, train_flags
-from uda.errors import UdaError, UsageError
+from uda.errors import TrainingError, UdaError, UsageError
 
 if TYPE_CHECKING:
     from uda.study.report import Report
@@ -239,21 +239,22 @@ def _of_study(
     report = _tell(study, request, plan, reference or known[0], good_class or known[1])
     if finish is None:
         return
-    if not finish and (report.curve or not report.findings.complete):
+    choice = report.choice
+    if not finish and (report.curve or not report.findings.complete or not choice):
         raise UsageError(
-            f"--finish: {study} has no last word (cells missing, or a learning curve); "
-            "continue it, or name the strategy: --finish NAME"
+            f"--finish: {study} has no last word (cells missing, a reference without "
+            "answers, or a learning curve); continue it, or name the strategy: "
+            "--finish NAME"
         )
     from uda.study.finish import finish as train
     from uda.training.monitor.progress import make_progress
     from uda.training.stop import StopRequest
 
-    click.echo(
-        f"Training {report.choice.why}." if not finish else f"Training {finish}."
-    )
+    name, why = (finish, finish) if finish or not choice else (choice.name, choice.why)
+    click.echo(f"Training {why}.")
     stop = StopRequest().install()
     run = train(
-        request, plan, finish or report.choice.name, project=project,
+        request, plan, name, project=project,
         console=make_progress(quiet=False), stop=stop,
     )  # fmt: skip
     if run is None:
@@ -270,16 +271,22 @@ def _tell(
     """Write the study's files and print its table and verdict."""
     from uda.reporting.verdict import write_verdict
     from uda.study.report import report_study
-    from uda.study.run import training_part
+    from uda.study.run import own_split
 
     report = report_study(
-        study, request, plan, training_part(Path(request.split)),
+        study, request, plan, own_split(study, request),
         reference=reference, good_class=good_class,
     )  # fmt: skip
     page = write_verdict(study)
     click.echo(table_text(report))
     click.echo((study / "verdict.txt").read_text(encoding="utf-8"))
     click.echo(f"Written to {page.parent}: table.csv, verdict.txt, {page.name}")
+    errors = [error for row in report.findings.rows for error in row.errors]
+    if errors and not any(row.cells for row in report.findings.rows):
+        raise TrainingError(
+            f"no cell has an answer, so nothing can be chosen; the first error: "
+            f"{errors[0]}; see error.txt and log.txt in {study / 'cells'}"
+        )
     return report
 
 

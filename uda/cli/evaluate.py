@@ -194,7 +194,8 @@ def _choose(
     part: str | None,
     allow_seen: bool,
 ) -> EvaluationSet:
-    from uda.evaluation.parts import class_folder, data_root, split_part
+    from uda.evaluation.locations import data_root
+    from uda.evaluation.parts import class_folder, split_part
 
     classes, link = bundle.classes, bundle.link
 

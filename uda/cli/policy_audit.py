@@ -198,7 +198,7 @@ def _boxes(
     """Print and write how much of the defects stays visible."""
     from uda.augment.policy import PythonPolicy
     from uda.data.splits import Split
-    from uda.evaluation.parts import data_root
+    from uda.evaluation.locations import data_root
     from uda.offline import visibility
 
     if isinstance(policy, PythonPolicy):

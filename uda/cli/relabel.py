@@ -132,17 +132,17 @@ def _write(path: Path, write: Callable[[], None]) -> None:
 def _draw(run: RunFolder, listed: list[Doubt], picture: Path) -> int:
     """Draw the first of the list; return how many."""
     from uda.data.images import BadImage, fit, read_image
-    from uda.evaluation.parts import image_folder
-    from uda.files import inside
+    from uda.evaluation.locations import image_files
     from uda.reporting.doubts import draw_doubts
     from uda.reporting.sheets import save_sheet
 
-    root = image_folder(run)
     size = (SHEET_SIDE, SHEET_SIDE)
     pixels = {}
-    for entry in listed[:MOST_ON_SHEET]:
+    first = listed[:MOST_ON_SHEET]
+    files = image_files(run, [entry.path for entry in first])
+    for entry, file in zip(first, files, strict=True):
         try:
-            image = read_image(inside(root, entry.path), channels=3)
+            image = read_image(file, channels=3)
         except (BadImage, OSError) as error:
             click.echo(f"not in the picture: {error}", err=True)
             continue
@@ -177,7 +177,7 @@ def _say(found: OutOfFold, ranked: list[Doubt], listed: list[Doubt], out: Path) 
 def _apply(run: RunFolder, filled: Path, out: Path | None, overwrite: bool) -> None:
     from uda.data.relabel import read_new_labels, write_relabelled
     from uda.data.splits import Split
-    from uda.evaluation.parts import image_folder
+    from uda.evaluation.locations import image_folder
 
     found = _answers(run)
     split = Split.load(run.split)

@@ -47,7 +47,9 @@ def cells_progress() -> Iterator[Callable[[int, int, dict[str, Any] | None], Non
         return
     with Progress(
         TextColumn("cells"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[left]}"), TextColumn("{task.fields[cell]}"),
+        # Texts of errors hold brackets, which are no markup.
+        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[cell]}", markup=False),
         console=Console(stderr=True),
     ) as bar:  # fmt: skip
         task = bar.add_task("cells", total=None, left="", cell="")

@@ -51,7 +51,9 @@ _WORDS = {"unsure": "unsure", "rare": "maybe rare", "novel": "unlike anything la
     type=click.Path(path_type=Path, dir_okay=False),
     help="List to write; the contact sheet lies beside it, as .png.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the list if it is there.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace list and sheet if they are there."
+)
 @no_decision_flag
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides ties.")
 @model_flags
@@ -127,11 +129,12 @@ def command(
 def _refuse_existing(out: Path, overwrite: bool) -> None:
     if out.suffix.lower() not in (".csv", ".tsv"):
         raise UsageError(f"--out {out}: the list is a CSV file; call it .csv")
-    if out.exists() and not overwrite:
-        # Somebody may have filled in labels.
-        raise UsageError(
-            f"{out} is there already; add --overwrite, or choose another --out"
-        )
+    for path in (out, out.with_suffix(".png")):
+        if path.exists() and not overwrite:
+            # Somebody may have filled in labels, or the sheet is a photo of theirs.
+            raise UsageError(
+                f"{path} is there already; add --overwrite, or choose another --out"
+            )
 
 
 def _left_out(found: Suggestions) -> str:

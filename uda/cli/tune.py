@@ -116,7 +116,8 @@ def _source(asking: Asking, data: Path | None, config: TuneConfig) -> Source:
     """Return what to fit on; views that are shown to harm are refused."""
     found = None
     if data is None:
-        found = from_folds(asking, spare_validation=config.max_escape is not None)
+        limited = config.max_escape is not None
+        found = from_folds(asking, limit_for=config.good_class if limited else None)
     found = found or from_images(asking, data, config.seed)
     if found.gain is not None and found.gain.worse:
         from uda.reporting.tuning import tta_lines

@@ -12,6 +12,9 @@ from uda.cli.progress import counter
 from uda.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from uda.data.splitfile import SplitRow
     from uda.evaluation.escape import EscapeLimit
     from uda.evaluation.fold_sample import LimitCheck
     from uda.evaluation.gain import TtaGain
@@ -47,8 +50,15 @@ class Source:
     gain: TtaGain | None = None
 
 
-def from_folds(asking: Asking, *, spare_validation: bool) -> Source | None:
-    """Return the run's out-of-fold answers, where it has some of what is asked."""
+def from_folds(asking: Asking, *, limit_for: str | None) -> Source | None:
+    """Return the run's out-of-fold answers, where it has some of what is asked.
+
+    Args:
+        asking: whom to ask.
+        limit_for: the good class, where an escape limit is fitted. It is then tried
+            on the validation part; but where that has more defective groups than are
+            left without it, the limit is fitted there.
+    """
     from uda.data.splits import Split
     from uda.evaluation.fold_sample import NAME, fold_sample
     from uda.evaluation.tta import NONE
@@ -62,16 +72,35 @@ def from_folds(asking: Asking, *, spare_validation: bool) -> Source | None:
                 err=True,
             )
         return None
-    spare = spare_validation and bool(Split.load(folder.split).part("validation"))
+    inside = Split.load(folder.split).part("validation")
+    spare = limit_for is not None and bool(inside)
     found, why = fold_sample(folder, asking.bundle, spare_validation=spare)
     if found is None:
         if why:
             click.echo(f"Note: {why}; the validation part is asked instead", err=True)
         return None
+    if limit_for is not None and spare:
+        more = _defective_groups(inside, limit_for)
+        left = found.sample.groups_of(found.sample.defective(limit_for))
+        if left < more:
+            click.echo(
+                f"Note: the validation part has {more} defective groups, the "
+                f"out-of-fold answers without it {left}; so the limit is fitted on the "
+                "validation part, and not tried anywhere",
+                err=True,
+            )
+            return None
     again = f", {found.answers} answers each" if found.answers > 1 else ""
     groups = len(set(found.sample.groups))
     words = f"{found.images} images of {groups} groups{again}"
     return Source(NAME, found.sample, found.notes, words, folds=True)
+
+
+def _defective_groups(rows: Iterable[SplitRow], good_class: str) -> int:
+    """Return of how many groups defective images are; an image alone is one."""
+    return len(
+        {row.group or f"\0{row.path}" for row in rows if row.label != good_class}
+    )
 
 
 def from_images(asking: Asking, data: Path | None, seed: int) -> Source:
@@ -107,7 +136,8 @@ def _choose(
     run: RunFolder, bundle: Bundle, data: Path | None
 ) -> tuple[EvaluationSet, bool]:
     """Return what to fit on, and whether the model never saw any of its groups."""
-    from uda.evaluation.parts import data_root, split_part, unseen_folder
+    from uda.evaluation.locations import data_root
+    from uda.evaluation.parts import split_part, unseen_folder
 
     own = data_root(run)
     moved = data is not None and not own.exists() and _holds_validation(run, data)
@@ -127,7 +157,9 @@ def _holds_validation(run: RunFolder, data: Path) -> bool:
 
     root = data.parent if data.is_file() else data
     rows = Split.load(run.split).part("validation") if run.split.is_file() else []
-    return bool(rows) and all((root / row.path).is_file() for row in rows)
+    # Images beside the data (@k/...) have not moved with it.
+    names = [row.path for row in rows if not row.path.startswith("@")]
+    return bool(names) and all((root / name).is_file() for name in names)
 
 
 def _ask(

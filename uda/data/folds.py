@@ -1,8 +1,9 @@
 """Grouped, stratified folds of a split's labelled images, again and again.
 
 Every labelled image is held out once in each repeat, and what a fold holds out is the
-test part of its split. The test part of the split itself is not looked at: its rows
-are dropped.
+test part of its split. All others keep the part that they have, so that a fold trains
+on what the run itself trains on, less what it holds out. The test part of the split
+itself is not looked at: its rows are dropped.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import numpy as np
 from uda.data.dealing import deal_units
 from uda.data.manifest import listing, shown
 from uda.data.multilabel import NONE, split_text
-from uda.data.partition import Bools, Ints, choose_units, connect, count_by_unit
+from uda.data.partition import Bools, Ints, connect, count_by_unit
 from uda.data.splitfile import EMPTY_SHA256, Split, SplitRow, ordered
 from uda.errors import DataError, UsageError
 from uda.rng import generator
+
+_INNER = ("labeled", "validation")
 
 
 def fold_splits(
@@ -27,63 +30,74 @@ def fold_splits(
     num_folds: int,
     repeat: int = 0,
     seed: int = 0,
-    validation: float = 0.15,
     multi_label: bool = False,
 ) -> tuple[Split, ...]:
     """Divide what a split has labels for into folds of whole groups.
 
     Rows of ``labeled`` and ``validation`` are dealt out, those of ``test`` dropped.
     Images of one group, equal files, and images that are linked by others stay
-    together. Each class is in as many folds as its groups allow.
+    together. Each class is in as many folds as its groups allow, and so are its
+    labelled and its validation images each.
+
+    A group in both parts is held out as a whole, and else its rows stay where they
+    are; ``Split.load`` refuses such a split.
 
     Args:
         split: of the data.
         num_folds: K, 2 or more.
         repeat: number of the repeat; each deals anew.
         seed: the seed of all draws.
-        validation: share of each class, of what is not held out, 0 to below 1.
         multi_label: labels may name several classes, joined by ``|``.
 
     Returns:
-        K splits. In each, ``test`` is what the fold holds out, ``labeled`` and
-        ``validation`` the other folds, and ``unlabeled`` the rows of that part but
-        those of a group or content that is held out, or in validation.
+        K splits. In each, ``test`` is what the fold holds out, and every other row is
+        in the part that it has in the split, but unlabelled ones of a group or
+        content that is held out. Where a fold holds out all the labelled images of a
+        class, validation images of one group are its labelled ones there.
 
     Raises:
-        UsageError: fewer than 2 folds, or a share that makes no sense.
+        UsageError: fewer than 2 folds.
         DataError: fewer groups than folds, or a class that no training would see
             while it is held out: all its images are in one group, or its groups hold
             so many other classes that one fold gets them all.
     """
     if num_folds < 2:
         raise UsageError(f"folds: {num_folds} cannot hold anything out; give 2 or more")
-    if not 0.0 <= validation < 1.0:
-        raise UsageError(f"validation {validation:g}: give a share from 0 to below 1")
     dealt = _Units.of(split, multi_label=multi_label)
     _refuse_too_few(dealt, num_folds)
     rng = generator(seed, "folds/deal", repeat)
-    fold_of = deal_units(dealt.counts, num_folds, rng)
+    by_part = [dealt.counts_in(part) for part in _INNER]
+    fold_of = deal_units(np.hstack([dealt.counts, *by_part]), num_folds, rng)
     _refuse_lost_classes(dealt, fold_of)
-    return tuple(
-        _one(dealt, fold_of == fold, validation, seed, repeat * num_folds + fold)
-        for fold in range(num_folds)
-    )
+    return tuple(_one(dealt, fold_of == fold) for fold in range(num_folds))
 
 
 def fold_notes(
     split: Split, *, num_folds: int, multi_label: bool = False
 ) -> tuple[str, ...]:
-    """Say in words which classes have fewer groups than there are folds."""
+    """Say in words which classes have too few groups for so many folds."""
     dealt = _Units.of(split, multi_label=multi_label)
     groups = dict(zip(dealt.classes, dealt.groups_per_class.tolist(), strict=True))
     few = {n: count for n, count in groups.items() if count < num_folds}
-    if not few:
-        return ()
-    words = listing([f"{shown(name)} ({count})" for name, count in few.items()])
-    return (
-        f"fewer groups than the {num_folds} folds: {words}; so not every fold asks for "
-        "these classes, and their pooled number rests on few parts",
-    )
+    notes = []
+    if few:
+        words = listing([f"{shown(name)} ({count})" for name, count in few.items()])
+        notes.append(
+            f"fewer groups than the {num_folds} folds: {words}; so not every fold asks "
+            "for these classes, and their pooled number rests on few parts"
+        )
+    learned = (dealt.counts_in("labeled") > 0).sum(axis=0).tolist()
+    single = [
+        shown(name)
+        for name, count in zip(dealt.classes, learned, strict=True)
+        if count == 1 and groups[name] > 1 and not dealt.is_bare(name)
+    ]
+    if single:
+        notes.append(
+            f"labelled images of one group alone: {listing(single)}; the fold that "
+            "holds them out learns these classes from validation images of one group"
+        )
+    return tuple(notes)
 
 
 @dataclass(frozen=True)
@@ -121,6 +135,15 @@ class _Units:
         """(G, C) labelled images of each unit and class."""
         shape = (int(self.unit.max(initial=-1)) + 1, len(self.classes))
         return count_by_unit(self.unit, self.labels, shape)
+
+    def counts_in(self, part: str) -> Ints:
+        """(G, C) those of one part alone."""
+        rows = np.array([row.part == part for row in self.rows], dtype=np.bool_)
+        return count_by_unit(self.unit[rows], self.labels[rows], self.counts.shape)
+
+    def is_bare(self, name: str) -> bool:
+        """Tell whether it stands for no class at all: there is nothing to learn."""
+        return self.multi_label and name == NONE
 
     @property
     def groups_per_class(self) -> Ints:
@@ -160,8 +183,7 @@ def _refuse_lost_classes(dealt: _Units, fold_of: Ints) -> None:
     lost = []
     for place, name in enumerate(dealt.classes):
         folds = np.unique(fold_of[dealt.counts[:, place] > 0])
-        bare = dealt.multi_label and name == NONE  # no class to learn
-        if folds.size == 1 and not bare:
+        if folds.size == 1 and not dealt.is_bare(name):
             num = int(dealt.labels[:, place].sum())
             groups = int(dealt.groups_per_class[place])
             lost.append(f"{shown(name)} ({num} images in {groups} groups)")
@@ -172,26 +194,29 @@ def _refuse_lost_classes(dealt: _Units, fold_of: Ints) -> None:
         )
 
 
-def _one(
-    dealt: _Units, held_units: Bools, validation: float, seed: int, counter: int
-) -> Split:
-    """Return the split of one fold; ``held_units`` (G,) are its test part."""
-    counts = dealt.counts
-    free = np.where(held_units[:, None], 0, counts)
-    keep = np.minimum((free > 0).sum(axis=0), 1)
-    chosen = choose_units(
-        free,
-        validation * free.sum(axis=0),
-        keep=keep,
-        rng=generator(seed, "folds/validation", counter),
-        rarest_first=dealt.multi_label,
-    )
+def _one(dealt: _Units, held: Bools) -> Split:
+    """Return the split of one fold; ``held`` (G,) are the units of its test part."""
+    lent = _lent(dealt, held)
     rows = []
     for row, unit in zip(dealt.rows, dealt.unit.tolist(), strict=True):
         if row.part == "unlabeled":
-            if not (held_units[unit] or chosen[unit]):
+            if not held[unit]:
                 rows.append(row)
-            continue
-        inner = "validation" if chosen[unit] else "labeled"
-        rows.append(replace(row, part="test" if held_units[unit] else inner))
+        elif held[unit]:
+            rows.append(replace(row, part="test"))
+        else:
+            rows.append(replace(row, part="labeled") if lent[unit] else row)
     return Split(ordered(rows))
+
+
+def _lent(dealt: _Units, held: Bools) -> Bools:
+    """Return (G,) units whose validation rows a class needs, having no other label."""
+    lent = np.zeros_like(held)
+    learned, spare = (
+        np.where(held[:, None], 0, dealt.counts_in(part)) for part in _INNER
+    )
+    for place, name in enumerate(dealt.classes):
+        has = learned[:, place].any() or spare[lent, place].any()
+        if not has and not dealt.is_bare(name):
+            lent[spare[:, place].argmax()] = True
+    return lent

@@ -83,15 +83,20 @@ def write_relabelled(
 ) -> None:
     """Write a manifest of the split's images with some new labels.
 
-    Images of folders beside the data (``--unlabeled``) are left out: they are named
-    again in training. Cells are as they are, not made safe for a spreadsheet, so that
-    every path can be found.
+    Unlabelled images of folders beside the data (``--unlabeled``) are left out: they
+    are named again in training. Cells are as they are, not made safe for a
+    spreadsheet, so that every path can be found.
 
     Args:
         path: in the folder that the paths of the split start from.
         split: names the parts and groups.
         new_labels: by path; None takes a label away.
+
+    Raises:
+        DataError: labelled images lie beside the data, where a manifest cannot name
+            them: their labels would be lost.
     """
+    _refuse_elsewhere(split)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(("path", "label", "split", "group"))
@@ -104,3 +109,16 @@ def write_relabelled(
             part, label = WITHDRAWN, ""
         writer.writerow((row.path, label, part, row.group or ""))
     atomic_write(path, buffer.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def _refuse_elsewhere(split: Split) -> None:
+    """Refuse a split whose labels no manifest of the data can hold."""
+    beside = [r.path for r in split.rows if r.path.startswith("@") and r.part in _WORDS]
+    if beside:
+        raise DataError(
+            f"{len(beside)} labelled images lie beside the data, in folders given with "
+            f"--unlabeled: {listing(beside, 3)}; a manifest in the data folder cannot "
+            "name them, and their labels would be lost, so nothing is written. Copy "
+            "them into the data folder and train again, or correct labels of theirs in "
+            "a copy of the run's split.csv and give that to `uda train --split`"
+        )

@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import yaml
 
 from uda.data.manifest import listing
 from uda.data.records import Record, scan
 from uda.data.splitfile import Split
-from uda.errors import CheckpointError, DataError
+from uda.errors import DataError
+from uda.evaluation.locations import data_root, unlabeled_folders
 from uda.run.layout import RunFolder
 
 _PARTS = ("labeled", "validation", "test")
@@ -51,7 +48,7 @@ def known_images(run: RunFolder) -> Known:
         CheckpointError: the run's configuration cannot be read.
         DataError: the data or the split are not there, or training images are gone.
     """
-    root, unlabeled = _data_of(run)
+    root, unlabeled = data_root(run), unlabeled_folders(run)
     split = Split.load(run.split)
     # Only where the images lie is asked here: the split knows their labels.
     catalog = scan(root, unlabeled=unlabeled, min_classes=0)
@@ -71,15 +68,3 @@ def known_images(run: RunFolder) -> Known:
         counts,
         frozenset(row.sha256 for row in rows if row.sha256),
     )
-
-
-def _data_of(run: RunFolder) -> tuple[Path, list[Path]]:
-    try:
-        config: dict[str, Any] = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-        data = config["data"]
-        return Path(str(data["root"])), [Path(p) for p in data.get("unlabeled") or ()]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise CheckpointError(
-            f"{run.config}: does not say where the data are ({error}); copy the run "
-            "folder again"
-        ) from error

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from uda.data.manifest import listing
 from uda.data.multilabel import class_names, members
 from uda.data.records import scan
 from uda.data.splits import Split, SplitRow
 from uda.errors import CheckpointError, DataError, UsageError
-from uda.files import inside, read_json, sha256_file, write_json
+from uda.evaluation.locations import image_files, image_folder
+from uda.files import read_json, sha256_file, write_json
 from uda.models.links import Link
 from uda.run.layout import RunFolder
 
@@ -48,37 +48,6 @@ class EvaluationSet:
     groups: list[str]
     notes: list[str] = field(default_factory=list)
     reads_test: bool = False
-
-
-def data_root(run: RunFolder) -> Path:
-    """Return the data folder, or the manifest, that a run was trained from.
-
-    Raises:
-        CheckpointError: when the run's configuration cannot be read.
-    """
-    try:
-        config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-        return Path(str(config["data"]["root"]))
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise CheckpointError(
-            f"{run.config}: does not say where the data are ({error}); copy the run "
-            "folder again, or name a folder of classes: `uda evaluate RUN DATA`"
-        ) from error
-
-
-def image_folder(run: RunFolder, data: Path | None = None) -> Path:
-    """Return the folder that the paths of a run's split start from.
-
-    Args:
-        run: the run.
-        data: where the data are now; None for where the run found them.
-
-    Raises:
-        CheckpointError: as `data_root`.
-    """
-    root = data_root(run) if data is None else data
-    # Of a manifest, the folder that it lies in.
-    return root.parent if root.suffix.lower() == ".csv" else root
 
 
 def split_part(
@@ -113,7 +82,8 @@ def split_part(
     rows = Split.load(path).part(part)
     if not rows:
         raise DataError(f"{path}: has no images in the part {part!r}")
-    files = [(row.path, inside(root, row.path)) for row in rows]
+    names = [row.path for row in rows]
+    files = list(zip(names, image_files(run, names, data), strict=True))
     _refuse_changed(rows, files, path)
     seen = [] if split is None else _seen(run, [row.sha256 for row in rows])
     return EvaluationSet(

@@ -18,8 +18,7 @@ from uda.data.images import BadImage
 from uda.data.preprocessing import Preprocessing, evenly
 from uda.data.splits import Split
 from uda.errors import CheckpointError, DataError
-from uda.evaluation.parts import image_folder
-from uda.files import inside
+from uda.evaluation.locations import image_files, image_folder
 from uda.run.layout import RunFolder
 
 UInt8 = npt.NDArray[np.uint8]
@@ -58,21 +57,23 @@ def real_images(
     Raises:
         DataError: none of them can be read.
     """
-    split, root = Split.load(run.split), image_folder(run, data)
+    split = Split.load(run.split)
     part = "validation" if split.part("validation") else "labeled"
     rows = split.part(part)
+    tried = [rows[index].path for index in evenly(len(rows), _TRIED)]
     found: list[UInt8] = []
-    for index in evenly(len(rows), _TRIED):
+    for file in image_files(run, tried, data):
         try:
-            found.append(preprocessing.read(inside(root, rows[index].path)))
+            found.append(preprocessing.read(file))
         except BadImage:
             continue
         if len(found) == sum(BATCHES):
             break
     if not found:
         raise DataError(
-            f"{root}: none of the run's images can be read there, and the export is "
-            "checked with some; say where they are now: `uda export RUN DATA`"
+            f"{image_folder(run, data)}: none of the run's images can be read there, "
+            "and the export is checked with some; say where they are now: "
+            "`uda export RUN DATA`"
         )
     return RealImages(part, np.stack(found))
 

@@ -1,8 +1,9 @@
-"""What the fold trainings of a run say, as plain text."""
+"""What the fold trainings of a run say, as plain text and for the report."""
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from uda.evaluation.out_of_fold import FoldScores, OutOfFold, fold_scores
 from uda.reporting.text import short, table
@@ -31,6 +32,30 @@ def fold_lines(found: OutOfFold) -> list[str]:
         "Intervals are 95 %. The run itself learns from all of these images, more than "
         "any fold did; how good it is, only the test part can say.",
     ]
+
+
+def fold_block(found: OutOfFold) -> dict[str, Any]:
+    """Return what the report's template prints of the answers.
+
+    Returns:
+        ``words`` say what they are of; ``overall`` is (name, estimate); ``classes``
+        are (name, images, groups, recall). An image counts once, however often it was
+        answered.
+    """
+    scores = fold_scores(found)
+    repeats, folds = len(scores.metrics), len(scores.by_fold[0])
+    again = f", dealt {repeats} times" if repeats > 1 else ""
+    return {
+        "words": (
+            f"{found.images} labelled images of {len(set(found.groups))} groups in "
+            f"{folds} folds{again}; each image answered by a training that never saw it"
+        ),
+        "overall": (_WORDS[scores.score], scores.overall(scores.score)),
+        "classes": [
+            (one.name, one.images, one.groups, scores.overall(f"recall:{one.name}"))
+            for one in scores.metrics[0].per_class
+        ],
+    }
 
 
 def _class_lines(scores: FoldScores) -> list[str]:

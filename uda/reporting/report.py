@@ -14,6 +14,7 @@ from uda.evaluation.estimates import GOOD_CLASS, OVERALL
 from uda.evaluation.multilabel import OVERALL_LABELS
 from uda.files import atomic_write
 from uda.reporting import curves, detail, health, runtext, sentences
+from uda.reporting.folds import fold_block
 from uda.reporting.page import render
 from uda.reporting.ruletext import rule_sentences
 from uda.reporting.rundata import Evaluated, RunData, read_run
@@ -83,6 +84,7 @@ def contents(run: RunData, images: bool = True) -> dict[str, Any]:
         "state_note": runtext.state(run),
         "evaluations": evaluations,
         "validation": runtext.validation(run),
+        "folds": fold_block(run.out_of_fold) if run.out_of_fold else None,
         "counts": counts,
         "grouped": any(one.groups != one.images for one in counts),
         "unlabeled": health.number_unlabeled(run),

@@ -32,15 +32,15 @@ def rule_sentences(stored: Mapping[str, Any]) -> list[str]:
         *_escape(rule),
         *_lane(rule),
     ]
-    if fitted:
+    if {"images", "groups"} <= set(fitted):
         source = (
             "what the fold trainings said of images that they did not see"
             if fitted.get("out_of_fold")
             else f"the {weights} weights and the {shown(fitted.get('part', '?'))} part"
         )
         lines.append(
-            f"Fitted on {source}: {fitted.get('images', '?')} "
-            f"images of {fitted.get('groups', '?')} groups."
+            f"Fitted on {source}: {fitted['images']} images of "
+            f"{fitted['groups']} groups."
         )
     return lines
 

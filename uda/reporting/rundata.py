@@ -13,6 +13,7 @@ import yaml
 
 from uda.data.splits import Split
 from uda.errors import CheckpointError, DataError
+from uda.evaluation.out_of_fold import OutOfFold
 from uda.evaluation.parts import past_reads
 from uda.evaluation.predict import Predictions
 from uda.files import read_json
@@ -67,6 +68,8 @@ class RunData:
         evaluations: test first, then by name.
         views: the last picture of weak and strong views, as a data address.
         reads: how often the test part was read.
+        out_of_fold: answers of the fold trainings; None without folds, or before
+            they are done.
     """
 
     folder: Path
@@ -83,6 +86,7 @@ class RunData:
     evaluations: list[Evaluated]
     views: str
     reads: int
+    out_of_fold: OutOfFold | None = None
 
 
 def read_run(run: RunFolder, *, images: bool = True) -> RunData:
@@ -116,6 +120,9 @@ def read_run(run: RunFolder, *, images: bool = True) -> RunData:
         evaluations=evaluations,
         views=views_uri(run.path / "tb") if images and not confidential else "",
         reads=len(past_reads(run)),
+        out_of_fold=(
+            OutOfFold.load(run.out_of_fold) if run.out_of_fold.is_file() else None
+        ),
     )
 
 

@@ -64,9 +64,9 @@ def page_values(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _decided(facts: Mapping[str, Any]) -> bool:
-    """Tell whether all cells are there, so that a choice can be made."""
+    """Tell whether all cells are there, and a choice could be made."""
     done, total = facts["cells"]
-    return facts["curve"] is None and done == total
+    return facts["curve"] is None and done == total and facts["choice"] is not None
 
 
 def plot(rows: list[dict[str, Any]], measure: str) -> dict[str, Any] | None:

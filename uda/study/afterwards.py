@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from uda.errors import DataError
 from uda.evaluation.evaluate import Answered, answer
 from uda.evaluation.parts import split_part
 from uda.evaluation.tta import Tta
@@ -18,9 +19,19 @@ def ask(bundle: Bundle, part: str, tta: Tta) -> Answered:
         bundle: the model.
         part: ``validation``, or ``test``: of a fold, what it holds out.
         tta: the views whose answers are averaged.
+
+    Raises:
+        DataError: none of the images can be read. Some that cannot are left out.
     """
     images = split_part(RunFolder(bundle.folder), bundle.classes, part)
-    return answer({"ema": bundle}, images, tta=tta)
+    found = answer({"ema": bundle}, images, most_bad=1.0, tta=tta)
+    if not found.groups:
+        name, reason = found.skipped[0]
+        raise DataError(
+            f"{name}: {reason}; none of the {len(images.files)} images of the part "
+            f"{part!r} can be read"
+        )
+    return found
 
 
 def fit_bias(bundle: Bundle, tta: Tta, *, seed: int) -> Tuned:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from uda.evaluation.paired import Asked
 from uda.evaluation.predict import Predictions
 from uda.study.cells import Cell, fold_file
 from uda.study.request import Planned, Request
+from uda.study.strategies import Strategy
 
 Ints = npt.NDArray[np.int64]
 Fold = tuple[int, int]  # (repeat, fold)
@@ -30,11 +31,13 @@ class Told:
         predictions: by (repeat, fold), the answers to what the fold held out.
         errors: (repeat, fold) -> why the cell has none.
         seconds: of the cells that have answers.
+        labels: by (repeat, fold), how many labelled images that cell trained on.
     """
 
     predictions: dict[Fold, Predictions]
     errors: dict[Fold, str]
     seconds: list[float]
+    labels: dict[Fold, int]
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Answers:
         told: strategy name -> what its cells say, in the order of the strategies.
         num_folds: of each repeat.
         num_repeats: of the folds.
+        unread: paths of held-out images that some strategy could not read; no
+            strategy's answers have them.
     """
 
     classes: tuple[str, ...]
@@ -58,6 +63,7 @@ class Answers:
     told: dict[str, Told]
     num_folds: int
     num_repeats: int
+    unread: tuple[str, ...] = ()
 
     @property
     def rarest(self) -> int:
@@ -87,6 +93,20 @@ class Answers:
         found = self.told[name].predictions
         return np.concatenate([found[fold].predicted for fold in folds])
 
+    def labels(self, name: str, folds: Sequence[Fold]) -> float:
+        """Return how many labelled images a strategy trained on, mean over folds."""
+        return float(np.mean([self.told[name].labels[fold] for fold in folds]))
+
+    def tested_to_trained(self, names: Sequence[str], folds: Sequence[Fold]) -> float:
+        """Return held-out images per labelled image of the trainings of some folds.
+
+        Where the trainings of a fold differ in labels, the fewest count.
+        """
+        told = [self.told[name] for name in names]
+        tested = sum(len(told[0].predictions[fold].ids) for fold in folds)
+        trained = sum(min(one.labels[fold] for one in told) for fold in folds)
+        return tested / trained
+
     def shared(self, *names: str) -> list[Fold]:
         """Return the folds that all of some strategies have answers for."""
         sets = [set(self.told[name].predictions) for name in names]
@@ -107,7 +127,18 @@ def read_answers(
     Raises:
         DataError: answers that are damaged, or about other images than the folds'.
     """
-    labeled = [*split.part("labeled"), *split.part("validation")]
+    held = {
+        (repeat, fold): Split.load(fold_file(study, repeat, fold)).part("test")
+        for repeat in range(request.repeats)
+        for fold in range(request.folds)
+    }
+    # Labels that name several classes are held out by no fold: no answer is right.
+    asked = {row.label for rows in held.values() for row in rows}
+    labeled = [
+        row
+        for row in (*split.part("labeled"), *split.part("validation"))
+        if row.label in asked
+    ]
     images = Counter(row.label or "" for row in labeled)
     classes = tuple(sorted(images))
     group_of = {row.path: row.group or f"\0{row.path}" for row in labeled}
@@ -115,12 +146,9 @@ def read_answers(
         name: len({group_of[row.path] for row in labeled if row.label == name})
         for name in classes
     }
-    held = {
-        (repeat, fold): _held_out(study, repeat, fold)
-        for repeat in range(request.repeats)
-        for fold in range(request.folds)
-    }
-    told = {p.strategy.name: _read(study, p.strategy.slug, held, classes) for p in plan}
+    paths = {fold: [row.path for row in rows] for fold, rows in held.items()}
+    told = {p.strategy.name: _read(study, p.strategy, paths, classes) for p in plan}
+    unread = _keep_common(told.values(), paths)
     return Answers(
         classes,
         tuple(images[name] for name in classes),
@@ -129,20 +157,19 @@ def read_answers(
         told,
         request.folds,
         request.repeats,
+        unread,
     )
 
 
-def _held_out(study: Path, repeat: int, fold: int) -> list[str]:
-    split = Split.load(fold_file(study, repeat, fold))
-    return [row.path for row in split.part("test")]
-
-
 def _read(
-    study: Path, slug: str, held: dict[Fold, list[str]], classes: tuple[str, ...]
+    study: Path,
+    strategy: Strategy,
+    held: dict[Fold, list[str]],
+    classes: tuple[str, ...],
 ) -> Told:
-    told = Told({}, {}, [])
+    told = Told({}, {}, [], {})
     for (repeat, fold), paths in held.items():
-        cell = Cell(slug, repeat, fold)
+        cell = Cell(strategy.slug, repeat, fold)
         row: dict[str, Any] | None = cell.row(study)
         if row is None:
             continue
@@ -150,12 +177,44 @@ def _read(
             told.errors[repeat, fold] = str(row["error"])
             continue
         found = Predictions.load(cell.predictions_file(study))
-        if found.classes != classes or found.ids != paths:
+        asked = set(found.ids)
+        if found.classes != classes or found.ids != [p for p in paths if p in asked]:
             raise DataError(
                 f"{cell.folder(study)}: its answers are not about what the fold holds "
-                "out (images that cannot be read?); mend them, delete that folder, and "
-                "run the same command again"
+                "out; delete that folder, and run the same command again"
             )
         told.predictions[repeat, fold] = found
         told.seconds.append(float(row["seconds"]))
+        inner = Split.load(fold_file(study, repeat, fold, strategy.share))
+        told.labels[repeat, fold] = len(inner.part("labeled"))
     return told
+
+
+def _keep_common(
+    told: Collection[Told], held: Mapping[Fold, Sequence[str]]
+) -> tuple[str, ...]:
+    """Leave in the answers what every strategy of a fold could read.
+
+    Returns:
+        The paths that are left out, for all folds.
+    """
+    unread: set[str] = set()
+    for fold, paths in held.items():
+        found = [t.predictions for t in told if fold in t.predictions]
+        common = set(paths).intersection(*(entry[fold].ids for entry in found))
+        unread |= set(paths) - common
+        for entry in found:
+            entry[fold] = _only(entry[fold], common)
+    return tuple(sorted(unread))
+
+
+def _only(found: Predictions, paths: set[str]) -> Predictions:
+    rows = [row for row, path in enumerate(found.ids) if path in paths]
+    if len(rows) == len(found.ids):
+        return found
+    return replace(
+        found,
+        ids=[found.ids[row] for row in rows],
+        targets=found.targets[rows],
+        log_probs=found.log_probs[rows],
+    )

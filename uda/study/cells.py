@@ -50,6 +50,11 @@ def fold_file(study: Path, repeat: int, fold: int, share: float = 1.0) -> Path:
     return study / "splits" / f"r{repeat}-f{fold}{thinned}.csv"
 
 
+def own_split_file(study: Path) -> Path:
+    """Return the study's copy of the split that it rests on, without the test part."""
+    return study / "splits" / "split.csv"
+
+
 def all_cells(request: Request, plan: Iterable[Planned]) -> Iterator[Cell]:
     """Return every cell, whole folds first: half a study is then one of fewer folds.
 

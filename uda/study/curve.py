@@ -29,9 +29,17 @@ _LEAST = 1e-3  # error of a power law; a perfect answer has no logarithm
 
 @dataclass(frozen=True)
 class Point:
-    """One share: value and 95 % interval of a measure."""
+    """One share: value and 95 % interval of a measure.
+
+    Attributes:
+        share: of the labels that was asked for.
+        labels: images that kept theirs, mean over the folds: whole groups are kept.
+        value: of the measure.
+        interval: of it.
+    """
 
     share: float
+    labels: float
     value: float
     interval: Interval
 
@@ -56,7 +64,8 @@ class Curve:
     Attributes:
         rarest: name of the class with the fewest groups.
         points: measure -> one for each share, rising; empty before all are there.
-        outlooks: measure -> what twice the labels would be worth.
+        outlooks: measure -> what twice the labels would be worth; empty where all
+            shares came to the same number of labels.
     """
 
     rarest: str
@@ -74,8 +83,9 @@ class Curve:
         found = []
         for measure, row in self.points.items():
             shown = "; ".join(
-                f"{p.share:.0%} of the labels: {points(p.value)} "
-                f"({points(p.interval.low)} to {points(p.interval.high)})"
+                f"{100 * p.share:g}% of the labels ({p.labels:.0f} images): "
+                f"{points(p.value)} ({points(p.interval.low)} to "
+                f"{points(p.interval.high)})"
                 for p in row
             )
             title = self.title(measure)
@@ -84,7 +94,9 @@ class Curve:
         return found
 
     def _outlook(self, measure: str) -> str:
-        outlook = self.outlooks[measure]
+        outlook = self.outlooks.get(measure)
+        if outlook is None:
+            return "All shares came to the same labels, so more cannot be told."
         what = "labels" if measure in _TITLES else f"{self.rarest} labels, and others,"
         shown = f"{points(outlook.interval.low)} to {points(outlook.interval.high)}"
         if not outlook.told:
@@ -103,7 +115,9 @@ class Curve:
             measure: {
                 "title": self.title(measure),
                 "points": [asdict(point) for point in row],
-                "outlook": asdict(self.outlooks[measure]),
+                "outlook": asdict(self.outlooks[measure])
+                if measure in self.outlooks
+                else None,
             }
             for measure, row in self.points.items()
         }
@@ -119,11 +133,13 @@ def curve_of(answers: Answers, plan: Sequence[Planned], *, seed: int = 0) -> Cur
     """
     rising = sorted(plan, key=lambda planned: planned.strategy.share)
     names = [planned.strategy.name for planned in rising]
-    shares = np.array([planned.strategy.share for planned in rising])
+    shares = [planned.strategy.share for planned in rising]
     folds = answers.shared(*names)
     rarest = answers.classes[answers.rarest]
     if not folds:
         return Curve(rarest, {}, {})
+    # Not the shares: of few groups, whole ones are far from the share asked for.
+    labels = np.array([answers.labels(name, folds) for name in names])
     asked = answers.asked(folds, None)
     predicted = [answers.predicted(name, folds) for name in names]
     drawn = draws_of(asked, predicted, seed=seed)
@@ -133,24 +149,34 @@ def curve_of(answers: Answers, plan: Sequence[Planned], *, seed: int = 0) -> Cur
     outlooks = {}
     for measure in MEASURES:
         place = asked.measures.index(measure)
-        gains = twice(shares, drawn[:, :, place])
-        outlooks[measure] = Outlook(
-            float(twice(shares, own[:, :, place])[0]), _interval(gains)
-        )
+        if labels.min() < labels.max():
+            gains = twice(labels, drawn[:, :, place])
+            outlooks[measure] = Outlook(
+                float(twice(labels, own[:, :, place])[0]), _interval(gains)
+            )
         found[measure] = tuple(
-            Point(share, float(own[0, i, place]), _interval(drawn[:, i, place]))
-            for i, share in enumerate(shares.tolist())
+            Point(
+                share,
+                float(labels[i]),
+                float(own[0, i, place]),
+                _interval(drawn[:, i, place]),
+            )
+            for i, share in enumerate(shares)
         )
     return Curve(rarest, found, outlooks)
 
 
-def twice(shares: Floats, scores: Floats) -> Floats:
-    """Return (d,) what twice the largest share would add to (d, S) scores.
+def twice(labels: Floats, scores: Floats) -> Floats:
+    """Return (d,) what twice the most labels would add to (d, S) scores.
 
-    log(error) is fitted by a line in log(share), by least squares; the gain is the
-    fall of the fitted error from the largest share to twice that.
+    log(error) is fitted by a line in log(labels), by least squares; the gain is the
+    fall of the fitted error from the most labels to twice that.
+
+    Args:
+        labels: (S,) numbers of labels, or shares of them; not all alike.
+        scores: (d, S) at each.
     """
-    x = np.log(shares)
+    x = np.log(labels)
     errors = np.log(np.maximum(1 - scores, _LEAST))
     centred = x - x.mean()
     slope = errors @ centred / (centred @ centred)

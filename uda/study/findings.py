@@ -84,6 +84,7 @@ class Findings:
         num_cells: of each strategy when all are finished.
         optimism: by how much the best value of all is too good, as the best of so
             many; None with fewer than two.
+        unread: paths of images that could not be read, and are in no number.
     """
 
     rows: tuple[Row, ...]
@@ -92,6 +93,7 @@ class Findings:
     rarest: tuple[str, int, int]
     num_cells: int
     optimism: float | None
+    unread: tuple[str, ...] = ()
 
     @property
     def finished(self) -> int:
@@ -149,6 +151,7 @@ def find(
         (answers.classes[rarest], answers.counts[rarest], answers.groups[rarest]),
         answers.num_folds * answers.num_repeats,
         optimism,
+        answers.unread,
     )
 
 
@@ -247,7 +250,7 @@ def gaps_of(
     both = draws_of(asked, pair, seed=seed)
     drawn = both[:, 0] - both[:, 1]
     by_fold = _by_fold(answers, name, reference, folds, good_class)
-    ratio = 1 / (answers.num_folds - 1)  # of held-out to training images
+    ratio = answers.tested_to_trained((name, reference), folds)
     return {
         measure: Gap(
             float(own[place]),

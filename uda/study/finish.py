@@ -9,7 +9,6 @@ from uda.errors import UsageError
 from uda.evaluation.decision import DecisionRule
 from uda.evaluation.rulefile import save_rule
 from uda.evaluation.tta import NONE, tta_of
-from uda.files import sha256_file
 from uda.run.bundle import load_bundle
 from uda.run.layout import RunFolder
 from uda.study.afterwards import fit_bias
@@ -63,22 +62,35 @@ def finish(
     wanted = planned_of(plan, name)
     strategy = wanted.strategy
     trained = wanted if strategy.of is None else planned_of(plan, strategy.of)
-    split = Path(request.split)
-    if not split.is_file() or sha256_file(split) != request.split_sha256:
-        raise UsageError(
-            f"{split}: is not the split file of the study any more; put it back"
-        )
+    split = request.split_file()
     config = configuration(trained, request, split=split, seed=request.seed)
     slug = strategy.slug
     summary = launch(
         config, length_of(request, config), project=project, name=slug,
         console=console, stop=stop,
     )  # fmt: skip
+    # Not project/latest: another training may have begun there since.
+    run = RunFolder(summary.run or project / slug)
     if summary.state == "interrupted":
+        for line in what_is_left(run.path, strategy, seed=request.seed):
+            console.result(line)
         return None
-    run = RunFolder((project / "latest").resolve())
     _decide(run, strategy, seed=request.seed)
     return run
+
+
+def what_is_left(run: Path, strategy: Strategy, *, seed: int) -> list[str]:
+    """Return what to do by hand once an interrupted run has been continued."""
+    views = "" if strategy.tta is None else f" --tta {strategy.tta}"
+    if strategy.tune is not None:
+        seeded = f" --seed {seed}" if seed else ""
+        return [f"Then fit its thresholds: uda tune {run} --bias{views}{seeded}"]
+    if strategy.tta is not None:
+        return [
+            f"It was chosen for its views; then ask it so: uda evaluate {run}{views} "
+            f"(and uda predict{views})"
+        ]
+    return []
 
 
 def _decide(run: RunFolder, strategy: Strategy, *, seed: int) -> None:

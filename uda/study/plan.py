@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from uda.data.coarse import refuse_coarse_tests
+from uda.data.manifest import shown
 from uda.data.records import Catalog
 from uda.data.splits import Split
 from uda.errors import UdaError, UsageError
@@ -83,6 +85,39 @@ def check_plan(
                 _check_views(strategy, trained[strategy.of])
         except UdaError as error:
             raise UsageError(f"strategy {strategy.name!r}: {error}") from error
+
+
+def coarse_labels(
+    plan: Sequence[Planned], request: Request, catalog: Catalog, split: Split
+) -> tuple[str, ...]:
+    """Return the labels of a split that name several classes, by the trees of a plan.
+
+    Raises:
+        UsageError: a class for one strategy and several for another: their answers
+            could not be compared.
+    """
+    rows = (row for row in split.rows if row.part != "unlabeled")
+    labels = {row.label for row in rows if row.label is not None}
+    found: dict[str, set[str]] = {}
+    for planned in plan:
+        if planned.strategy.of is None:
+            config = configuration(planned, request, split=Path(request.split), seed=0)
+            tree = class_tree(config, catalog)
+            refuse_coarse_tests(split, tree)
+            names = () if tree is None else tree.coarse
+            found[planned.strategy.name] = labels.intersection(names)
+    widest = max(found, key=lambda name: len(found[name]))
+    for name, coarse in found.items():
+        if coarse != found[widest]:
+            label = sorted(found[widest] ^ coarse)[0]
+            one, other = (widest, name) if label in found[widest] else (name, widest)
+            raise UsageError(
+                f"the label {shown(label)} is no class but several for strategy "
+                f"{one!r}, and a class for {other!r}, so their answers cannot be "
+                "compared; give all the same --tree or --good-class among their "
+                "flags, or list only such that have none"
+            )
+    return tuple(sorted(found[widest]))
 
 
 def _check(planned: Planned, request: Request, catalog: Catalog, split: Split) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,13 @@ class Report:
     Attributes:
         findings: the numbers.
         lines: the verdict, a sentence each.
-        choice: what to train in the end.
+        choice: what to train in the end; None where nothing can be chosen.
         curve: where the study is a learning curve.
     """
 
     findings: Findings
     lines: list[str]
-    choice: verdict.Choice
+    choice: verdict.Choice | None
     curve: Curve | None
 
 
@@ -94,7 +94,11 @@ def report_study(
         )
     findings = find(answers, reference=named, good_class=good_class, seed=request.seed)
     curve = curve_of(answers, plan, seed=request.seed) if request.shares else None
-    lines = curve.lines() if curve else verdict.lines(findings)
+    lines = (
+        [*curve.lines(), *verdict.unread(findings)]
+        if curve
+        else verdict.lines(findings)
+    )
     choice = verdict.choose(findings)
     report = Report(findings, lines, choice, curve)
     _write(folder, request, plan, answers, report, good_class)
@@ -129,7 +133,7 @@ def _write(
     rows = [_csv_row(row, measures) for row in findings.rows]
     write_csv(folder / "table.csv", header, rows)
     words = [*report.lines]
-    if report.curve is None and findings.complete:
+    if report.curve is None and findings.complete and report.choice:
         words += ["", f"To train in the end: {report.choice.why}."]
     atomic_write(
         folder / "verdict.txt", "\n".join([*words, "", *method(request)]) + "\n"
@@ -180,7 +184,7 @@ def _facts(
         "main": MAIN,
         "rarest": findings.rarest[0],
         "lines": report.lines,
-        "choice": {"name": report.choice.name, "why": report.choice.why},
+        "choice": asdict(report.choice) if report.choice else None,
         "method": method(request),
         "cells": [findings.finished, findings.wanted],
         "classes": [

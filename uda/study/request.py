@@ -13,7 +13,7 @@ from typing import Any
 
 from uda.errors import CheckpointError, UsageError
 from uda.files import read_json, sha256_file, write_json
-from uda.study.strategies import Strategy
+from uda.study.strategies import Strategy, slug_of
 
 FORMAT = 1
 # Keys whose value may be a file: what is in it decides results as well.
@@ -76,6 +76,19 @@ class Request:
             return f"{self.budget:g} s, warm start included"
         return "no steps: no network is trained"
 
+    def split_file(self) -> Path:
+        """Return the user's split file.
+
+        Raises:
+            UsageError: it is not what the study was begun with.
+        """
+        path = Path(self.split)
+        if not path.is_file() or sha256_file(path) != self.split_sha256:
+            raise UsageError(
+                f"{path}: is not the split file of the study any more; put it back"
+            )
+        return path
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -118,7 +131,10 @@ def open_study(folder: Path, request: Request, plan: Sequence[Planned]) -> None:
     if path.is_file():
         known = read_json(path)
         _refuse_other(folder, known, _plain(wanted), _plain(strategies))
-        strategies = {**known["strategies"], **strategies}
+        slugs = {slug_of(name) for name in strategies}
+        others = known["strategies"].items()
+        kept = {name: old for name, old in others if slug_of(name) not in slugs}
+        strategies = {**kept, **strategies}
     elif any(not entry.name.startswith(".") for entry in folder.iterdir()):
         raise UsageError(
             f"{folder}: holds files but no study; choose another folder with --out"
@@ -144,16 +160,23 @@ def _refuse_other(
         for key in wanted
         if known.get(key) != wanted[key]
     ]
-    differences += [
-        f"strategy {name!r} has {_other(facts, old)}"
-        for name, facts in strategies.items()
-        if (old := known["strategies"].get(name)) not in (None, facts)
-    ]
+    # Cells are found by the folder's name, so "Large" is what "large" was.
+    there = {slug_of(name): (name, old) for name, old in known["strategies"].items()}
+    for name, facts in strategies.items():
+        before, old = there.get(slug_of(name), (name, facts))
+        if _comparable(old) != _comparable(facts):
+            called = "" if before == name else f" (there called {before!r})"
+            differences.append(f"strategy {name!r}{called} has {_other(facts, old)}")
     if differences:
         raise UsageError(
             f"{folder}: holds another study: {'; '.join(differences)}. Give what it "
             "was begun with, or choose another folder with --out"
         )
+
+
+def _comparable(facts: Mapping[str, Any]) -> dict[str, Any]:
+    of = facts["of"]
+    return {**facts, "of": None if of is None else slug_of(of)}
 
 
 def _other(facts: Mapping[str, Any], old: Mapping[str, Any]) -> str:

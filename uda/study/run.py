@@ -10,16 +10,18 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from uda.data.folds import fold_notes, fold_splits
+from uda.data.folds import fold_notes
+from uda.data.labelfile import labels_of_split
 from uda.data.records import Catalog, scan
 from uda.data.splits import Split
 from uda.errors import TrainingError, UsageError
 from uda.files import folder_lock
-from uda.study.cells import Cell, all_cells, fold_file
-from uda.study.plan import check_plan
+from uda.study.cells import Cell, all_cells, fold_file, own_split_file
+from uda.study.plan import check_plan, coarse_labels
 from uda.study.request import Planned, Request, open_study
 from uda.study.shares import thin
 from uda.study.worker import Task, run_cell, start_worker
+from uda.training.dealing import fine_folds, without_coarse
 
 # Called with (cells finished, all cells, the row that came last or None).
 OnCell = Callable[[int, int, dict[str, Any] | None], None]
@@ -48,14 +50,17 @@ def run_study(
         UsageError: a strategy that cannot be trained, or a folder of another study.
         DataError: images or split that cannot be used.
     """
-    split = training_part(Path(request.split))
-    catalog = _scan(request, split)
+    split = training_part(request.split_file())
+    catalog = catalog_of(request, split)
     check_plan(plan, request, catalog, split)
-    for text in fold_notes(split, num_folds=request.folds):
+    coarse = coarse_labels(plan, request, catalog, split)
+    fine = without_coarse(split, coarse)
+    for text in fold_notes(fine, num_folds=request.folds):
         note(text)
     with folder_lock(folder):
         open_study(folder, request, plan)
-        _write_splits(folder, request, plan, split)
+        _write_splits(folder, request, plan, split, coarse)
+        note(_sizes(folder, request, plan))
         tasks = tasks_of(folder, request, plan)
         left = [task for task in tasks if task.cell.row(folder) is None]
         done = len(tasks) - len(left)
@@ -71,10 +76,29 @@ def training_part(path: Path) -> Split:
     return Split(rows)
 
 
-def _scan(request: Request, split: Split) -> Catalog:
+def own_split(folder: Path, request: Request) -> Split:
+    """Return the split that a study rests on, without its test part.
+
+    It is the study's own copy: what was measured can be read when the user's file is
+    another one by now, or gone.
+
+    Raises:
+        UsageError: there is no copy, and the user's file is another one.
+    """
+    path = own_split_file(folder)
+    return Split.load(path) if path.is_file() else training_part(request.split_file())
+
+
+def catalog_of(request: Request, split: Split) -> Catalog:
+    """Scan a study's images; labels may be in the split file alone.
+
+    Raises:
+        UsageError: the split does not fit the images.
+    """
     catalog = scan(
         Path(request.data), unlabeled=[Path(folder) for folder in request.unlabeled]
     )
+    catalog, _ = labels_of_split(split, catalog)
     problems = split.verify(catalog)
     if problems:
         raise UsageError(
@@ -84,13 +108,19 @@ def _scan(request: Request, split: Split) -> Catalog:
 
 
 def _write_splits(
-    folder: Path, request: Request, plan: Sequence[Planned], split: Split
+    folder: Path,
+    request: Request,
+    plan: Sequence[Planned],
+    split: Split,
+    coarse: Sequence[str],
 ) -> None:
-    """Write the folds' splits that are not there yet."""
+    """Write the split, and those of the folds, where they are not there yet."""
+    if not own_split_file(folder).is_file():
+        split.save(own_split_file(folder))
     shares = {1.0, *(planned.strategy.share for planned in plan)}
     for repeat in range(request.repeats):
-        found = fold_splits(
-            split, num_folds=request.folds, repeat=repeat, seed=request.seed
+        found = fine_folds(
+            split, coarse, num_folds=request.folds, repeat=repeat, seed=request.seed
         )
         for fold, inner in enumerate(found):
             for share in shares:
@@ -98,6 +128,30 @@ def _write_splits(
                 if not path.is_file():
                     seed = request.seed + repeat
                     (inner if share == 1 else thin(inner, share, seed=seed)).save(path)
+
+
+def _sizes(folder: Path, request: Request, plan: Sequence[Planned]) -> str:
+    """Say on how many labelled images the cells train, with all labels and fewer."""
+    told = []
+    for share in sorted({1.0, *(p.strategy.share for p in plan)}, reverse=True):
+        splits = [
+            Split.load(fold_file(folder, repeat, fold, share))
+            for repeat in range(request.repeats)
+            for fold in range(request.folds)
+        ]
+        counts = [_between([len(split.part(part)) for split in splits])
+                  for part in ("labeled", "validation", "test")]  # fmt: skip
+        of = "" if share == 1 else f" with {100 * share:g}% of the labels"
+        told.append(
+            f"a cell{of} trains on {counts[0]} labelled images, has {counts[1]} for "
+            f"validation and is asked for {counts[2]}"
+        )
+    return "; ".join(told)
+
+
+def _between(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def tasks_of(folder: Path, request: Request, plan: Sequence[Planned]) -> list[Task]:

@@ -64,9 +64,15 @@ def curve_plan(planned: Planned, shares: Sequence[float]) -> tuple[Planned, ...]
         raise UsageError(
             "--learning-curve: give two or more shares over 0 to 1, such as 0.25,0.5,1"
         )
+    if max(shares) != 1:
+        raise UsageError(
+            f"--learning-curve: the largest share is {max(shares):g}; add 1, all the "
+            "labels, or what twice your labels would be worth cannot be told"
+        )
     return tuple(
         replace(planned, strategy=replace(
-            strategy, name=f"{strategy.name}, {share:.0%} of the labels", share=share
+            strategy, share=share,
+            name=f"{strategy.name}, {100 * share:g}% of the labels",
         ))
         for share in sorted(set(shares), reverse=True)
     )  # fmt: skip

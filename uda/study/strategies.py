@@ -42,7 +42,12 @@ class Strategy:
     @property
     def slug(self) -> str:
         """Return the name as a folder."""
-        return re.sub(r"\W+", "-", self.name).strip("-").lower()
+        return slug_of(self.name)
+
+
+def slug_of(name: str) -> str:
+    """Return a strategy's name as a folder: its cells are found by it."""
+    return re.sub(r"\W+", "-", name).strip("-").lower()
 
 
 def read_strategies(path: Path | None, good_class: str | None) -> tuple[Strategy, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from uda.data.manifest import listing
 from uda.study.findings import MAIN, Findings, Gap, Row
 
 Standing = Literal["gain", "loss", "unclear"]
@@ -56,6 +57,7 @@ def lines(findings: Findings) -> list[str]:
     found += [_loss(row, findings) for row in by_standing["loss"]]
     found += _unclear(by_standing["unclear"], findings)
     found += [_failed(row, findings) for row in findings.rows if row.errors]
+    found += unread(findings)
     found += _winner(findings)
     return [line for line in found if line]
 
@@ -63,7 +65,12 @@ def lines(findings: Findings) -> list[str]:
 def _opening(findings: Findings) -> str:
     row = findings.row(findings.reference)
     if MAIN not in row.values:
-        return f"The reference, {findings.reference}, has no answers yet."
+        what = (
+            "no answers: all its cells failed; compare to another with --reference"
+            if row.failed == findings.num_cells
+            else "no answers yet"
+        )
+        return f"The reference, {findings.reference}, has {what}."
     text = (
         f"Everything is compared to {findings.reference} (balanced accuracy "
         f"{points(row.values[MAIN])})."
@@ -134,6 +141,18 @@ def _failed(row: Row, findings: Findings) -> str:
     )
 
 
+def unread(findings: Findings) -> list[str]:
+    """Say how many images are in no number, as they could not be read."""
+    paths = findings.unread
+    if not paths:
+        return []
+    images, are = ("images", "are") if len(paths) > 1 else ("image", "is")
+    return [
+        f"{len(paths)} {images} could not be read and {are} in no number: "
+        f"{listing(paths)}."
+    ]
+
+
 def _winner(findings: Findings) -> list[str]:
     """Say who leads, how likely that is, and what choosing the best costs."""
     ranked = [row for row in findings.rows if row.best is not None]
@@ -149,12 +168,14 @@ def _winner(findings: Findings) -> list[str]:
     ]
 
 
-def choose(findings: Findings) -> Choice:
-    """Choose what to train in the end.
+def choose(findings: Findings) -> Choice | None:
+    """Choose what to train in the end; None where the reference has no answers.
 
     The best of those whose gain over the reference is shown; without one the first
     in the list, which goes from simple to complex, that is not shown to be worse.
     """
+    if not findings.row(findings.reference).cells:
+        return None
     rows = [row for row in findings.rows if row.best is not None]
     gains = [r for r in rows if MAIN in r.gaps and standing(r.gaps[MAIN]) == "gain"]
     if gains:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from uda.data.folds import fold_notes, fold_splits
@@ -31,27 +31,60 @@ def deal(
 ) -> Iterator[tuple[int, int, Split]]:
     """Yield (repeat, fold, split) of each fold training.
 
-    The share of validation is the split's own. Images labelled by a node of the tree
-    ("defect, type unknown") are never held out, as no answer could be checked.
+    See `fine_folds` for images labelled by a node of the tree.
     """
-    tree = class_tree(config, catalog)
-    inner = _without_coarse(split, tree)
-    labeled, validation = (len(inner.part(name)) for name in ("labeled", "validation"))
+    coarse = _coarse(class_tree(config, catalog))
     for repeat in range(dealing.repeats):
-        splits = fold_splits(
-            inner,
+        splits = fine_folds(
+            split,
+            coarse,
             num_folds=dealing.folds,
             repeat=repeat,
             seed=config.seed,
-            validation=validation / max(1, labeled + validation),
             multi_label=config.data.multi_label,
         )
         for fold, one in enumerate(splits):
-            yield repeat, fold, _with_coarse(one, split, tree)
+            yield repeat, fold, one
 
 
-def _without_coarse(split: Split, tree: Tree | None) -> Split:
-    names = () if tree is None else tree.coarse
+def fine_folds(
+    split: Split,
+    coarse: Collection[str],
+    *,
+    num_folds: int,
+    repeat: int,
+    seed: int,
+    multi_label: bool = False,
+) -> tuple[Split, ...]:
+    """Deal a split whose labels may be nodes of a tree ("defect, type unknown").
+
+    Images with such a label train and are never held out, as no answer could be
+    checked.
+
+    Args:
+        split: of the data.
+        coarse: the labels that are nodes.
+        num_folds: see `data.folds.fold_splits`, as for all others.
+        repeat: number of the repeat.
+        seed: of the draws.
+        multi_label: whether labels may name several classes.
+    """
+    found = fold_splits(
+        without_coarse(split, coarse),
+        num_folds=num_folds,
+        repeat=repeat,
+        seed=seed,
+        multi_label=multi_label,
+    )
+    return tuple(_with_coarse(one, split, coarse) for one in found)
+
+
+def _coarse(tree: Tree | None) -> tuple[str, ...]:
+    return () if tree is None else tree.coarse
+
+
+def without_coarse(split: Split, names: Collection[str]) -> Split:
+    """Return the split with coarsely labelled images among the unlabelled ones."""
     rows = (
         replace(row, part="unlabeled") if row.label in names else row
         for row in split.rows
@@ -59,15 +92,24 @@ def _without_coarse(split: Split, tree: Tree | None) -> Split:
     return Split(ordered(rows))
 
 
-def _with_coarse(fold: Split, split: Split, tree: Tree | None) -> Split:
-    """Label again what is coarse, was labelled, and is of no group held out."""
-    names = () if tree is None else tree.coarse
-    rows = (
-        split.by_path[row.path]
-        if row.part == "unlabeled" and row.label in names
-        else row
-        for row in fold.rows
-    )
+def _with_coarse(fold: Split, split: Split, names: Collection[str]) -> Split:
+    """Label again what is coarse, was labelled, and is of no group held out.
+
+    Where its group moved from validation to the labelled images, it goes along.
+    """
+    moved = {
+        row.group
+        for row in fold.part("labeled")
+        if row.group and split.by_path[row.path].part == "validation"
+    }
+    rows = []
+    for row in fold.rows:
+        if row.part == "unlabeled" and row.label in names:
+            old = split.by_path[row.path]
+            goes = old.part == "validation" and row.group in moved
+            rows.append(replace(old, part="labeled") if goes else old)
+        else:
+            rows.append(row)
     return Split(ordered(rows))
 
 
@@ -78,7 +120,7 @@ def check_deal(
     for _ in deal(config, catalog, split, dealing):
         pass
     notes = fold_notes(
-        _without_coarse(split, class_tree(config, catalog)),
+        without_coarse(split, _coarse(class_tree(config, catalog))),
         num_folds=dealing.folds,
         multi_label=config.data.multi_label,
     )

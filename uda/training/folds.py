@@ -207,6 +207,9 @@ class _Study:
             # Killed before its configuration was written: nothing was trained yet.
             shutil.rmtree(run.path, ignore_errors=True)
             run.path.mkdir()
+        if self.workers is not None:
+            loop = config.loop.model_copy(update={"workers": self.workers})
+            config = config.model_copy(update={"loop": loop})
         return begin(
             config,
             self._length(),
