@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from uda.errors import CheckpointError, UsageError
-from uda.run.layout import create_run, open_run
+from uda.run.layout import create_run, open_run, progress
 
 
 def test_a_second_run_gets_the_next_number(tmp_path):
@@ -34,3 +34,10 @@ def test_status_holds_facts_and_refuses_unknown_states(tmp_path):
     assert run.read_status()["step"] == 7
     with pytest.raises(ValueError, match="state"):
         run.write_status("almost")
+
+
+def test_the_step_of_a_run_at_work_is_a_lower_bound():
+    assert progress({"state": "running", "step": 3, "steps": 9}) == (
+        "step 3 or later of 9"
+    )
+    assert progress({"state": "failed", "step": 3}) == "step 3 of ?"

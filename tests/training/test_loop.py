@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from uda.errors import CheckpointError, DataError, TrainingError, UsageError
+from uda.files import folder_lock
 from uda.run.bundle import load_bundle
+from uda.run.layout import RunFolder
 from uda.training import loop
 from uda.training.config import build_config, read_config_file
 from uda.training.launch import resume
@@ -226,3 +228,30 @@ def test_a_policy_edited_since_is_told_of_and_a_new_run_advised(
             resume(folder, workers=None, console=Progress(), stop=StopRequest())
         said = capsys.readouterr().err
         assert said.count(f"strong.py is the run's own copy; {mine} has") == told
+
+
+def test_the_status_of_a_run_at_work_tells_its_step(quick, monkeypatch):
+    seen, write = [], RunFolder.write_status
+
+    def watched(self, state, **facts):
+        seen.append((state, facts.get("step")))
+        write(self, state, **facts)
+
+    monkeypatch.setattr(RunFolder, "write_status", watched)
+    quick({"loop.log_every": 2, "loop.save_every": 3})
+    assert {("running", 2), ("running", 3), ("running", 4)} <= set(seen)
+    assert seen[-1] == ("done", 6)
+
+
+def test_a_run_that_trains_without_weights_yet_asks_to_wait(quick):
+    folder, _ = quick()
+    (folder / "weights" / "ema.safetensors").unlink()
+    run = RunFolder(folder)
+    run.write_status("running", step=4, steps=6)
+    with (
+        folder_lock(folder),
+        pytest.raises(CheckpointError, match="step 4 or later of 6\\); wait for"),
+    ):
+        load_bundle(folder)
+    with pytest.raises(CheckpointError, match="resume"):  # nobody holds it: killed
+        load_bundle(folder)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,16 @@ class RunFolder:
         """Return the content of status.json."""
         status: dict[str, Any] = read_json(self.status)
         return status
+
+
+def progress(status: Mapping[str, Any]) -> str:
+    """Return how far a run is by its status.json, as ``step 3 of 9``.
+
+    A run at work writes its step only now and then, so it is there or beyond.
+    """
+    step, steps = status.get("step", "?"), status.get("steps", "?")
+    later = " or later" if status.get("state") == "running" else ""
+    return f"step {step}{later} of {steps}"
 
 
 def create_run(project: Path, name: str) -> RunFolder:

@@ -196,6 +196,7 @@ def _after_step(trainer: Trainer, batch: Batch) -> tuple[bool, dict[str, float]]
     ended = step == total
     if step % config.loop.log_every == 0 or ended:
         _log(trainer)
+        trainer.run.update_status("running", step=step)
     if step == consistency_start(config):
         guard.keep_warm_start(trainer)
     if not ended and step % (config.loop.eval_every or total) != 0:
