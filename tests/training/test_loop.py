@@ -12,11 +12,12 @@ from uda.errors import CheckpointError, DataError, TrainingError, UsageError
 from uda.files import folder_lock
 from uda.run.bundle import load_bundle
 from uda.run.layout import RunFolder
-from uda.training import loop
+from uda.training import evaluate, loop
 from uda.training.config import build_config, read_config_file
 from uda.training.launch import resume
+from uda.training.monitor.grids import view_grid
 from uda.training.monitor.progress import Progress
-from uda.training.step import Moment
+from uda.training.step import Moment, training_step
 from uda.training.stop import StopRequest
 
 
@@ -255,3 +256,25 @@ def test_a_run_that_trains_without_weights_yet_asks_to_wait(quick):
         load_bundle(folder)
     with pytest.raises(CheckpointError, match="resume"):  # nobody holds it: killed
         load_bundle(folder)
+
+
+def test_views_are_marked_by_what_taught_and_not_by_the_network(quick, monkeypatch):
+    made, real = [], training_step
+
+    def all_teach(*given):
+        parts, norm = real(*given)
+        if parts[-1].unlabeled is not None:
+            ones = torch.ones_like(parts[-1].unlabeled.mask)
+            found = parts[-1].unlabeled._replace(mask=ones)
+            parts[-1] = parts[-1]._replace(unlabeled=found)
+        return parts, norm
+
+    def drawn(weak, strong, captions):
+        made.extend(captions)
+        return view_grid(weak, strong, captions)
+
+    monkeypatch.setattr(loop, "training_step", all_teach)
+    monkeypatch.setattr(evaluate, "view_grid", drawn)
+    quick({"consistency.threshold": 0.99})
+    assert made
+    assert all(caption.endswith(" kept") for caption in made)
