@@ -28,6 +28,16 @@ def test_open_run_follows_latest_and_refuses_other_folders(tmp_path):
         open_run(tmp_path)
 
 
+def test_a_folder_that_is_not_there_is_told_with_the_runs_beside_it(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no such folder; give .*runs/train"):
+        open_run(tmp_path / "tain")
+    for _ in range(6):
+        create_run(tmp_path, "train").config.write_text("method: uda\n")
+    with pytest.raises(CheckpointError, match=r"train, .*train5 and 1 more$") as told:
+        open_run(tmp_path / "tain")
+    assert "latest" not in str(told.value)
+
+
 def test_status_holds_facts_and_refuses_unknown_states(tmp_path):
     run = create_run(tmp_path, "a")
     run.write_status("interrupted", step=7, reason="SIGTERM")

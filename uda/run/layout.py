@@ -17,6 +17,7 @@ from uda.errors import CheckpointError, UsageError
 from uda.files import atomic_write, numbered_folder, read_json, write_json
 
 STATES = ("running", "done", "interrupted", "failed")
+_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,19 @@ def open_run(path: Path) -> RunFolder:
     pointer = path / "latest.txt"
     if pointer.is_file():
         return open_run(path / pointer.read_text(encoding="utf-8").strip())
+    if not path.exists():
+        raise CheckpointError(f"{path}: there is no such folder; {_beside(path)}")
     raise CheckpointError(
         f"{path}: no run here (no config.yaml); give the folder that `uda train` "
         "printed, for example runs/train"
     )
+
+
+def _beside(path: Path) -> str:
+    """Name the runs beside a folder that is not there."""
+    files = sorted(path.parent.glob("*/config.yaml"))
+    runs = [str(file.parent) for file in files if not file.parent.is_symlink()]
+    if not runs:
+        return "give the folder that `uda train` printed, for example runs/train"
+    more = f" and {len(runs) - _LISTED} more" if len(runs) > _LISTED else ""
+    return f"beside it are the runs {', '.join(runs[:_LISTED])}{more}"
