@@ -159,9 +159,10 @@ def paid(evaluated: Evaluated, run: RunData) -> str:
         weights = evaluated.facts["weights"]
         if "warm" not in weights or names[0] not in weights["warm"]:
             return ""
+        before = share(weights["warm"][names[0]])
         return (
             f"Against its own {_WARM}: {names[1]} "
-            f"{share(evaluated.main[names[0]])}, there {share(weights['warm'][names[0]])}."
+            f"{share(evaluated.main[names[0]])}, there {before}."
         )
     return _against(evaluated.predictions, warm, run)
 
