@@ -66,7 +66,9 @@ def test_second_holder_of_a_folder_is_refused(tmp_path):
     ):
         pass
     with files.folder_lock(tmp_path):
-        pass
+        assert files.is_locked(tmp_path)
+    assert not files.is_locked(tmp_path)
+    assert not files.is_locked(tmp_path / "no")
 
 
 def test_broken_json_names_the_file(tmp_path):

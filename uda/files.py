@@ -138,6 +138,18 @@ def folder_lock(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_locked(folder: Path) -> bool:
+    """Tell whether a process holds the folder by ``folder_lock`` now."""
+    try:
+        with (Path(folder) / ".lock").open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def numbered_folder(parent: Path, name: str) -> Path:
     """Make ``parent/name``, or ``name2``, ``name3`` where that is taken.
 

@@ -72,6 +72,7 @@ def test_broken_images_have_a_row_and_the_others_are_not_held_up(fake, tmp_path)
     (folder / "text.jpg").write_text("hello")
     (folder / "wrong.tif").write_bytes(whole)  # a PNG by content: readable
     out = tmp_path / "p.csv"
+    (tmp_path / "none.png").symlink_to(tmp_path / "gone.png")
     result = call(fake.folder, folder, tmp_path / "none.png", "--out", out)
     assert result.exit_code == 0, result.output
     rows = {Path(row["path"]).name: row for row in read(out)}
@@ -89,6 +90,15 @@ def test_all_broken_is_an_error_but_the_reasons_are_written(fake, tmp_path):
     assert result.exit_code == 3
     assert "none of the 1 images" in result.stderr
     assert read(out)[0]["error"]
+
+
+def test_a_path_that_is_not_there_is_refused_before_anything_is_written(fake, tmp_path):
+    write_image(tmp_path / "a.png", "Rust", 1)
+    out = tmp_path / "p.csv"
+    result = call(fake.folder, tmp_path / "a.png", tmp_path / "nosuch", "--out", out)
+    assert result.exit_code == 2
+    assert "nosuch: there is no such file or folder" in result.stderr
+    assert not out.exists()
 
 
 def test_an_empty_folder(fake, tmp_path):

@@ -90,7 +90,7 @@ def test_never_overwrites(tmp_path):
     out.write_text("mine")
     result = run(data(tmp_path / "d"), "--out", out)
     assert result.exit_code == 2
-    assert "exists already and is never overwritten" in result.stderr
+    assert "exists and is never overwritten; give another --out" in result.stderr
     assert out.read_text() == "mine"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 import shutil
 from pathlib import Path
 
@@ -119,6 +120,13 @@ def test_from_the_suggestion_to_a_run_that_has_learned_it(trained, tmp_path, qui
     assert "12 images to label:" in result.stdout
     assert "1 cannot be read" in result.stdout
     assert "shows the same as an image of the part" in result.stdout
+    told = shlex.split(result.stdout.splitlines()[-1])
+    assert told == [
+        "uda", "split", str(trained / "data"), "--group", "none",
+        "--unlabeled", str(trained / "more"), "--extend",
+        str(trained / "runs" / "train" / "split.csv"), "--labels", str(out),
+        "--out", "split2.csv",
+    ]  # fmt: skip
     rows = fill(out, truth)
     paths = [row["path"] for row in rows]
     assert len(set(paths)) == 12

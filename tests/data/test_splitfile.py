@@ -170,10 +170,14 @@ def test_verify_tells_of_changed_labels(tmp_path):
     lines = [f"{name},{name.split('/')[0]}" for name in names]
     (root / "manifest.csv").write_text("path,label\n" + "\n".join(lines))
     split, _ = make_split(scan(root), None)
+    split.refuse_other_labels(scan(root), "s.csv")
     row = split.part("test")[0]
     text = (root / "manifest.csv").read_text()
     (root / "manifest.csv").write_text(text.replace(f"{row.path},", f"{row.path},Re"))
     assert "the label was" in split.verify(scan(root))[0]
+    text = rf"s\.csv: .* 1 images differs: {row.path} is .* Re.* in the data.*no effect"
+    with pytest.raises(DataError, match=text):
+        split.refuse_other_labels(scan(root), "s.csv")
 
 
 def test_hashes_are_sha256_of_the_content(tmp_path):

@@ -12,7 +12,8 @@ from PIL import Image
 
 from tests.data.test_detail import texture
 from uda.data.records import Catalog, Record
-from uda.inspect import report
+from uda.inspect import numbers, report
+from uda.inspect.advice import Facts, advise
 from uda.inspect.report import Inspection, inspect_data
 
 
@@ -105,3 +106,28 @@ def test_the_data_own_test_part_is_counted_by_itself():
     one, two = report._support(catalog, [record.path for record in records])
     assert (one.images, one.test_units) == (13, 3)
     assert (two.images, two.test_units) == (5, 3)
+    assert (one.train_groups, two.train_groups) == (10, 2)
+
+
+def test_what_can_be_learned_is_judged_without_the_test_part():
+    kinds = [
+        ("train", "A", 40),
+        ("train", "B", 7),
+        ("test", "A", 30),
+        ("test", "B", 30),
+    ]
+    records = tuple(
+        Record(f"{part}/{label}/{i}.png", Path(), label, part=part)
+        for part, label, count in kinds
+        for i in range(count)
+    )
+    catalog = Catalog(Path(), records, ("A", "B"), "parts")
+    one, two = report._support(catalog, [record.path for record in records])
+    assert (one.verdict, two.verdict) == ("enough", "too low")
+    assert "7 images to learn from, 30 in the data's own test part" in two.reason
+    assert not report.claims([one, two])["per_class_thresholds"]
+    assert report._own_test(catalog, [one, two]) == {"A": 30, "B": 30}
+    facts = Facts({"A": 70, "B": 37}, {"A": 40, "B": 7}, tested={"A": 30, "B": 30})
+    (more,) = (a for a in advise(facts) if a.title.startswith("Collect more of"))
+    assert "7 independent units of B to learn from; the 30 of the test" in more.reason
+    assert f"{numbers.best_recall_low(30):.2f}" in more.reason

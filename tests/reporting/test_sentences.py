@@ -41,7 +41,7 @@ def test_of_each_defect_how_much_is_found():
     text = sentences.answer(evaluated(TEN, good="Good"))
     assert text == (
         "Of 20 images in the test part the model finds 90% (9 of 10; 55% to 100%) of "
-        "Rust."
+        "Rust"
     )
     both = sentences.answer(evaluated(TEN, name="data-new"))
     assert "“data-new”" in both
@@ -57,9 +57,16 @@ def test_many_classes_are_summed_up():
 
 
 def test_costs():
-    text = sentences.costs(evaluated(TEN, good="Good"), RUN)
-    assert text.startswith("Escape: 10% (1 of 10; 0.3% to 45%)")
-    assert "Overkill: 20% (2 of 10;" in text
+    escape, overkill = sentences.rates(evaluated(TEN, good="Good"))
+    assert escape[0].startswith("10% (1 of 10; 0.3% to 45%) of the defective parts")
+    assert overkill[0].startswith("20% (2 of 10;")
+    assert not escape[1]
+    assert not overkill[1]  # not above
+    assert sentences.costs(evaluated(TEN, good="Good"), RUN) == ""
+    worse = evaluated(answers([0] * 10 + [1] * 10, [0] * 7 + [1] * 13), good="Good")
+    assert [bad for _, bad in sentences.rates(worse)] == [False, True]
+    assert "marked ▾: above 20%" in sentences.costs(worse, RUN)
+    assert sentences.rates(evaluated(TEN)) == []
     assert "--good-class CLASS" in sentences.costs(evaluated(TEN), RUN)
 
 
@@ -79,7 +86,7 @@ def test_whether_it_beats_its_warm_start(warm, start):
 def test_worse_is_said_too():
     poor = evaluated(answers([0] * 10 + [1] * 10, [0] * 20), TEN)
     text = sentences.paid(poor, RUN)
-    assert text.startswith("Worse than its own warm start: balanced accuracy 50%")
+    assert text.startswith("Worse than its own warm start (the same network")
     assert "alone is right on 2 images, the warm start alone on 9" in text
 
 

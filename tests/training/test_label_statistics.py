@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -46,5 +47,17 @@ def test_the_shape_of_the_targets_says_which():
     device = torch.device("cpu")
     for shape, kind in (((4,), StepStatistics), ((4, 2), LabelStatistics)):
         targets = torch.zeros(shape).long().numpy()
-        parts = SimpleNamespace(targets=targets, hidden=targets)
+        none = SimpleNamespace(labeled=targets.reshape(-1)[:0])
+        parts = SimpleNamespace(targets=targets, hidden=targets, truly_labeled=none)
         assert type(statistics_for(parts, ("a", "b"), device)) is kind
+
+
+def test_labelled_training_images_tell_nothing_of_pseudo_labels():
+    parts = SimpleNamespace(
+        targets=np.array([0, 1]),
+        hidden=np.array([0, 1, 1, -1]),
+        truly_labeled=SimpleNamespace(labeled=np.array([0, 1])),
+    )
+    sums = statistics_for(parts, ("a", "b"), torch.device("cpu"))
+    assert sums.hidden.tolist() == [-1, -1, 1, -1]
+    assert parts.hidden.tolist() == [0, 1, 1, -1]

@@ -9,12 +9,15 @@ import torch
 from safetensors.torch import load_file
 
 from uda.errors import CheckpointError, DataError, TrainingError, UsageError
+from uda.files import folder_lock
 from uda.run.bundle import load_bundle
-from uda.training import loop
+from uda.run.layout import RunFolder
+from uda.training import evaluate, loop
 from uda.training.config import build_config, read_config_file
 from uda.training.launch import resume
+from uda.training.monitor.grids import view_grid
 from uda.training.monitor.progress import Progress
-from uda.training.step import Moment
+from uda.training.step import Moment, training_step
 from uda.training.stop import StopRequest
 
 
@@ -226,3 +229,52 @@ def test_a_policy_edited_since_is_told_of_and_a_new_run_advised(
             resume(folder, workers=None, console=Progress(), stop=StopRequest())
         said = capsys.readouterr().err
         assert said.count(f"strong.py is the run's own copy; {mine} has") == told
+
+
+def test_the_status_of_a_run_at_work_tells_its_step(quick, monkeypatch):
+    seen, write = [], RunFolder.write_status
+
+    def watched(self, state, **facts):
+        seen.append((state, facts.get("step")))
+        write(self, state, **facts)
+
+    monkeypatch.setattr(RunFolder, "write_status", watched)
+    quick({"loop.log_every": 2, "loop.save_every": 3})
+    assert {("running", 2), ("running", 3), ("running", 4)} <= set(seen)
+    assert seen[-1] == ("done", 6)
+
+
+def test_a_run_that_trains_without_weights_yet_asks_to_wait(quick):
+    folder, _ = quick()
+    (folder / "weights" / "ema.safetensors").unlink()
+    run = RunFolder(folder)
+    run.write_status("running", step=4, steps=6)
+    with (
+        folder_lock(folder),
+        pytest.raises(CheckpointError, match="step 4 or later of 6\\); wait for"),
+    ):
+        load_bundle(folder)
+    with pytest.raises(CheckpointError, match="resume"):  # nobody holds it: killed
+        load_bundle(folder)
+
+
+def test_views_are_marked_by_what_taught_and_not_by_the_network(quick, monkeypatch):
+    made, real = [], training_step
+
+    def all_teach(*given):
+        parts, norm = real(*given)
+        if parts[-1].unlabeled is not None:
+            ones = torch.ones_like(parts[-1].unlabeled.mask)
+            found = parts[-1].unlabeled._replace(mask=ones)
+            parts[-1] = parts[-1]._replace(unlabeled=found)
+        return parts, norm
+
+    def drawn(weak, strong, captions):
+        made.extend(captions)
+        return view_grid(weak, strong, captions)
+
+    monkeypatch.setattr(loop, "training_step", all_teach)
+    monkeypatch.setattr(evaluate, "view_grid", drawn)
+    quick({"consistency.threshold": 0.99})
+    assert made
+    assert all(caption.endswith(" kept") for caption in made)

@@ -220,12 +220,14 @@ def _choose(
 
 def warn_unfinished(folder: RunFolder) -> None:
     """Say on standard error when a run's weights are not its final ones."""
+    from uda.run.layout import progress
+
     status = folder.read_status() if folder.status.is_file() else {}
     state = status.get("state", "unknown")
     if state != "done":
         click.echo(
-            f"Note: the run is {state}, at step {status.get('step', '?')} of "
-            f"{status.get('steps', '?')}; these are not its final weights",
+            f"Note: the run is {state}, at {progress(status)}; these are not its "
+            "final weights",
             err=True,
         )
 

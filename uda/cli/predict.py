@@ -160,9 +160,17 @@ def find_images(paths: Sequence[Path]) -> Files:
     for known suffixes, in sorted order, without following links to folders.
 
     Raises:
+        UsageError: a path is not there.
         DataError: when there is nothing to classify.
     """
     from uda.data.images import SUFFIXES
+
+    # A link that leads nowhere is there: it cannot be read, and gets its row.
+    gone = [str(path) for path in paths if not os.path.lexists(path)]
+    if gone:
+        raise UsageError(
+            f"{', '.join(gone[:3])}: there is no such file or folder; mend the path"
+        )
 
     found: list[Path] = []
     for path in paths:

@@ -130,7 +130,7 @@ def command(
     from uda.data.splits import Split, extend_split, make_split
 
     if os.path.lexists(out):
-        raise UsageError(f"{out}: exists already and is never overwritten; give --out")
+        raise UsageError(f"{out}: exists and is never overwritten; give another --out")
     catalog = scan(
         data,
         unlabeled=unlabeled,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from uda.evaluation.known import Known
     from uda.evaluation.ranking import Reason
     from uda.evaluation.suggesting import Suggestions
 
@@ -95,9 +97,10 @@ def command(
         load_bundle(run, weights=weights),
         "`uda suggest` asks which one an image may be",
     )
+    known = known_images(RunFolder(bundle.folder))
     found = suggest(
         bundle,
-        known_images(RunFolder(bundle.folder)),
+        known,
         unlabeled,
         budget,
         rule=rule_of(bundle, weights, no_decision=no_decision),
@@ -122,7 +125,7 @@ def command(
             f"{out}: cannot be written ({error.strerror}); choose another --out"
         ) from error
     _report(found, budget)
-    _next(out, sheet, bundle.folder)
+    _next(out, sheet, split_words(bundle.folder, known, unlabeled, out))
     return found
 
 
@@ -158,12 +161,57 @@ def _report(found: Suggestions, budget: int) -> None:
         )
 
 
-def _next(out: Path, sheet: Path, run: Path) -> None:
+def _next(out: Path, sheet: Path, words: list[str]) -> None:
     """Say what to do with the list."""
-    split = shlex.quote(str(run / "split.csv"))
     click.echo(
-        f"Wrote {out} and {sheet}. Fill in the column 'label', then (with --group and "
-        "--unlabeled as for the older split):\n"
-        f"uda split DATA --group auto --unlabeled DIR --extend {split} "
-        f"--labels {shlex.quote(str(out))} --out split2.csv"
+        f"Wrote {out} and {sheet}. Fill in the column 'label', then:\n"
+        f"{shlex.join(words)}"
     )
+
+
+def split_words(
+    run: Path, known: Known, piles: Sequence[Path], labels: Path
+) -> list[str]:
+    """Return the command that takes the filled list into the run's split.
+
+    Args:
+        run: folder of the run, which knows its data and unlabelled folders.
+        known: its labelled images.
+        piles: the folders that were searched.
+        labels: the list.
+    """
+    from uda.run.layout import RunFolder
+    from uda.training.config import build_config, read_config_file
+
+    folder = RunFolder(run)
+    config = build_config({}, read_config_file(folder.config))
+    data, model = config.data, config.model
+    root = Path(data.root).resolve()
+    words = ["uda", "split", _short(root)]
+    if data.group is not None:
+        words += ["--group", data.group]
+    elif all(record.group is None for record in known.records):
+        words += ["--group", "auto"]
+    folders = [p.resolve() for p in (*map(Path, data.unlabeled), *piles)]
+    for pile in dict.fromkeys(folders):  # in the run's order: names depend on it
+        if not pile.is_relative_to(root / "unlabeled"):  # that is in the data itself
+            words += ["--unlabeled", _short(pile)]
+    if model.tree is not None:
+        words += ["--tree", _short(Path(model.tree))]
+    elif model.good_class is not None:
+        words += ["--good-class", model.good_class]
+    words += ["--extend", _short(folder.split), "--labels", str(labels)]
+    return [*words, "--out", _free("split2")]
+
+
+def _short(path: Path) -> str:
+    """Return a path as it is called from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _free(name: str) -> str:
+    """Return the name of a split file that is not there yet."""
+    while Path(f"{name}.csv").exists():
+        name += "-new"
+    return f"{name}.csv"

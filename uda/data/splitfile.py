@@ -187,6 +187,30 @@ class Split:
         )
         return [fault for fault in faults if fault]
 
+    def refuse_other_labels(self, catalog: Catalog, name: str) -> None:
+        """Refuse data whose labels are not the split's, which would be used.
+
+        Raises:
+            DataError: a label was corrected in one place alone; names the image.
+        """
+        found = []
+        for row in self.rows:
+            record = catalog.by_path.get(row.path)
+            if row.part == "unlabeled" or record is None or record.label is None:
+                continue
+            if record.label != row.label:
+                found.append(
+                    f"{shown(row.path)} is {shown(row.label)} there and "
+                    f"{shown(record.label)} in the data"
+                )
+        if found:
+            raise DataError(
+                f"{name}: the label of {len(found)} images differs: "
+                f"{listing(found, 3)}. Training goes by the split, so the data's "
+                "label would have no effect: leave --split out, or write a new one "
+                "with uda split"
+            )
+
     def unknown(self, catalog: Catalog) -> list[str]:
         """Return the paths of images that were added since; --extend takes them in."""
         return [r.path for r in catalog.records if r.path not in self.by_path]

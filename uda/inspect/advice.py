@@ -97,10 +97,17 @@ def _label_more(facts: Facts) -> Advice | None:
         return None
     rarest = min(low, key=lambda name: low[name])
     names = ", ".join(f"{name} ({n})" for name, n in sorted(low.items()))
+    if facts.tested is None:
+        units, asked = f"{low[rarest]} independent units of {rarest}", low[rarest]
+    else:
+        asked = facts.tested[rarest]
+        units = (
+            f"{low[rarest]} independent units of {rarest} to learn from; the {asked} "
+            "of the test part"
+        )
     return Advice(
         f"Collect more of {names}",
-        f"{low[rarest]} independent units of {rarest}, all found, prove a recall of "
-        f"{best_recall_low(low[rarest]):.2f} at best; "
+        f"{units}, all found, prove a recall of {best_recall_low(asked):.2f} at best; "
         f"{MIN_FOR_THRESHOLDS} prove {best_recall_low(MIN_FOR_THRESHOLDS):.2f}, "
         f"{units_for_rate(0.01)} without a miss prove an escape rate of 1 %",
         "",

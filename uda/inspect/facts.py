@@ -13,7 +13,8 @@ class Facts:
     """The numbers that advice rests on.
 
     Attributes:
-        counts: labelled images per class; units: independent groups per class.
+        counts: labelled images per class; units: independent groups per class
+            to learn from.
         unlabeled: unlabelled images.
         broken: unreadable images; total: all images.
         conflicts: sets of identical files that carry different labels.
@@ -28,6 +29,8 @@ class Facts:
         defects: shorter sides of boxes per class and image size; empty = unknown.
         trained: labelled images per class that training may use: without those that
             the data itself names validation or test; None for all of ``counts``.
+        tested: independent groups per class of the data's own test part; None where
+            it has none.
     """
 
     counts: Mapping[str, int]
@@ -46,6 +49,7 @@ class Facts:
     side: float = 0.0
     defects: tuple[DefectSize, ...] = ()
     trained: Mapping[str, int] | None = None
+    tested: Mapping[str, int] | None = None
 
     @property
     def training(self) -> Mapping[str, int]:

@@ -36,6 +36,8 @@ class ClassSupport:
         best_recall_low_test: the same with the units of the test part alone.
         conformal: smallest error rate alpha for which a class-wise conformal set
             can be formed, 1 / (units + 1).
+        train_groups: units to learn from: all, without those of validation and test
+            parts that the data itself has.
         verdict: "too low", "low" or "enough", for the reason in ``reason``.
         reason: in words.
     """
@@ -47,6 +49,7 @@ class ClassSupport:
     best_recall_low: float
     best_recall_low_test: float
     conformal: float
+    train_groups: int
     verdict: str
     reason: str
 
@@ -95,7 +98,12 @@ def thresholds_make_sense(counts: Mapping[str, int]) -> bool:
 
 
 def class_support(
-    name: str, *, images: int, groups: int, test_groups: int | None = None
+    name: str,
+    *,
+    images: int,
+    groups: int,
+    test_groups: int | None = None,
+    train_groups: int | None = None,
 ) -> ClassSupport:
     """Say what a class of so many images in so many independent groups supports.
 
@@ -104,6 +112,8 @@ def class_support(
         images: of all parts together.
         groups: independent units among them.
         test_groups: those of the data's own test part; None where it has none.
+        train_groups: those outside its own validation and test parts; None where it
+            has neither.
 
     Raises:
         ValueError: for more groups than images.
@@ -112,7 +122,12 @@ def class_support(
         raise ValueError(f"{name}: {groups} groups of {images} images")
     drawn = max(1, round(TEST_SHARE * groups)) if groups >= _MIN_FOLDS else 0
     test = drawn if test_groups is None else test_groups
-    verdict, reason = _verdict(images, groups, test)
+    unit = "images" if groups == images else "independent groups"
+    verdict, reason = (
+        _verdict(unit, groups, test)
+        if train_groups is None
+        else _verdict_of_parts(unit, train_groups, test)
+    )
     return ClassSupport(
         name,
         images,
@@ -121,13 +136,24 @@ def class_support(
         best_recall_low(groups),
         best_recall_low(test),
         1.0 / (groups + 1),
+        groups if train_groups is None else train_groups,
         verdict,
         reason,
     )
 
 
-def _verdict(images: int, groups: int, test: int) -> tuple[str, str]:
-    unit = "images" if groups == images else "independent groups"
+def _verdict_of_parts(unit: str, train: int, test: int) -> tuple[str, str]:
+    """Judge learning by what may be learned from, and claims by the test part."""
+    there = f"{train} {unit} to learn from, {test} in the data's own test part"
+    if train < MIN_FOR_THRESHOLDS:
+        return "too low", f"{there}; no threshold of its own"
+    proved = best_recall_low(test)
+    if proved < 0.8:
+        return "low", f"{there}, which proves at most {proved:.2f} recall"
+    return "enough", there
+
+
+def _verdict(unit: str, groups: int, test: int) -> tuple[str, str]:
     if groups == 0:
         return "too low", "no labelled image: the class cannot be learned or tested"
     if groups < _MIN_FOLDS:

@@ -209,8 +209,8 @@ def counts_per_part(records: Sequence[Record]) -> dict[str, dict[str, int]]:
 
 
 def claims(support: Sequence[numbers.ClassSupport]) -> dict[str, Any]:
-    """Return what the whole set supports, and what usual claims would need."""
-    units = {s.name: s.groups for s in support}
+    """Return what can be learned from supports, and what usual claims would need."""
+    units = {s.name: s.train_groups for s in support}
     return {
         "folds": numbers.folds(units),
         "per_class_thresholds": numbers.thresholds_make_sense(units),
@@ -258,20 +258,33 @@ def _place(record: Record) -> str:
 def _support(catalog: Catalog, names: Sequence[str]) -> list[numbers.ClassSupport]:
     groups: defaultdict[str, set[str]] = defaultdict(set)
     tested: defaultdict[str, set[str]] = defaultdict(set)
+    learned: defaultdict[str, set[str]] = defaultdict(set)
+    own = any(r.label and _place(r) != "training" for r in catalog.records)
     for record, group in zip(catalog.records, names, strict=True):
         for name in catalog.names_in(record.label):
             groups[name].add(group)
             if record.part == "test":
                 tested[name].add(group)
+            if _place(record) == "training":
+                learned[name].add(group)
     return [
         numbers.class_support(
             name,
             images=count,
             groups=len(groups[name]),
             test_groups=len(tested[name]) if tested else None,
+            train_groups=len(learned[name]) if own else None,
         )
         for name, count in catalog.class_counts.items()
     ]
+
+
+def _own_test(
+    catalog: Catalog, support: Sequence[numbers.ClassSupport]
+) -> dict[str, int] | None:
+    if not any(r.label and r.part == "test" for r in catalog.records):
+        return None
+    return {s.name: s.test_units for s in support}
 
 
 def training_counts(catalog: Catalog) -> dict[str, int]:
@@ -361,7 +374,8 @@ def _facts(
     return Facts(
         counts=catalog.class_counts,
         trained=training_counts(catalog),
-        units={s.name: s.groups for s in support},
+        units={s.name: s.train_groups for s in support},
+        tested=_own_test(catalog, support),
         unlabeled=sum(r.label is None for r in catalog.records),
         broken=len(looks) - len(read),
         total=len(looks),

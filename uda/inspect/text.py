@@ -61,7 +61,8 @@ def _classes(inspection: Inspection) -> Table:
     table.add_column("class")
     for part in columns:
         table.add_column(part, justify="right")
-    table.add_column("groups", justify="right")
+    own = any(s.train_groups != s.groups for s in inspection.support)
+    table.add_column("groups to learn from" if own else "groups", justify="right")
     table.add_column("all right proves recall", justify="right")
     own_test = any(row.get("test") for row in parts.values())
     table.add_column("in its test" if own_test else "in a 30 % test", justify="right")
@@ -71,7 +72,7 @@ def _classes(inspection: Inspection) -> Table:
         table.add_row(
             escape(support.name),
             *cells,
-            str(support.groups),
+            str(support.train_groups),
             f">= {support.best_recall_low:.3f}",
             f">= {support.best_recall_low_test:.3f}",
             Text(support.verdict, _STYLES[support.verdict]),

@@ -123,7 +123,8 @@ def branch_facts(run: RunData) -> list[tuple[str, str]]:
         found.append(
             (
                 "Pseudo-labels that are right",
-                f"{_percent(right)}, where the split knows the true class",
+                f"{_percent(right)} of those of unlabelled images whose true class the "
+                "split knows",
             )
         )
     factor = status.get("guard_factor", last(run, "unlabeled/guard_factor"))

@@ -121,6 +121,7 @@ def _evaluation(
     return {
         "name": one.name,
         "answer": sentences.answer(one),
+        "rates": sentences.rates(one),
         "costs": sentences.costs(one, run),
         "paid": sentences.paid(one, run),
         "decided": _decided(main, run),

@@ -11,6 +11,7 @@ from uda.intervals import clopper_pearson
 from uda.reporting import curves, health, sentences
 from uda.reporting.rundata import RunData
 from uda.run.environment import anonymous
+from uda.run.layout import progress
 from uda.training.monitor import tags
 
 _MOST_SKIPPED = 200
@@ -37,10 +38,9 @@ def state(run: RunData) -> str:
     state = run.status.get("state", "unknown")
     if state == "done":
         return ""
-    step, steps = run.status.get("step", "?"), run.status.get("steps", "?")
     reason = f" ({run.status['reason']})" if run.status.get("reason") else ""
     return (
-        f"The run is {state}{reason}, at step {step} of {steps}: not its final weights."
+        f"The run is {state}{reason}, at {progress(run.status)}: not its final weights."
     )
 
 

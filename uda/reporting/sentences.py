@@ -13,6 +13,8 @@ from uda.evaluation.predict import Predictions
 from uda.reporting.rundata import Evaluated, RunData
 
 _NAMED = 6  # classes that a sentence can hold
+_WARM = "warm start (the same network before the unlabelled images came in)"
+_BAD = 0.2  # an escape or overkill above this is marked
 _RIVAL = (
     " Some of that is longer training: uda train --method supervised is the fair rival."
 )
@@ -38,7 +40,7 @@ def share(estimate: Json) -> str:
 
 
 def answer(evaluated: Evaluated) -> str:
-    """Return one sentence: of each defect, how much is found."""
+    """Return one sentence, its stop left out: of each defect, how much is found."""
     main, images = evaluated.main, evaluated.facts["images"]
     good = main.get("good_class")
     defects = [
@@ -47,18 +49,39 @@ def answer(evaluated: Evaluated) -> str:
         if entry["name"] != good and entry["recall"]["value"] is not None
     ]
     if not defects:
-        return f"None of the {images} images shows a class that could be found."
+        return f"None of the {images} images shows a class that could be found"
     start = f"Of {images} images in {_place(evaluated.name)} the model finds"
     if len(defects) <= _NAMED:
         found = [f"{share(e['recall'])} of {shown(e['name'])}" for e in defects]
-        return f"{start} {_joined(found)}."
+        return f"{start} {_joined(found)}"
     defects.sort(key=lambda entry: entry["recall"]["value"])
     mean = float(np.mean([entry["recall"]["value"] for entry in defects]))
     lowest = [f"{shown(e['name'])} {share(e['recall'])}" for e in defects[:3]]
     return (
         f"{start} {percent(mean)} of the images of a class, on average over "
-        f"{len(defects)} classes; least of {_joined(lowest)}."
+        f"{len(defects)} classes; least of {_joined(lowest)}"
     )
+
+
+def rates(evaluated: Evaluated) -> list[tuple[str, bool]]:
+    """Return escape and overkill in words, which go on with the answer's sentence.
+
+    Returns:
+        (words, whether they are bad) of each; empty without a class of good parts.
+    """
+    main = evaluated.main
+    good = main.get("good_class")
+    if good is None:
+        return []
+    told = {
+        "escape": f"of the defective parts pass as {shown(good)} (escape)",
+        "overkill": "of the good parts are rejected (overkill)",
+    }
+    return [
+        (f"{share(main[key])} {words}", main[key]["value"] > _BAD)
+        for key, words in told.items()
+        if main[key]["value"] is not None
+    ]
 
 
 def _place(name: str) -> str:
@@ -73,7 +96,7 @@ def _joined(words: Sequence[str]) -> str:
 
 
 def costs(evaluated: Evaluated, run: RunData) -> str:
-    """Return what slips through and what is rejected for nothing."""
+    """Return what is to be known beside the rates of escape and overkill."""
     main = evaluated.main
     if evaluated.predictions.several:
         return f"All classes of an image are right in {share(main['exact_match'])}."
@@ -84,11 +107,8 @@ def costs(evaluated: Evaluated, run: RunData) -> str:
             "How many defective parts pass is not known: no class of good parts was "
             f"named. uda evaluate RUN --good-class {shown(known)} tells it."
         )
-    return (
-        f"Escape: {share(main['escape'])} of the defective parts pass as "
-        f"{shown(good)}. Overkill: {share(main['overkill'])} of the good parts are "
-        "rejected."
-    )
+    bad = any(bad for _, bad in rates(evaluated))
+    return f"Coloured and marked ▾: above {percent(_BAD)}." * bad
 
 
 def rests_on(evaluated: Evaluated, run: RunData) -> str:
@@ -122,7 +142,7 @@ def paid(evaluated: Evaluated, run: RunData) -> str:
     if handed == "warm start":
         return (
             "The unlabelled images did not pay: the run ended worse on validation than "
-            "its supervised warm start, and hands that over."
+            f"its supervised {_WARM}, and hands that over."
         )
     if warm is None:
         if handed == "texture":
@@ -132,16 +152,17 @@ def paid(evaluated: Evaluated, run: RunData) -> str:
             )
         return (
             f"Whether unlabelled images pay is not known from this {method} run: it "
-            "has no supervised warm start to be held against."
+            f"has no supervised {_WARM} to be held against."
         )
     if evaluated.predictions.several or warm.ids != evaluated.predictions.ids:
         names = ("macro_ap", "mean average precision")
         weights = evaluated.facts["weights"]
         if "warm" not in weights or names[0] not in weights["warm"]:
             return ""
+        before = share(weights["warm"][names[0]])
         return (
-            f"Against its own warm start: {names[1]} {share(evaluated.main[names[0]])},"
-            f" there {share(weights['warm'][names[0]])}."
+            f"Against its own {_WARM}: {names[1]} "
+            f"{share(evaluated.main[names[0]])}, there {before}."
         )
     return _against(evaluated.predictions, warm, run)
 
@@ -163,7 +184,7 @@ def _against(main: Predictions, warm: Predictions, run: RunData) -> str:
     alike = " by the likeliest class, without the rule" if main.rule else ""
     text = (
         f"{_verdict(low, high)}{alike}: balanced accuracy {percent(found.first)}, "
-        f"before the unlabelled images came in {percent(found.second)}; a change of "
+        f"there {percent(found.second)}; a change of "
         f"{_signed(found.value)} points ({_signed(low)} to {_signed(high)}). It alone "
         f"is right on {alone} images, the warm start alone on {other}."
     )
@@ -182,10 +203,10 @@ def _groups(found: Predictions, run: RunData) -> list[str]:
 
 def _verdict(low: float, high: float) -> str:
     if low > 0:
-        return "Better than its own warm start"
+        return f"Better than its own {_WARM}"
     if high < 0:
-        return "Worse than its own warm start"
-    return "Better or worse than its own warm start, these images cannot tell"
+        return f"Worse than its own {_WARM}"
+    return f"Better or worse than its own {_WARM}, these images cannot tell"
 
 
 def _signed(value: float) -> str:

@@ -14,10 +14,17 @@ from torch import nn
 
 from uda.data.preprocessing import Preprocessing
 from uda.errors import CheckpointError, UsageError
-from uda.files import atomic_path, atomic_write, read_json, sha256_file, write_json
+from uda.files import (
+    atomic_path,
+    atomic_write,
+    is_locked,
+    read_json,
+    sha256_file,
+    write_json,
+)
 from uda.models.classifier import Classifier, ModelSpec, build_classifier
 from uda.models.links import Link
-from uda.run.layout import RunFolder, open_run
+from uda.run.layout import RunFolder, open_run, progress
 from uda.tree import Tree
 
 FORMAT = 1
@@ -122,6 +129,11 @@ def load_bundle(folder: Path, *, weights: str = "ema") -> Bundle:
 def _way_out(run: RunFolder) -> str:
     """Say what to do about a run without weights."""
     status = run.read_status() if run.status.is_file() else {}
+    if status.get("state") == "running" and is_locked(run.path):
+        return (
+            f"the run is still training ({progress(status)}); wait for its first "
+            "checkpoint"
+        )
     if any(run.checkpoints.glob("step-*.pt")):
         return "`uda resume` the run to write it"
     if status.get("state") != "failed":

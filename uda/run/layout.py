@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from uda.errors import CheckpointError, UsageError
 from uda.files import atomic_write, numbered_folder, read_json, write_json
 
 STATES = ("running", "done", "interrupted", "failed")
+_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,16 @@ class RunFolder:
         return status
 
 
+def progress(status: Mapping[str, Any]) -> str:
+    """Return how far a run is by its status.json, as ``step 3 of 9``.
+
+    A run at work writes its step only now and then, so it is there or beyond.
+    """
+    step, steps = status.get("step", "?"), status.get("steps", "?")
+    later = " or later" if status.get("state") == "running" else ""
+    return f"step {step}{later} of {steps}"
+
+
 def create_run(project: Path, name: str) -> RunFolder:
     """Make the folder ``project/name``, or ``name2``, ``name3`` when taken.
 
@@ -164,7 +176,19 @@ def open_run(path: Path) -> RunFolder:
     pointer = path / "latest.txt"
     if pointer.is_file():
         return open_run(path / pointer.read_text(encoding="utf-8").strip())
+    if not path.exists():
+        raise CheckpointError(f"{path}: there is no such folder; {_beside(path)}")
     raise CheckpointError(
         f"{path}: no run here (no config.yaml); give the folder that `uda train` "
         "printed, for example runs/train"
     )
+
+
+def _beside(path: Path) -> str:
+    """Name the runs beside a folder that is not there."""
+    files = sorted(path.parent.glob("*/config.yaml"))
+    runs = [str(file.parent) for file in files if not file.parent.is_symlink()]
+    if not runs:
+        return "give the folder that `uda train` printed, for example runs/train"
+    more = f" and {len(runs) - _LISTED} more" if len(runs) > _LISTED else ""
+    return f"beside it are the runs {', '.join(runs[:_LISTED])}{more}"

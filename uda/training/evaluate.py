@@ -18,11 +18,13 @@ from uda.training.multilabel import quick_metrics
 from uda.training.patience import standard_error
 from uda.training.served import clean
 from uda.training.sizes import images_at
+from uda.training.step import Terms
 
 if TYPE_CHECKING:
     from uda.training.trainer import Trainer
 
 SHOWN = 8
+_TAUGHT = 0.5  # of the weight of an image, where a method gives it any
 
 
 def evaluate_state(trainer: Trainer) -> dict[str, float]:
@@ -80,9 +82,15 @@ def validation_predictions(trainer: Trainer, model: nn.Module) -> Predictions:
     )
 
 
-def write_view_grid(trainer: Trainer, batch: Batch) -> None:
-    """Show weak | strong | prediction | confidence of unlabelled images."""
-    if batch.weak is None or batch.strong is None:
+def write_view_grid(trainer: Trainer, batch: Batch, terms: Terms) -> None:
+    """Show weak | strong | prediction | confidence of unlabelled images.
+
+    Args:
+        trainer: of the run.
+        batch: of the step that was just made.
+        terms: of the same step; they know which images taught, whoever the teacher.
+    """
+    if batch.weak is None or batch.strong is None or terms.unlabeled is None:
         return
     weak, strong = batch.weak[:SHOWN], batch.strong[:SHOWN]
     with torch.no_grad():
@@ -90,11 +98,13 @@ def write_view_grid(trainer: Trainer, batch: Batch) -> None:
         model = clean(trainer, trainer.state.ema.model, images)
         leaf = model(batch.weak).served.float()
     answers = _answers(leaf, link_of(model), trainer.parts.classes)
-    threshold = trainer.config.consistency.threshold
+    taught = terms.unlabeled.mask[:SHOWN].tolist()
     names = answers.names_of(answers.predicted)[:SHOWN]
     captions = [
-        f"{name}\n{value:.2f} {'kept' if value > threshold else 'masked'}"
-        for value, name in zip(answers.confidence[:SHOWN], names, strict=True)
+        f"{name}\n{value:.2f} {'kept' if mask >= _TAUGHT else 'masked'}"
+        for value, name, mask in zip(
+            answers.confidence[:SHOWN], names, taught, strict=True
+        )
     ]
     trainer.writer.histogram(
         trainer.state.step, "unlabeled/confidence", answers.confidence

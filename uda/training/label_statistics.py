@@ -61,6 +61,12 @@ class LabelStatistics(StepStatistics):
 def statistics_for(
     parts: Parts, class_tags: tuple[str, ...], device: torch.device
 ) -> StepStatistics:
-    """Return empty running sums for a run."""
+    """Return empty running sums for a run.
+
+    Labelled images that are also trained on as unlabelled ones tell nothing of how
+    many pseudo-labels are right: their label was learned.
+    """
     kind = LabelStatistics if parts.targets.ndim == 2 else StepStatistics
-    return kind(class_tags, device, torch.from_numpy(parts.hidden))
+    hidden = parts.hidden.copy()
+    hidden[parts.truly_labeled.labeled] = -1
+    return kind(class_tags, device, torch.from_numpy(hidden))

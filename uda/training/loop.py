@@ -175,7 +175,7 @@ def _run(trainer: Trainer, stop: StopRequest) -> Summary:
             parts, norm, moved = _one_step(trainer, group)
             _account(trainer, moved, parts, norm)
             trainer.waited = batches.waited_total - trainer.waited_before
-            ended, found = _after_step(trainer, moved[-1])
+            ended, found = _after_step(trainer, moved[-1], parts[-1])
             metrics, asked = found or metrics, bool(stop)
             due = state.step % (config.loop.save_every or total) == 0
             if due or ended or asked:
@@ -189,13 +189,16 @@ def _run(trainer: Trainer, stop: StopRequest) -> Summary:
     return _finish(trainer, metrics)
 
 
-def _after_step(trainer: Trainer, batch: Batch) -> tuple[bool, dict[str, float]]:
+def _after_step(
+    trainer: Trainer, batch: Batch, terms: Terms
+) -> tuple[bool, dict[str, float]]:
     """Log and evaluate where it is due; tell whether the run ends here."""
     config, step = trainer.config, trainer.state.step
     total = config.loop.steps
     ended = step == total
     if step % config.loop.log_every == 0 or ended:
         _log(trainer)
+        trainer.run.update_status("running", step=step)
     if step == consistency_start(config):
         guard.keep_warm_start(trainer)
     if not ended and step % (config.loop.eval_every or total) != 0:
@@ -203,7 +206,7 @@ def _after_step(trainer: Trainer, batch: Batch) -> tuple[bool, dict[str, float]]
     metrics = evaluate_state(trainer)
     watch.look_without_table(trainer, metrics)
     ended = patience.look(trainer) or ended
-    write_view_grid(trainer, batch)
+    write_view_grid(trainer, batch, terms)
     trainer.since = time.perf_counter()
     return ended, metrics
 

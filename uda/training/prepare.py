@@ -140,16 +140,16 @@ def cache_folder(config: RunConfig) -> Path:
 
 def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
     """Scan the data and load the split file, or make a split."""
-    unlabeled = [Path(folder) for folder in config.data.unlabeled]
     catalog = scan(
         Path(config.data.root),
-        unlabeled=unlabeled,
+        unlabeled=[Path(folder) for folder in config.data.unlabeled],
         group_column=group_column(config.data.group),
         multi_label=config.data.multi_label,
     )
     if config.data.split is not None:
         split = Split.load(Path(config.data.split))
         _refuse_missing(config, split, catalog)
+        split.refuse_other_labels(catalog, config.data.split)
         catalog, notes = labels_of_split(split, catalog)
         return catalog, split, notes + split.verify(catalog) + _left_out(split, catalog)
 

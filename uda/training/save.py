@@ -57,6 +57,7 @@ def checkpoint(trainer: Trainer) -> None:
         keep=trainer.config.loop.keep_checkpoints,
     )
     weights(trainer)
+    trainer.run.update_status("running", step=trainer.state.step)
 
 
 def weights(trainer: Trainer) -> None:
