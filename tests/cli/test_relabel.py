@@ -68,9 +68,14 @@ def test_planted_errors_are_listed_first_and_mended(work, tmp_path, monkeypatch)
     before = sorted(p.relative_to(work / "data") for p in work.rglob("data/**/*"))
     result = call("relabel", run, "--out", out)
     assert result.exit_code == 0, result.output
-    rows = table(out)
+    doubted = {row["path"] for row in table(out)}
     wrong = trained_and_planted(work)
     assert len(wrong) >= 3
+    assert len(doubted & wrong) >= 2
+    assert len(doubted) < 21  # half of what is asked
+    result = call("relabel", run, "--top", "12", "--out", out, "--overwrite")
+    assert result.exit_code == 0, result.output
+    rows = table(out)
     first = {row["path"] for row in rows[: len(wrong)]}
     # At random about one in eight would be.
     assert len(first & wrong) >= 0.75 * len(wrong)
