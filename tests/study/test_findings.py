@@ -11,6 +11,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 from tests.study.fakes import FakeStudy, right
 from uda.data.splits import Split
 from uda.intervals import corrected_t
+from uda.study import findings
 from uda.study.findings import MAIN, find
 
 
@@ -181,3 +182,8 @@ def test_a_strategy_with_a_failed_cell_is_compared_on_what_it_has(tmp_path):
     assert (none.cells, none.failed, none.gaps, none.values) == (0, 6, {}, {})
     assert findings.finished == 18
     assert findings.compared == 1
+
+
+def test_differences_of_shares_stay_possible():
+    found = findings._resampled(np.array([-0.9, 0.8]), 0.5, 0.95)
+    assert (found.low, found.high) == (-1.0, 1.0)

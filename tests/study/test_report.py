@@ -10,7 +10,7 @@ import pytest
 from tests.study.fakes import FakeStudy, right
 from uda.errors import UsageError
 from uda.study.findings import MAIN
-from uda.study.report import reference_of, report_study
+from uda.study.report import keep_view, last_view, reference_of, report_study
 from uda.study.request import Planned
 from uda.study.strategies import Strategy
 
@@ -70,3 +70,11 @@ def test_the_reference_is_the_first_supervised_one_or_the_named_one():
     assert reference_of(plan[:1], None) == "texture"
     with pytest.raises(UsageError, match="not a strategy; choose one of texture"):
         reference_of(plan, "plane")
+
+
+def test_what_was_asked_is_known_before_there_is_a_report(tmp_path):
+    assert last_view(tmp_path) == (None, None)
+    keep_view(tmp_path, "plain", "Good")
+    assert last_view(tmp_path) == ("plain", "Good")
+    (tmp_path / "verdict.json").write_text('{"reference": "other"}')
+    assert last_view(tmp_path) == ("other", None)

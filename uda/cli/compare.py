@@ -199,12 +199,18 @@ def _run(
     reference: str | None,
     good_class: str | None,
 ) -> None:
-    from uda.study.report import reference_of
+    from uda.study.report import keep_view, reference_of
     from uda.study.run import run_study
 
     reference_of(plan, reference)  # a misspelt name must not cost a night
     _check_good(request, good_class)
-    with cells_progress() as on_cell:
+    with cells_progress() as show:
+
+        def on_cell(done: int, total: int, row: dict[str, Any] | None) -> None:
+            if row is None:  # the study is there, and nothing is trained yet
+                keep_view(out, reference, good_class)
+            show(done, total, row)
+
         run_study(
             out, request, plan, jobs=jobs, on_cell=on_cell,
             note=lambda text: click.echo(f"Note: {text}", err=True),

@@ -298,7 +298,9 @@ def _resampled(differences: Floats, ratio: float, confidence: float) -> Interval
     known = differences[~np.isnan(differences)]
     if known.size < 2:
         return None
-    return corrected_t(known, ratio, confidence).interval
+    found = corrected_t(known, ratio, confidence).interval
+    # Shares differ by 1 at most, which the t-distribution of few folds does not know.
+    return Interval(max(found.low, -1.0), min(found.high, 1.0))
 
 
 def _hull(images: Interval, trainings: Interval | None) -> Interval:

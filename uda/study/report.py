@@ -16,6 +16,8 @@ from uda.study.curve import Curve, curve_of
 from uda.study.findings import MAIN, Findings, Row, find
 from uda.study.request import Planned, Request
 
+_VIEW = "asked.json"  # reference and good class, until there is a report
+
 TITLES = {
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro-F1",
@@ -107,9 +109,17 @@ def report_study(
 
 def last_view(folder: Path) -> tuple[str | None, str | None]:
     """Return reference and good class of the study's last report, where it has one."""
-    path = folder / "verdict.json"
-    facts = read_json(path) if path.is_file() else {}
-    return facts.get("reference"), facts.get("good_class")
+    for name in ("verdict.json", _VIEW):
+        if (folder / name).is_file():
+            facts = read_json(folder / name)
+            return facts.get("reference"), facts.get("good_class")
+    return None, None
+
+
+def keep_view(folder: Path, reference: str | None, good_class: str | None) -> None:
+    """Note for `last_view` what was asked for, before there is any report."""
+    view = {"reference": reference, "good_class": good_class}
+    write_json(folder / _VIEW, view)
 
 
 def shown_measures(findings: Findings) -> list[str]:
