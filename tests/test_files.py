@@ -21,6 +21,18 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
+def test_whoever_may_read_other_files_may_read_what_a_private_writer_wrote(tmp_path):
+    target, private = tmp_path / "a.bin", tmp_path / "private"
+    with files.atomic_path(target) as part:
+        private.touch(0o600)
+        private.write_bytes(b"weights")
+        private.rename(part)
+    other = tmp_path / "b.bin"
+    other.touch()
+    assert target.stat().st_mode == other.stat().st_mode
+    assert target.read_bytes() == b"weights"
+
+
 def test_sha256_equals_hashlib(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"abc" * 1000)

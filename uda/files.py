@@ -31,13 +31,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    mode = _usual_mode(temporary)
     try:
         yield temporary
+        # Some writers make a file that only its owner may read.
+        temporary.chmod(mode)
         _fsync(temporary)
         temporary.replace(path)
         _fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _usual_mode(path: Path) -> int:
+    """Return the mode that a new file gets; a umask tells only who changes it."""
+    path.touch()
+    mode = path.stat().st_mode
+    path.unlink()
+    return mode
 
 
 def _fsync(path: Path) -> None:

@@ -126,13 +126,13 @@ def test_a_rule_calibrates_what_is_told(run, pile, alone):
 
 def test_a_rule_is_asked_under_its_own_views(run, pile, alone, monkeypatch):
     asked = []
-    own = suggesting.predict_files
+    own = suggesting.ask
 
     def spied(*words, tta, **options):
         asked.append(tta.label)
         return own(*words, tta=tta, **options)
 
-    monkeypatch.setattr(suggesting, "predict_files", spied)
+    monkeypatch.setattr(suggesting, "ask", spied)
     assert ask(run, pile, 12, rule=DecisionRule(CLASSES, tta="flips")).chosen
     assert asked == ["flips"]
 

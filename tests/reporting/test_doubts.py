@@ -17,7 +17,7 @@ def test_each_image_is_on_the_sheet_once():
         asked.append(path)
         return np.full((96, 96, 3), colours[path], np.uint8)
 
-    pixels = np.asarray(draw_doubts(doubts, read))
+    pixels = np.asarray(draw_doubts(dict(enumerate(doubts, start=2)), read))
     assert sorted(asked) == sorted(colours)
     for colour in colours.values():
         assert (pixels == colour).all(axis=2).sum() == 96 * 96

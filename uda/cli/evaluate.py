@@ -109,7 +109,7 @@ def command(
     views = views_of(tta, next(iter(rules.values()), None), first)
     _say_rules(bundles, rules)
     images = _choose(folder, first, data, split, part, allow_seen)
-    _announce(folder, images)
+    _announce(folder, images, first)
     warn_unfinished(folder)
     evaluation = evaluate(
         bundles,
@@ -232,9 +232,15 @@ def warn_unfinished(folder: RunFolder) -> None:
         )
 
 
-def _announce(run: RunFolder, images: EvaluationSet) -> None:
+def _announce(run: RunFolder, images: EvaluationSet, bundle: Bundle) -> None:
     from uda.evaluation.parts import past_reads
 
+    if bundle.kind == "texture":
+        click.echo(
+            "Note: this run answers by texture descriptors, not by a network; 'ema "
+            "weights' are its only ones",
+            err=True,
+        )
     for note in images.notes:
         click.echo(f"Note: {note}", err=True)
     reads = past_reads(run) if images.reads_test else []

@@ -147,7 +147,9 @@ def _draw(run: RunFolder, listed: list[Doubt], picture: Path) -> int:
             click.echo(f"not in the picture: {error}", err=True)
             continue
         pixels[entry.path] = fit(image, size, fill=(250, 250, 248))
-    drawn = [entry for entry in listed if entry.path in pixels]
+    # Row 1 of the list is its heading.
+    rows = enumerate(listed, start=2)
+    drawn = {row: entry for row, entry in rows if entry.path in pixels}
     if drawn:
         sheet = draw_doubts(drawn, pixels.__getitem__)
         _write(picture, lambda: save_sheet(sheet, picture))

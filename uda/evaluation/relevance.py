@@ -12,18 +12,17 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from uda.data.chosen import chosen_folders
 from uda.data.duplicates import Groups, find_groups
 from uda.data.partition import connect
 from uda.data.records import Record
-from uda.errors import DataError, UsageError
-from uda.evaluation.files import predict_files
-from uda.files import spreadsheet_safe, write_csv
+from uda.evaluation.pile import ask, listed, pile_records, unnameable
+from uda.evaluation.tta import tta_of
+from uda.files import write_csv
 
 if TYPE_CHECKING:
     from uda.run.bundle import Bundle
@@ -106,20 +105,25 @@ def filter_images(
     """
     records = pile_records(unlabeled)
     threads = max(2, os.cpu_count() or 2)
-    scores, errors = _scores(
-        bundle, records, batch=batch, device=device, threads=threads, progress=progress
+    # What a network has never seen it is often sure of by accident, and differently
+    # so for each flip.
+    answers = ask(
+        bundle,
+        records,
+        tta=tta_of("flips", bundle),
+        batch=batch,
+        device=device,
+        threads=threads,
+        progress=progress,
     )
-    readable = [i for i in range(len(records)) if i not in errors]
-    if not readable:
-        raise DataError(
-            f"none of the {len(records)} images could be read, the first: "
-            f"{next(iter(errors.values()))}"
-        )
+    readable = answers.readable
+    scores = np.zeros((len(records), len(bundle.classes)))
+    scores[readable] = answers.predictions.probs
     predicted, confidence = scores.argmax(1), scores.max(1)
     found = find_groups(
         [records[i] for i in readable], seed=seed, threads=threads, progress=progress
     )
-    left_out = {i: f"cannot be read: {reason}" for i, reason in errors.items()}
+    left_out = {i: f"cannot be read: {why}" for i, why in answers.errors.items()}
     left_out |= unnameable(records)
     copies = near_copies(found, confidence[readable])
     for place, best in copies.items():
@@ -129,9 +133,12 @@ def filter_images(
     kept, reasons = choose(
         predicted, confidence, quota, classes=bundle.classes, left_out=left_out
     )
+    named: list[str | None] = [bundle.classes[number] for number in predicted]
+    for i in answers.errors:
+        named[i] = None
     return [
         Scored(
-            _labeled(record, None if i in errors else bundle.classes[predicted[i]]),
+            _labeled(record, named[i]),
             float(confidence[i]),
             bool(kept[i]),
             reasons[i],
@@ -201,8 +208,7 @@ def write_list(path: Path, scored: Sequence[Scored]) -> None:
     home = path.parent.resolve()
     rows = [
         (
-            plain_path(entry.record.path.removeprefix(entry.record.prefix)),
-            folder_name(entry.record.root, home),
+            *listed(entry.record, home),
             entry.record.label or "",
             f"{entry.confidence:.6f}",
             int(entry.kept),
@@ -213,105 +219,5 @@ def write_list(path: Path, scored: Sequence[Scored]) -> None:
     write_csv(path, HEADER, rows)
 
 
-def pile_records(unlabeled: Sequence[Path]) -> list[Record]:
-    """Return the images of folders and lists, called ``@k/PATH`` by their place.
-
-    Raises:
-        DataError: there is none.
-    """
-    found = [
-        Record(f"@{number}/{path}", chosen.folder, prefix=f"@{number}/")
-        for number, chosen in enumerate(chosen_folders(unlabeled))
-        for path in chosen.find().images
-    ]
-    if not found:
-        raise DataError(
-            f"no images below {', '.join(str(path) for path in unlabeled)}; check "
-            "--unlabeled"
-        )
-    return found
-
-
-def _scores(
-    bundle: Bundle,
-    records: Sequence[Record],
-    *,
-    batch: int,
-    device: str,
-    threads: int,
-    progress: Progress | None,
-) -> tuple[Floats, dict[int, str]]:
-    """Return (N, C) probabilities, 0 where unreadable, and {place: error}."""
-    if getattr(bundle.model, "link", "softmax") != "softmax":
-        raise UsageError(
-            f"{bundle.folder}: the model gives several labels per image; images are "
-            "filtered by the one class they are predicted as"
-        )
-    probs = np.zeros((len(records), len(bundle.classes)))
-    errors: dict[int, str] = {}
-    for block in predict_files(
-        {"model": _FlipAverage(bundle, device)},
-        [(record.path, record.file) for record in records],
-        classes=bundle.classes,
-        preprocessing=bundle.preprocessing,
-        batch=batch,
-        threads=threads,
-        device=device,
-        progress=progress,
-    ):
-        places = range(block.start, block.start + len(block.errors))
-        of_block = zip(places, block.errors, strict=True)
-        good = [place for place, error in of_block if error is None]
-        probs[good] = block.predictions["model"].probs
-        of_block = zip(places, block.errors, strict=True)
-        errors |= {place: error for place, error in of_block if error is not None}
-    return probs, errors
-
-
-class _FlipAverage:
-    """A bundle's model, averaged over four flips.
-
-    What a network has never seen it is often sure of by accident, and differently
-    so for each flip.
-    """
-
-    def __init__(self, bundle: Bundle, device: str) -> None:
-        from uda.evaluation.evaluate import place
-
-        self.model: Any = place(bundle, device)
-
-    def __call__(self, images: Any) -> Any:
-        from uda.models.forward import ALL_FLIPS
-        from uda.models.heads import log_mean_probs
-
-        views = [images.flip(dims) if dims else images for dims in ALL_FLIPS]
-        return log_mean_probs([self.model(view) for view in views])
-
-
 def _labeled(record: Record, label: str | None) -> Record:
     return Record(record.path, record.root, label, prefix=record.prefix)
-
-
-def unnameable(records: Sequence[Record]) -> dict[int, str]:
-    """Return {place: why} of images that no list can name.
-
-    Names that are not UTF-8 cannot be written so that they are found again.
-    """
-    return {
-        i: "the name is not UTF-8: rename the file"
-        for i, record in enumerate(records)
-        if any("\ud800" <= letter <= "\udfff" for letter in record.path)
-    }
-
-
-def plain_path(path: str) -> str:
-    """Return a path that no spreadsheet takes for a formula."""
-    # A spreadsheet's formula sign is defused by the folder it stands in.
-    return path if spreadsheet_safe(path) == path else f"./{path}"
-
-
-def folder_name(folder: Path, home: Path) -> str:
-    """Return a folder as a list that lies in ``home`` names it."""
-    if folder.is_relative_to(home):
-        return plain_path(folder.relative_to(home).as_posix())
-    return str(folder)

@@ -19,21 +19,13 @@ from uda.data.duplicates import Groups, find_groups
 from uda.data.finer import detail_size, usual_side
 from uda.data.preprocessing import Preprocessing
 from uda.data.records import Record
-from uda.errors import DataError
 from uda.evaluation import ranking
 from uda.evaluation.decision import DecisionRule
-from uda.evaluation.evaluate import place
-from uda.evaluation.files import BATCHES, decode_files, predict_files
+from uda.evaluation.files import BATCHES, decode_files
 from uda.evaluation.known import Known
-from uda.evaluation.predict import Predictions
+from uda.evaluation.pile import ask, listed, pile_records, unnameable
 from uda.evaluation.ranking import REASONS, Reason, Scores
-from uda.evaluation.relevance import (
-    folder_name,
-    pile_records,
-    plain_path,
-    unnameable,
-)
-from uda.evaluation.tta import NO_TTA, Tta, tta_of
+from uda.evaluation.tta import NO_TTA, tta_of
 from uda.files import write_csv
 from uda.models.texture import texture_features
 from uda.run.bundle import Bundle
@@ -122,18 +114,25 @@ def suggest(
     records = pile_records(unlabeled)
     threads = max(2, os.cpu_count() or 2)
     views = NO_TTA if rule is None else tta_of(rule.tta, bundle)
-    errors, predictions = _ask(bundle, records, views, batch, device, threads, progress)
-    predictions = replace(predictions, rule=rule)
-    places = [i for i in range(len(records)) if i not in errors]
+    answers = ask(
+        bundle,
+        records,
+        tta=views,
+        batch=batch,
+        device=device,
+        threads=threads,
+        progress=progress,
+    )
+    predictions = replace(answers.predictions, rule=rule)
+    mine = [records[i] for i in answers.readable]
     found = find_groups(
-        [*known.records, *(records[i] for i in places)],
+        [*known.records, *mine],
         seed=seed,
         threads=threads,
         progress=progress,
     )
-    kin, out = _kinship(found, known, unnameable([records[i] for i in places]))
+    kin, out = _kinship(found, known, unnameable(mine))
     fine = _finer(bundle.preprocessing, records)
-    mine = [records[i] for i in places]
     teaching = [known.records[i] for i in known.taught]
     features = _features([*teaching, *mine], fine, batch, threads, progress)
     labeled, pile = features[: len(teaching)], features[len(teaching) :]
@@ -155,7 +154,7 @@ def suggest(
     return Suggestions(
         tuple(_suggestion(mine[i], i, kind, scores, why) for i, kind in chosen),
         len(records),
-        Counter([*out.values(), *("cannot be read" for _ in errors)]),
+        Counter([*out.values(), *("cannot be read" for _ in answers.errors)]),
         tuple((bundle.classes[c], float(weights[c])) for c in order if weights[c] > 0),
     )
 
@@ -168,8 +167,7 @@ def write_suggestions(path: Path, chosen: Sequence[Suggestion]) -> None:
     home = path.parent.resolve()
     rows = [
         (
-            plain_path(entry.record.path.removeprefix(entry.record.prefix)),
-            folder_name(entry.record.root, home),
+            *listed(entry.record, home),
             entry.reason,
             f"{entry.uncertainty:.4f}",
             f"{entry.rarity:.4f}",
@@ -181,45 +179,6 @@ def write_suggestions(path: Path, chosen: Sequence[Suggestion]) -> None:
         for entry in chosen
     ]
     write_csv(path, HEADER, rows)
-
-
-def _ask(
-    bundle: Bundle,
-    records: Sequence[Record],
-    views: Tta,
-    batch: int,
-    device: str,
-    threads: int,
-    progress: Progress | None,
-) -> tuple[dict[int, str], Predictions]:
-    """Return {place: error}, and the answers for the images that could be read."""
-    errors: dict[int, str] = {}
-    answers: list[Predictions] = []
-    for block in predict_files(
-        {"model": place(bundle, device)},
-        [(record.path, record.file) for record in records],
-        classes=bundle.classes,
-        preprocessing=bundle.preprocessing,
-        batch=batch,
-        threads=threads,
-        device=device,
-        progress=progress,
-        tta=views,
-    ):
-        answers.append(block.predictions["model"])
-        for offset, error in enumerate(block.errors):
-            if error is not None:
-                errors[block.start + offset] = error
-    if len(errors) == len(records):
-        raise DataError(
-            f"none of the {len(records)} images could be read, the first: {errors[0]}"
-        )
-    return errors, replace(
-        answers[0],
-        ids=[name for answer in answers for name in answer.ids],
-        targets=np.concatenate([answer.targets for answer in answers]),
-        log_probs=np.concatenate([answer.log_probs for answer in answers]),
-    )
 
 
 def _kinship(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +15,16 @@ _ACROSS = 10
 Read = Callable[[str], npt.NDArray[np.uint8]]
 
 
-def draw_doubts(doubts: Sequence[Doubt], read: Read) -> Image.Image:
+def draw_doubts(doubts: Mapping[int, Doubt], read: Read) -> Image.Image:
     """Draw images whose label is doubted, most doubtful first within each label.
 
     Args:
-        doubts: at least one.
+        doubts: at least one, by its row in the list as a spreadsheet counts them.
         read: gives the (H, W, K) uint8 pixels of a path, all of one shape.
     """
     by_label: dict[str, list[Tile]] = {}
-    for entry in doubts:
-        by_label.setdefault(entry.label, []).append(_tile(entry, read))
+    for row, entry in doubts.items():
+        by_label.setdefault(entry.label, []).append(_tile(row, entry, read))
     longest = max(len(tiles) for tiles in by_label.values())
     across = min(_ACROSS, longest)
     blocks = [
@@ -34,8 +34,8 @@ def draw_doubts(doubts: Sequence[Doubt], read: Read) -> Image.Image:
     return draw_sheet(
         blocks,
         title=f"{len(doubts)} labels that the folds doubt",
-        detail="below each image: its file, what it looks like, P(that) against "
-        "P(its label)",
+        detail="below each image: its row in the list, its file, what it looks like, "
+        "P(that) against P(its label)",
     )
 
 
@@ -46,7 +46,7 @@ def _rows(tiles: Sequence[Tile], across: int) -> tuple[Row, ...]:
     return tuple(Row(tuple(line)) for line in lines)
 
 
-def _tile(entry: Doubt, read: Read) -> Tile:
+def _tile(row: int, entry: Doubt, read: Read) -> Tile:
     name = entry.path.rsplit("/", 1)[-1]
     odds = f"{entry.other:.2f} against {entry.own:.2f}"
-    return Tile(read(entry.path), (name, entry.suggested, odds))
+    return Tile(read(entry.path), (f"row {row}", name, entry.suggested, odds))

@@ -191,8 +191,9 @@ def hand_over_texture(trainer: Trainer, metrics: dict[str, float]) -> dict[str, 
         trainer,
         f"the network ended {worse} on validation ({final:.3f}) than the texture "
         f"teacher ({other:.3f}), and the run hands over that: evaluate and predict use "
-        f"descriptors of {height}x{width} pixels. Label more images, train longer, or "
-        "start from trained weights (--weights)",
+        f"descriptors of {height}x{width} pixels, which `uda export` cannot write as a "
+        "network. Label more images, train longer, or start from trained weights "
+        "(--weights)",
     )
     kept = {k: v for k, v in metrics.items() if not k.startswith("val_ema/")}
     return kept | found

@@ -225,8 +225,7 @@ def try_out(
         config: of one training.
         length: of one training.
         console: what is told.
-        trainings: how many such trainings there will be; above one it is said how
-            long they take.
+        trainings: how many such trainings there will be.
     """
     with tempfile.TemporaryDirectory(prefix="uda-dry-run-") as folder:
         data = config.data.model_copy(update={"cache": str(Path(folder) / "pool")})
@@ -238,8 +237,7 @@ def try_out(
         planned = fix_length(config, length, parts)
         run = create_run(Path(folder), "dry-run")
         console.result(plan_words(planned, parts, None))
-        if trainings > 1:
-            console.result(time_words(config, planned, length, parts, trainings))
+        console.result(time_words(config, planned, length, parts, trainings))
         if config.method != "texture":
             short = fix_length(config, Length(steps=2), parts)
             consistency = short.consistency.model_copy(

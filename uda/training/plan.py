@@ -14,7 +14,7 @@ from uda.training.schedules import consistency_start
 def time_words(
     config: RunConfig, planned: RunConfig, length: Length, parts: Parts, trainings: int
 ) -> str:
-    """Say how long several trainings take.
+    """Say how long one training or several take.
 
     Args:
         config: of one training, before planning.
@@ -24,11 +24,17 @@ def time_words(
         trainings: how many there are.
     """
     if config.method == "texture":
-        return f"{trainings} trainings of seconds each"
+        return (
+            f"{trainings} trainings of seconds each"
+            if trainings > 1
+            else "takes seconds"
+        )
     seconds, more = length.budget, ""
     if seconds is None:
         seconds = _seconds(config, planned, parts)
         more = ", besides evaluations"
+    if trainings == 1:
+        return f"takes about {format_seconds(seconds)}{more}"
     each, all_of_them = (format_seconds(n * seconds) for n in (1, trainings))
     return f"{trainings} trainings of about {each} each, {all_of_them} in all{more}"
 
