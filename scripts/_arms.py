@@ -22,6 +22,7 @@ WARM = ["--pretrain-steps", "600"]
 
 TEXTURE = "texture"
 DEFAULT = "uda, default"
+CEILING = "supervised, default"  # the reference where nothing is left unlabelled
 BALANCED = "class-balanced sampling"
 
 # Placeholders: {prior} is the class shares of the unlabelled pool.
@@ -115,6 +116,11 @@ class Draw:
         return {classes[(i + seed) % size]: n for i, n in enumerate(self.counts)}
 
 
+_TWO_LEVELS = (
+    ("functional", ("p0.00_functional", "p0.33_possibly_defective")),
+    ("defective", ("p0.67_likely_defective", "p1.00_defective")),
+)
+
 DRAWS = {
     "neu": Draw(
         "neu", (40, 20, 10, 6, 4, 3),
@@ -125,14 +131,25 @@ DRAWS = {
         "magnetic_tile", share=0.1, overrule=True,
         words="natural imbalance, a tenth of each class's tiles labelled",
     ),
+    # About as many labels per class as a factory begins with.
+    "magnetic_tile, a quarter": Draw(
+        "magnetic_tile", share=0.25, overrule=True,
+        words="natural imbalance, a quarter of each class's tiles labelled",
+    ),
+    # What could be reached at best: nothing is left unlabelled.
+    "magnetic_tile, every label": Draw(
+        "magnetic_tile", share=1.0,
+        words="natural imbalance, every label of the other folds",
+    ),
     "elpv, two classes": Draw(
         "elpv", (20, 20),
-        merged=(
-            ("functional", ("p0.00_functional", "p0.33_possibly_defective")),
-            ("defective", ("p0.67_likely_defective", "p1.00_defective")),
-        ),
+        merged=_TWO_LEVELS,
         words="functional (probability of a defect up to 0.33) against the rest, 20 "
         "labels of each",
+    ),
+    "elpv, two classes, every label": Draw(
+        "elpv", share=1.0, merged=_TWO_LEVELS,
+        words="functional against the rest, every label of the other folds",
     ),
 }  # fmt: skip
 
@@ -149,9 +166,9 @@ SUITES = {
     "default": Suite(
         DEFAULT,
         (
-            TEXTURE, "texture, 192 px", "supervised, default", DEFAULT,
-            "supervised, warm start", "uda, no warm start", "uda, no texture teacher",
-            "uda, neither", "uda, 96 px",
+            TEXTURE, "texture, 192 px", CEILING, DEFAULT, "supervised, warm start",
+            "uda, no warm start", "uda, no texture teacher", "uda, neither",
+            "uda, 96 px",
         ),
     ),
     "claim": Suite(

@@ -178,7 +178,8 @@ def run(data: Path, work: Path, cell: Cell, length: Length, extra: list[str]) ->
         split = Split.load(path)
         pool = counts_of(split, "unlabeled")
         # A class that the pool lacks still has to have a share.
-        prior = {name: max(n, 0.5) / sum(pool.values()) for name, n in pool.items()}
+        whole = sum(pool.values())  # 0 where every image is labelled
+        prior = {name: max(n, 0.5) / whole for name, n in pool.items() if whole}
         flags = flags_of(cell.arm, DRAWS[cell.draw], prior)
         if "texture" not in flags:
             flags = [*flags, *length.flags(flags), "--threads", "1"]

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from uda.models.deviation import NUM_MAPS, PER_MAP, Typical, deviation_features
+from uda.models.deviation import (
+    NUM_MAPS,
+    PER_MAP,
+    Typical,
+    deviation_features,
+    framed_alike,
+)
 
 RNG = np.random.default_rng(4)
 
@@ -88,3 +94,15 @@ def test_a_place_that_never_changes_has_a_spread():
     flat = np.full((5, 12, 12, 1), 100, np.uint8)
     found = deviation_features(flat, Typical.of(flat))
     assert np.isfinite(found).all()
+
+
+def test_how_alike_images_are_framed_is_the_share_of_what_they_have_in_common():
+    rng = np.random.default_rng(4)
+    common, own = rng.normal(0, 3, (32, 32, 1)), rng.normal(0, 1, (600, 32, 32, 1))
+    brightness = rng.normal(128, 40, (600, 1, 1, 1))
+    found = framed_alike(common + own)
+    assert abs(found - 9 / 10) < 0.02
+    assert abs(framed_alike(common + own + brightness) - found) < 1e-9
+    assert framed_alike(own) < 0.01
+    assert abs(framed_alike(np.repeat(common[None], 5, axis=0)) - 1) < 1e-9
+    assert framed_alike(np.full((5, 4, 4, 3), 7, np.uint8)) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,13 @@ from sklearn.linear_model import LogisticRegression
 
 from uda.data.images import fit, read_image
 from uda.errors import CheckpointError, DataError
-from uda.models.texture import TextureClassifier, TextureModel, texture_features
+from uda.models.deviation import NUM_MAPS, PER_MAP, Typical
+from uda.models.texture import (
+    TextureClassifier,
+    TextureModel,
+    described,
+    texture_features,
+)
 
 
 def features(num=60, size=5, classes=3, seed=0):
@@ -57,6 +64,28 @@ def test_round_trip_without_pickle(tmp_path):
     )
     with np.load(path, allow_pickle=False) as stored:
         assert all(stored[key].dtype != object for key in stored)
+
+
+def test_deviations_alone_are_kept_with_what_they_are_from(tmp_path):
+    rng = np.random.default_rng(8)
+    images = rng.integers(0, 256, (12, 24, 20, 1), dtype=np.uint8)
+    typical = Typical.of(images)
+    features = described(images, typical, texture=False)
+    assert features.shape == (12, NUM_MAPS * PER_MAP)
+    found = TextureClassifier.fit(features, np.arange(12) % 2, 2)
+    found = replace(found, typical=typical, texture=False)
+    found.save(tmp_path / "t.npz")
+    loaded = TextureClassifier.load(tmp_path / "t.npz")
+    assert not loaded.texture
+    assert loaded.size_of((48, 40)) == (24, 20)
+    assert replace(loaded, texture=True).size_of((48, 40)) == (48, 40)
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+    np.testing.assert_allclose(
+        TextureModel(loaded)(pixels).leaf, found.predict_log_proba(features), atol=1e-5
+    )
+    replace(found, typical=None).save(tmp_path / "nothing.npz")
+    with pytest.raises(CheckpointError, match="nothing is described"):
+        TextureClassifier.load(tmp_path / "nothing.npz")
 
 
 def test_broken_files_are_named(tmp_path):

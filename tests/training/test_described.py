@@ -8,7 +8,7 @@ import numpy as np
 
 from uda.models.descriptors import texture_features
 from uda.models.deviation import Typical, deviation_features
-from uda.training.described import describe, typical_of
+from uda.training.described import describe, typical_frame, typical_of
 
 RNG = np.random.default_rng(1)
 SMALL = RNG.integers(0, 256, (30, 16, 16, 1), dtype=np.uint8)
@@ -44,3 +44,23 @@ def test_images_outside_the_training_rows_decide_nothing_about_others():
     changed[:5] = 0
     for one, two in zip(typical_of(parts()), typical_of(parts(changed)), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_deviations_alone_for_images_that_are_framed_alike():
+    rows = np.array([3, 7, 29])
+    both = describe(parts(), rows, typical_of(parts()))
+    alone = describe(parts(), rows, typical_of(parts()), texture=False)
+    np.testing.assert_array_equal(alone, both[:, -alone.shape[1] :])
+    assert typical_frame(parts()) is None
+
+
+def test_what_is_framed_alike_is_read_in_detail():
+    ground = RNG.integers(40, 200, (1, 160, 80, 1))
+    alike = np.clip(ground + RNG.integers(-20, 20, (30, 160, 80, 1)), 0, 255)
+    alike = alike.astype(np.uint8)
+    small = alike.reshape(30, 40, 4, 20, 4, 1).mean((2, 4)).astype(np.uint8)
+    found = typical_frame(parts(alike, small))
+    assert found.size == (128, 64)
+    assert typical_of(parts(alike, small)).size == (40, 20)
+    again = typical_frame(parts(np.concatenate([alike[:5] * 0, alike[5:]]), small))
+    np.testing.assert_array_equal(found.middle, again.middle)

@@ -191,6 +191,37 @@ def test_the_teacher_trains_itself_only_on_labels_that_carry(quick, monkeypatch)
     assert asked == [(True, 0.1), (False, 0.1), (False, 0.02)]
 
 
+def test_an_error_over_groups_counts_each_group_once():
+    rng = np.random.default_rng(6)
+    targets, right = rng.integers(0, 3, 60), rng.random(60) < 0.7
+    alone = guard.grouped_error(targets, right, [str(i) for i in range(60)])
+    classes = [right[targets == k] for k in range(3)]
+    # Each image by itself: the binomial error, but for a factor of N / (N - 1).
+    expected = np.sqrt(sum(c.mean() * (1 - c.mean()) / len(c) for c in classes)) / 3
+    assert alone == pytest.approx(expected * np.sqrt(60 / 59))
+    copied = guard.grouped_error(
+        np.repeat(targets, 7), np.repeat(right, 7), np.repeat(np.arange(60), 7)
+    )
+    assert copied == pytest.approx(alone)  # copies are no evidence
+    assert guard.grouped_error(targets, right, ["one"] * 60) == np.inf
+
+
+@pytest.mark.parametrize("skill", [0.1, 0.5, 0.9])
+def test_without_full_trust_the_error_is_over_groups(quick, monkeypatch, skill):
+    monkeypatch.setattr(TextureTeacher, "skill", lambda *_: skill)
+    monkeypatch.setattr(guard, "grouped_error", lambda *_: 0.75)
+    seen = []
+    plain = guard.opinion_metrics
+    monkeypatch.setattr(
+        guard,
+        "opinion_metrics",
+        lambda trainer: seen.append(plain(trainer)) or dict(seen[-1]),
+    )
+    quick({"consistency.texture_weight": 0.5})
+    (found,) = seen
+    assert (found["standard_error"] == 0.75) == (skill < 0.9)
+
+
 @pytest.mark.parametrize(
     ("skill", "final", "texture", "handed"),
     [
@@ -198,6 +229,7 @@ def test_the_teacher_trains_itself_only_on_labels_that_carry(quick, monkeypatch)
         (0.9, 0.8, 0.85, "final"),  # ahead by less than the standard error
         (0.1, 0.8, 0.75, "texture"),  # no trust: the network has to be ahead
         (0.1, 0.9, 0.75, "final"),
+        (0.5, 0.8, 0.75, "texture"),  # nor with half of it
     ],
 )
 def test_a_network_behind_texture_hands_over_texture(
@@ -224,8 +256,13 @@ def test_a_network_behind_texture_hands_over_texture(
     assert summary.metrics["val_ema/balanced_accuracy"] == expected
 
 
-def test_what_is_handed_over_answers_as_the_teacher_did(quick, surfaces, monkeypatch):
+@pytest.mark.parametrize("alike", [False, True])
+def test_what_is_handed_over_answers_as_the_teacher_did(
+    quick, surfaces, monkeypatch, alike
+):
     """Loaded again and asked from files, at the texture's size."""
+    if alike:
+        monkeypatch.setattr("uda.training.described.FRAMED", -1)
     monkeypatch.setattr(TextureTeacher, "skill", lambda *_: 0.9)
     seen = {}
     plain = guard.hand_over_texture
@@ -241,6 +278,7 @@ def test_what_is_handed_over_answers_as_the_teacher_did(quick, surfaces, monkeyp
     folder, _ = quick({"consistency.texture_weight": 0.5})
     bundle = load_bundle(folder)
     assert bundle.kind == "texture"
+    assert bundle.model.classifier.texture != alike
     images = torch.from_numpy(seen["images"]).permute(0, 3, 1, 2)
     found = bundle.model(images).leaf.numpy()
     np.testing.assert_allclose(found, seen["wanted"], atol=1e-3)

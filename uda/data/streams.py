@@ -278,3 +278,15 @@ def evaluation_batches(
     for begin in range(0, wanted.size, batch):
         part = wanted[begin : begin + batch]
         yield to_tensor(np.ascontiguousarray(pool.images[part])), part
+
+
+def grouped(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
+    """Collect ``size`` micro batches for each optimisation step."""
+    while True:
+        group = []
+        for _ in range(size):
+            try:
+                group.append(next(batches))
+            except StopIteration:
+                return
+        yield group

@@ -63,6 +63,21 @@ class Typical(NamedTuple):
         )
 
 
+def framed_alike(images: npt.NDArray[Any]) -> float:
+    """Return which share of the images' variance their mean image explains.
+
+    Near 1 where all show the same thing at the same place, near 0 where places have
+    nothing in common. How bright an image is as a whole does not count.
+
+    Args:
+        images: (N, H, W, K) in 0..255, whatever they show.
+    """
+    grey = np.asarray(images, dtype=np.float64).mean(axis=3)
+    grey -= grey.mean(axis=(1, 2), keepdims=True)
+    whole = float(np.square(grey).mean())
+    return float(np.square(grey.mean(axis=0)).mean()) / whole if whole > 0 else 1.0
+
+
 def reduced(images: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[Any]:
     """Return (N, *size, K) in 0..255: means of the pixels that each new one covers.
 

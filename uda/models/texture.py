@@ -48,8 +48,10 @@ class TextureClassifier:
         scale: (F,) their deviation, 1 where it is zero.
         weights: (C, F); zeros for a class without labels.
         bias: (C,); very low for a class without labels.
-        typical: what images are compared with besides their texture, or None where
-            the features are texture alone.
+        typical: what images are compared with, or None where the features are texture
+            alone.
+        texture: whether texture is among the features; without it they are deviations
+            from ``typical`` alone.
     """
 
     mean: Floats
@@ -57,6 +59,7 @@ class TextureClassifier:
     weights: Floats
     bias: Floats
     typical: Typical | None = None
+    texture: bool = True
 
     @classmethod
     def fit(
@@ -145,6 +148,12 @@ class TextureClassifier:
             )
         return found
 
+    def size_of(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return at which (H, W) images of a size are read."""
+        if self.texture or self.typical is None:
+            return size
+        return self.typical.size
+
     def standardise(self, features: npt.NDArray[Any]) -> Floats:
         """Return features in deviations from the mean, clipped."""
         if features.shape[1] != self.mean.size:
@@ -173,6 +182,7 @@ class TextureClassifier:
                 scale=self.scale,
                 weights=self.weights,
                 bias=self.bias,
+                texture=np.bool_(self.texture),
                 **extra,
             )
 
@@ -191,7 +201,12 @@ class TextureClassifier:
                 mean, scale, weights, bias = (
                     stored[name].astype(np.float64) for name in names
                 )
-                found = cls(mean, scale, weights, bias, _typical_of(stored))
+                # Files of before always have texture.
+                texture = bool(stored["texture"]) if "texture" in stored else True
+                typical = _typical_of(stored)
+                if not texture and typical is None:
+                    raise ValueError("nothing is described")
+                found = cls(mean, scale, weights, bias, typical, texture)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise CheckpointError(
                 f"{path}: cannot be read as a texture classifier ({error}); train it "
@@ -216,6 +231,7 @@ def described(
     images: npt.NDArray[np.uint8],
     typical: Typical | None = None,
     *,
+    texture: bool = True,
     threads: int | None = None,
 ) -> npt.NDArray[np.float32]:
     """Describe images (N, H, W, K) by texture and, with ``typical``, by deviations.
@@ -223,14 +239,13 @@ def described(
     Deviations are read at the size of ``typical``, which may be smaller.
 
     Returns:
-        (N, F) float32.
+        (N, F) float32; without ``texture`` the deviations alone.
     """
-    texture = texture_features(images, threads=threads)
-    if typical is None:
-        return texture
-    small = reduced(images, typical.size)
-    strays = deviation_features(small, typical, threads=threads)
-    return np.concatenate([texture, strays], axis=1)
+    found = [texture_features(images, threads=threads)] if texture else []
+    if typical is not None:
+        small = reduced(images, typical.size)
+        found.append(deviation_features(small, typical, threads=threads))
+    return np.concatenate(found, axis=1)
 
 
 def _surest(places: npt.NDArray[Any], sure: Floats, share: float) -> npt.NDArray[Any]:
@@ -252,7 +267,8 @@ class TextureModel:
         from uda.models.heads import Outputs
 
         pixels = images.permute(0, 2, 3, 1).cpu().numpy()
-        features = described(pixels, self.classifier.typical)
+        asked = self.classifier
+        features = described(pixels, asked.typical, texture=asked.texture)
         log_probs = self.classifier.predict_log_proba(features)
         leaf = torch.from_numpy(log_probs.astype(np.float32)).to(images.device)
         return Outputs(leaf=leaf)

@@ -7,11 +7,13 @@ Two rules, both stated in the log, in TensorBoard and in status.json:
    branch falls from full at a skill of 0.6 to nothing at 0.3.
 2. Hand-over. A run that ends worse on the validation part than its own supervised
    warm start, by more than the standard error, hands over the warm start; one that
-   ends worse than the texture teacher hands over that.
+   ends worse than the texture teacher hands over that. Without full trust the network
+   has to be ahead of it, by more than an error that counts groups, not images.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -128,8 +130,44 @@ def opinion_metrics(trainer: Trainer) -> dict[str, float]:
     rows = torch.from_numpy(parts.validation).to(trainer.opinion.device)
     named = trainer.opinion[rows].argmax(1).cpu().numpy()
     counts = confusion_matrix(parts.validation_targets, named, len(parts.classes))
-    found = validation_metrics(parts, named)
-    return found | {"standard_error": accuracy_of(counts)[1]}
+    error = accuracy_of(counts)[1]
+    if trainer.trust < 1:
+        # Labels that hardly carry from group to group: images of one group tell little
+        # more than one of them.
+        right = named == parts.validation_targets
+        error = max(
+            error,
+            grouped_error(parts.validation_targets, right, parts.validation_groups),
+        )
+    return validation_metrics(parts, named) | {"standard_error": error}
+
+
+def grouped_error(
+    targets: npt.NDArray[np.int64],
+    right: npt.NDArray[np.bool_],
+    groups: Sequence[str],
+) -> float:
+    """Return the standard error of balanced accuracy where whole groups are drawn.
+
+    Linearised and clustered by group; source: Liang and Zeger, Biometrika 1986.
+
+    Args:
+        targets: (N,) true classes.
+        right: (N,) whether the answer was.
+        groups: (N,) names.
+
+    Returns:
+        The error; infinite for a single group.
+    """
+    _, classes = np.unique(targets, return_inverse=True)
+    names, clusters = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) < 2:
+        return float("inf")
+    support = np.bincount(classes)
+    recall = np.bincount(classes, weights=right) / support
+    strays = (right - recall[classes]) / support[classes] / len(support)
+    sums = np.bincount(clusters, weights=strays)
+    return float(np.sqrt(len(names) / (len(names) - 1) * np.square(sums).sum()))
 
 
 def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
@@ -165,10 +203,10 @@ def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
 def hand_over_texture(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
     """Replace the network by the texture teacher where that is the better one.
 
-    Where the labels carry something, texture has to be ahead on the validation part by
-    more than the standard error. Where they carry nothing (no trust), the network has
-    to be: the simpler model has the better odds there. With a tree of classes the
-    network stays, since only it decides node by node.
+    With full trust in the labels, texture has to be ahead on the validation part by
+    more than the standard error. With less, the network has to be: where labels hardly
+    carry from group to group, the simpler model has the better odds. With a tree of
+    classes the network stays, since only it decides node by node.
 
     Returns:
         The metrics of what is handed over.
@@ -179,19 +217,21 @@ def hand_over_texture(trainer: Trainer, metrics: dict[str, float]) -> dict[str, 
         return metrics
     other, error = found["val_ema/balanced_accuracy"], found.pop("standard_error")
     run.update_status("running", texture_accuracy=other)
-    ahead = final - other if trainer.trust == 0 else other - final
-    if (ahead <= error) != (trainer.trust == 0):
+    full = trainer.trust == 1
+    ahead = other - final if full else final - other
+    if (ahead > error) != full:
         return metrics
     spec = replace(model_spec(trainer.config, parts), backbone="texture", head="flat")
     save_classifier(run, spec, classifier, parts.texture_pool)
     run.update_status("running", handed_over="texture")
-    height, width = parts.texture_pool.images.shape[1:3]
-    worse = "worse" if trainer.trust else "no better"
+    height, width = classifier.size_of(parts.texture_pool.images.shape[1:3])
+    what = "descriptors" if classifier.texture else "deviations from the typical image"
+    worse = "worse" if full else "no better"
     say(
         trainer,
         f"the network ended {worse} on validation ({final:.3f}) than the texture "
         f"teacher ({other:.3f}), and the run hands over that: evaluate and predict use "
-        f"descriptors of {height}x{width} pixels, which `uda export` cannot write as a "
+        f"{what} of {height}x{width} pixels, which `uda export` cannot write as a "
         "network. Label more images, train longer, or start from trained weights "
         "(--weights)",
     )

@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 
 from uda.augment.kernels import is_compiled, warm_up
-from uda.data.streams import Batch, prefetch
+from uda.data.streams import Batch, grouped, prefetch
 from uda.errors import TrainingError
 from uda.models.finetune import set_trunk_frozen
 from uda.models.seeding import draws_at_random, seeded
@@ -30,7 +30,7 @@ from uda.training.monitor import tags
 from uda.training.monitor.progress import Progress
 from uda.training.monitor.writer import RunWriter
 from uda.training.objective import build_objective, start_memory
-from uda.training.prepare import Parts, Policies, build_stream, grouped
+from uda.training.prepare import Parts, Policies, build_stream
 from uda.training.pretrain import pretrain
 from uda.training.schedules import consistency_start
 from uda.training.sizes import change_size

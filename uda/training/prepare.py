@@ -6,7 +6,7 @@ The test part is dropped here, before anything is decoded: training cannot see i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from uda.data.pool import Pool, build_pool, default_cache
 from uda.data.records import Catalog, Record, scan
 from uda.data.sampling import LabeledSampler, UnlabeledSampler
 from uda.data.splits import Split, make_split
-from uda.data.streams import Batch, TrainStream
+from uda.data.streams import TrainStream
 from uda.errors import DataError, UsageError
 from uda.training.class_tree import class_tree, drawn_as
 from uda.training.config import RunConfig
@@ -45,7 +45,7 @@ class Parts:
             targets are (n, C) of 0 and 1 in place of (n,), unknown rows -1.
         unlabeled: (m,) rows; with the labelled ones where the recipe says so.
         groups: (n,) group of each labelled image; its path where it has none.
-        validation: (v,) rows and their ``validation_targets``.
+        validation: (v,) rows, their ``validation_targets`` and ``validation_groups``.
         hidden: (N,) class index of every pool row where the split file knows it,
             else -1; for diagnosis alone (how many pseudo-labels are right), never
             a target.
@@ -67,6 +67,7 @@ class Parts:
     groups: tuple[str, ...]
     validation: Rows
     validation_targets: Rows
+    validation_groups: tuple[str, ...]
     smaller: tuple[Pool, ...] = ()
     detail: Pool | None = None
     tree: Tree | None = None
@@ -297,6 +298,7 @@ def _sort_rows(
         groups=tuple(groups[int(row)] for row in labeled),
         validation=validation,
         validation_targets=target[validation],
+        validation_groups=tuple(groups[int(row)] for row in validation),
         tree=tree,
     )
 
@@ -386,15 +388,3 @@ def build_stream(config: RunConfig, parts: Parts, policies: Policies) -> TrainSt
         strong=policies.strong,
         unlabeled_start=consistency_start(config) * config.optimizer.accumulation,
     )
-
-
-def grouped(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
-    """Collect ``size`` micro batches for each optimisation step."""
-    while True:
-        group = []
-        for _ in range(size):
-            try:
-                group.append(next(batches))
-            except StopIteration:
-                return
-        yield group

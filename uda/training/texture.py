@@ -23,7 +23,7 @@ from uda.run.bundle import save_description
 from uda.run.layout import RunFolder
 from uda.training.build import model_spec
 from uda.training.config import RunConfig
-from uda.training.described import describe, typical_of
+from uda.training.described import describe, typical_frame, typical_of
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import Parts, Rows
 from uda.training.summary import Summary
@@ -38,8 +38,9 @@ class TextureTeacher:
     """The classical classifier as a second opinion on unlabelled images.
 
     Its mistakes are of another kind than the network's. It reads texture at more
-    pixels than the network and knows what is typical of the pile, and where the
-    labels carry far enough it also learns from the unlabelled images, on its own.
+    pixels than the network and knows what is typical of the pile; where all images are
+    framed alike it reads that alone. Where the labels carry far enough it also learns
+    from the unlabelled images, on its own.
     Fitting it to what the network was sure of was tried, and only made it repeat the
     network's mistakes (docs/method.md).
 
@@ -55,8 +56,14 @@ class TextureTeacher:
         self.parts = parts
         self.device = device
         self.rows = np.union1d(parts.training_rows, parts.validation)
-        self.typical = typical_of(parts)
-        self.features = describe(parts, self.rows, self.typical, threads=threads)
+        frame = typical_frame(parts)
+        # Where a place means something, texture of the whole only adds what differs
+        # from part to part (docs/method.md).
+        self.texture = frame is None
+        self.typical = typical_of(parts) if frame is None else frame
+        self.features = describe(
+            parts, self.rows, self.typical, texture=self.texture, threads=threads
+        )
         # (N,) place of a pool row among the features.
         self.place = np.full(len(parts.pool.images), -1)
         self.place[self.rows] = np.arange(len(self.rows))
@@ -77,7 +84,7 @@ class TextureTeacher:
             len(parts.classes),
             regularisation=TEACHER_REGULARISATION if trust else CAREFUL_REGULARISATION,
         )
-        return replace(found, typical=self.typical)
+        return replace(found, typical=self.typical, texture=self.texture)
 
     def table(self, classifier: TextureClassifier) -> torch.Tensor:
         """Predict every training and validation image.
