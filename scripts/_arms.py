@@ -22,7 +22,7 @@ WARM = ["--pretrain-steps", "600"]
 
 TEXTURE = "texture"
 DEFAULT = "uda, default"
-CEILING = "supervised, default"  # the reference where nothing is left unlabelled
+SUPERVISED = "supervised, default"
 BALANCED = "class-balanced sampling"
 
 # Placeholders: {prior} is the class shares of the unlabelled pool.
@@ -30,7 +30,7 @@ ARMS: dict[str, list[str]] = {
     TEXTURE: ["--method", "texture"],
     "texture, 192 px": ["--method", "texture", "--imgsz", "192"],
     DEFAULT: [],
-    "supervised, default": ["--method", "supervised"],
+    SUPERVISED: ["--method", "supervised"],
     # What the default is made of, one at a time.
     "supervised, warm start": ["--method", "supervised", *WARM],
     "uda, no warm start": ["--pretrain-steps", "0"],
@@ -136,7 +136,7 @@ DRAWS = {
         "magnetic_tile", share=0.25, overrule=True,
         words="natural imbalance, a quarter of each class's tiles labelled",
     ),
-    # What could be reached at best: nothing is left unlabelled.
+    # What as many steps reach with every label, where nothing is left unlabelled.
     "magnetic_tile, every label": Draw(
         "magnetic_tile", share=1.0,
         words="natural imbalance, every label of the other folds",
@@ -166,7 +166,7 @@ SUITES = {
     "default": Suite(
         DEFAULT,
         (
-            TEXTURE, "texture, 192 px", CEILING, DEFAULT, "supervised, warm start",
+            TEXTURE, "texture, 192 px", SUPERVISED, DEFAULT, "supervised, warm start",
             "uda, no warm start", "uda, no texture teacher", "uda, neither",
             "uda, 96 px",
         ),
@@ -188,13 +188,13 @@ SUITES = {
             TEXTURE, "supervised", "+ strong views of labelled images",
             "+ logit adjustment", "+ warm start on texture", "+ UDA",
             "+ ABC, for logit adjustment", "+ class-wise TSA (quota)",
-            "supervised, default", DEFAULT,
+            SUPERVISED, DEFAULT,
         ),
     ),
     "family": Suite(
         DEFAULT,
         (
-            TEXTURE, "supervised, default", DEFAULT, "fixmatch", "uda, ABC",
+            TEXTURE, SUPERVISED, DEFAULT, "fixmatch", "uda, ABC",
             "uda, ACR", "uda, CDMAD", "freematch", "flexmatch", "softmatch",
             "uda, aligned to the stated prior", "uda, aligned to an estimated prior",
             "uda, thresholds per class", "uda, DARP with the stated prior",
@@ -207,6 +207,13 @@ SUITES = {
 def is_semi_supervised(flags: list[str]) -> bool:
     """Tell whether an arm has an unlabelled branch."""
     return not {"supervised", "texture"} & set(flags)
+
+
+def possible(draw: str, arms: list[str]) -> list[str]:
+    """Return the arms that a draw has the images for."""
+    if draw in DRAWS and DRAWS[draw].share == 1:  # nothing is left unlabelled
+        return [arm for arm in arms if not is_semi_supervised(ARMS[arm])]
+    return arms
 
 
 def has_guard(flags: list[str]) -> bool:

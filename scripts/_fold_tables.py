@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 
 import numpy as np
-from _arms import CEILING, DRAWS, SAME, SUITES, Suite
+from _arms import DRAWS, SAME, SUITES, SUPERVISED, Suite
 from _common import PROJECT, Row, write_between, write_rows
 from _folds import Cell, counts_of, finished, split_path
 
@@ -39,7 +39,8 @@ def tables(suite: Suite, rows: list[Row], work: Path) -> Iterator[str]:
     places = sorted({(row["draw"], row["length"]) for row in rows})
     for draw, length in sorted(places, key=lambda p: (list(DRAWS).index(p[0]), p[1])):
         mine = [r for r in rows if (r["draw"], r["length"]) == (draw, length)]
-        wanted = CEILING if DRAWS[draw].share == 1 else suite.reference
+        every_label = DRAWS[draw].share == 1 and SUPERVISED in suite.arms
+        wanted = SUPERVISED if every_label else suite.reference
         reference = [r for r in mine if r["arm"] == wanted]
         if not reference:
             continue

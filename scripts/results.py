@@ -14,7 +14,7 @@ from pathlib import Path
 import _fold_tables
 import _folds
 import _main_suite
-from _arms import DRAWS, SUITES
+from _arms import DRAWS, SUITES, possible
 from _common import PROJECT
 
 
@@ -56,7 +56,9 @@ def run_folds(chosen: argparse.Namespace, name: str, data: Path) -> list[str]:
     work = chosen.work / f"{chosen.num_folds}-folds"
     for draw in chosen.data or list(DRAWS):
         _folds.write_splits(data, work, draw, seeds, chosen.num_folds)
-        cells = _folds.all_cells(draw, length, seeds, folds, arms, rotate=chosen.rotate)
+        cells = _folds.all_cells(
+            draw, length, seeds, folds, possible(draw, arms), rotate=chosen.rotate
+        )
         failed += _folds.run_all(
             data, work, cells, length, jobs=chosen.jobs, extra=chosen.extra
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
@@ -13,7 +15,7 @@ from tests.evaluation.fakes import Brightness
 from tests.support.surfaces import surface, write_surfaces
 from uda.data.duplicates import Groups, Pair
 from uda.data.preprocessing import Preprocessing
-from uda.errors import DataError
+from uda.errors import DataError, UsageError
 from uda.evaluation.relevance import (
     HEADER,
     Quota,
@@ -22,6 +24,7 @@ from uda.evaluation.relevance import (
     near_copies,
     write_list,
 )
+from uda.models.heads import Outputs
 from uda.run.bundle import Bundle
 
 CLASSES = ("Good", "Rust")
@@ -102,6 +105,32 @@ def test_broken_files_odd_names_and_copies_are_listed_with_reasons(tmp_path):
     assert sorted(p.name for p in pile.rglob("*.png")) == [
         *("=1.png", "broken.png", "copy.png")
     ]
+
+
+def test_what_four_flips_make_of_an_image_counts(tmp_path):
+    """Sure one way and as sure the other way when mirrored is not sure at all."""
+
+    class Sided:
+        def __call__(self, images):
+            half = images.shape[-1] // 2
+            left, right = images[..., :half], images[..., half:]
+            gap = (left.float() - right.float()).mean((1, 2, 3)) / 10
+            pair = torch.stack([gap, -gap], 1)
+            return Outputs(leaf=torch.log_softmax(pair, 1))
+
+    image = np.zeros((24, 24), np.uint8)
+    image[:, :12] = 200
+    (tmp_path / "pile").mkdir()
+    Image.fromarray(image).save(tmp_path / "pile" / "a.png")
+    bundle = replace(bundle_of(tmp_path), model=Sided(), classes=("Left", "Right"))
+    (found,) = filter_images(bundle, [tmp_path / "pile"], Quota())
+    assert found.confidence == pytest.approx(0.5, abs=1e-6)
+
+
+def test_several_labels_per_image_are_refused(tmp_path):
+    bundle = replace(bundle_of(tmp_path), link="sigmoid")
+    with pytest.raises(UsageError, match="multi-label"):
+        filter_images(bundle, [tmp_path], Quota())
 
 
 def test_nothing_to_filter_is_an_error(tmp_path):

@@ -100,9 +100,12 @@ def test_how_alike_images_are_framed_is_the_share_of_what_they_have_in_common():
     rng = np.random.default_rng(4)
     common, own = rng.normal(0, 3, (32, 32, 1)), rng.normal(0, 1, (600, 32, 32, 1))
     brightness = rng.normal(128, 40, (600, 1, 1, 1))
+    light = np.linspace(0.5, 1.5, 32)[None, None, :, None]
     found = framed_alike(common + own)
     assert abs(found - 9 / 10) < 0.02
     assert abs(framed_alike(common + own + brightness) - found) < 1e-9
-    assert framed_alike(own) < 0.01
+    assert abs(framed_alike(own)) < 0.01
+    assert abs(framed_alike(own[:3])) < 0.05  # so few have a third by chance
+    assert framed_alike(light * (20 * own + 128)) < 0.05  # a lamp from the side
     assert abs(framed_alike(np.repeat(common[None], 5, axis=0)) - 1) < 1e-9
-    assert framed_alike(np.full((5, 4, 4, 3), 7, np.uint8)) == 1
+    assert framed_alike(np.full((5, 4, 4, 3), 7, np.uint8)) == 0

@@ -8,7 +8,7 @@ import numpy as np
 
 from uda.models.descriptors import texture_features
 from uda.models.deviation import Typical, deviation_features
-from uda.training.described import describe, typical_frame, typical_of
+from uda.training.described import describe, frame_of, typical_of
 
 RNG = np.random.default_rng(1)
 SMALL = RNG.integers(0, 256, (30, 16, 16, 1), dtype=np.uint8)
@@ -46,21 +46,34 @@ def test_images_outside_the_training_rows_decide_nothing_about_others():
         np.testing.assert_array_equal(one, two)
 
 
-def test_deviations_alone_for_images_that_are_framed_alike():
+def framed(height, width, channels=1):
+    ground = RNG.integers(40, 200, (1, height, width, 1))
+    own = RNG.integers(-20, 20, (30, height, width, channels))
+    return np.clip(ground + own, 0, 255).astype(np.uint8)
+
+
+def test_deviations_alone_are_the_last_columns():
     rows = np.array([3, 7, 29])
     both = describe(parts(), rows, typical_of(parts()))
     alone = describe(parts(), rows, typical_of(parts()), texture=False)
+    assert 0 < alone.shape[1] < both.shape[1]
     np.testing.assert_array_equal(alone, both[:, -alone.shape[1] :])
-    assert typical_frame(parts()) is None
 
 
 def test_what_is_framed_alike_is_read_in_detail():
-    ground = RNG.integers(40, 200, (1, 160, 80, 1))
-    alike = np.clip(ground + RNG.integers(-20, 20, (30, 160, 80, 1)), 0, 255)
-    alike = alike.astype(np.uint8)
-    small = alike.reshape(30, 40, 4, 20, 4, 1).mean((2, 4)).astype(np.uint8)
-    found = typical_frame(parts(alike, small))
-    assert found.size == (128, 64)
-    assert typical_of(parts(alike, small)).size == (40, 20)
-    again = typical_frame(parts(np.concatenate([alike[:5] * 0, alike[5:]]), small))
+    alike = framed(64, 32)
+    found = frame_of(parts(alike, alike[:, ::2, ::2]))
+    assert found.size == (64, 32)
+    assert typical_of(parts(alike, alike[:, ::2, ::2])).size == (32, 16)
+    changed = np.concatenate([alike[:5] * 0, alike[5:]])
+    again = frame_of(parts(changed, alike[:, ::2, ::2]))
     np.testing.assert_array_equal(found.middle, again.middle)
+
+
+def test_detail_is_bounded():
+    assert frame_of(parts(framed(300, 150), framed(300, 150))).size == (256, 128)
+
+
+def test_what_has_no_frame_or_has_colour_is_read_as_texture():
+    assert frame_of(parts()) is None
+    assert frame_of(parts(framed(32, 32, 3), framed(16, 16, 3))) is None

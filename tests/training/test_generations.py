@@ -59,6 +59,13 @@ def rows(path):
         return list(csv.DictReader(stream))
 
 
+def test_a_dry_run_counts_every_generation(study, tmp_path, capsys):
+    _, summary = study(num=3, dry_run=True)
+    assert summary.state == "done"
+    assert "3 trainings of about 0:" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()
+
+
 def test_every_generation_learns_from_the_one_before_and_from_no_held_out_image(study):
     folder, summary = study(num=3)
     assert summary.state == "done"

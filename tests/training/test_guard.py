@@ -203,7 +203,33 @@ def test_an_error_over_groups_counts_each_group_once():
         np.repeat(targets, 7), np.repeat(right, 7), np.repeat(np.arange(60), 7)
     )
     assert copied == pytest.approx(alone)  # copies are no evidence
-    assert guard.grouped_error(targets, right, ["one"] * 60) == np.inf
+
+
+def test_an_error_over_groups_against_drawing_whole_groups():
+    rng = np.random.default_rng(9)
+    groups = np.repeat(np.arange(50), 8)
+    targets = rng.integers(0, 3, 400)
+    # A group is easy or hard as a whole.
+    right = rng.random(400) < np.repeat(rng.beta(1, 1, 50), 8)
+    drawn = []
+    for _ in range(2000):
+        rows = np.concatenate(
+            [np.flatnonzero(groups == g) for g in rng.integers(0, 50, 50)]
+        )
+        drawn.append(
+            np.mean([right[rows][targets[rows] == k].mean() for k in range(3)])
+        )
+    found = guard.grouped_error(targets, right, [str(g) for g in groups])
+    assert found == pytest.approx(np.std(drawn), rel=0.15)
+
+
+def test_a_class_of_one_group_is_as_uncertain_as_one_image():
+    targets, groups = np.repeat([0, 1, 2], 6), np.repeat(["a", "b", "c"], 6)
+    found = guard.grouped_error(targets, targets < 2, groups)
+    # Laplace: 2 of 3, 2 of 3 and 1 of 3.
+    assert found == pytest.approx(np.sqrt(3 * 2 / 9) / 3)
+    one = guard.grouped_error(targets, targets < 2, ["one"] * 18)
+    assert one == pytest.approx(found)
 
 
 @pytest.mark.parametrize("skill", [0.1, 0.5, 0.9])
@@ -229,7 +255,8 @@ def test_without_full_trust_the_error_is_over_groups(quick, monkeypatch, skill):
         (0.9, 0.8, 0.85, "final"),  # ahead by less than the standard error
         (0.1, 0.8, 0.75, "texture"),  # no trust: the network has to be ahead
         (0.1, 0.9, 0.75, "final"),
-        (0.5, 0.8, 0.75, "texture"),  # nor with half of it
+        (0.5, 0.8, 0.75, "texture"),  # with half of it too
+        (0.5, 0.9, 0.75, "final"),
     ],
 )
 def test_a_network_behind_texture_hands_over_texture(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
@@ -126,7 +127,7 @@ def test_out_of_memory_names_a_smaller_batch(quick, monkeypatch):
         quick()
 
 
-def test_dry_run_leaves_nothing(quick, tmp_path, surfaces):
+def test_dry_run_leaves_nothing_and_tells_the_time(quick, tmp_path, surfaces, capsys):
     from uda.training.launch import launch
     from uda.training.length import Length
 
@@ -151,6 +152,7 @@ def test_dry_run_leaves_nothing(quick, tmp_path, surfaces):
     )
     assert summary.state == "done"
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+    assert re.search(r"^takes about \d+:\d\d$", capsys.readouterr().out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("method", ["supervised", "texture"])

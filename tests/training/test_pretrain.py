@@ -21,6 +21,7 @@ from uda.training.described import describe, typical_of
 from uda.training.launch import resume
 from uda.training.length import Length, fix_length
 from uda.training.monitor.progress import Progress
+from uda.training.plan import time_words
 from uda.training.prepare import build_parts, find_split
 from uda.training.pretrain import (
     pretrain,
@@ -317,6 +318,17 @@ def test_a_step_is_timed_without_a_trace_in_the_model(prepared):
     for name, value in model.named_parameters():
         assert torch.equal(value, before[name])
         assert value.grad is None
+
+
+@pytest.mark.parametrize("method", ["uda", "supervised"])
+def test_a_warm_start_that_was_asked_for_is_in_the_time(prepared, monkeypatch, method):
+    config, parts = prepared
+    monkeypatch.setattr("uda.training.length.seconds_per_step", lambda *_: 11.0)
+    model = config.model.model_copy(update={"pretrain_steps": 50})
+    asked = config.model_copy(update={"model": model, "method": method})
+    # 50 steps of 11 s, and a twelfth of all goes to evaluations.
+    assert time_words(asked, Length(), parts, 1).startswith("takes about 10:0")
+    assert " 1:00:" in time_words(asked, Length(), parts, 6)
 
 
 def test_a_budget_that_the_warm_start_alone_eats_is_refused(prepared, monkeypatch):

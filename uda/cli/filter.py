@@ -83,13 +83,10 @@ def command(
         )
     from uda.evaluation.evaluate import choose_device
     from uda.evaluation.relevance import Quota, filter_images, write_list
-    from uda.run.bundle import load_bundle, require_one_label
+    from uda.run.bundle import load_bundle
 
     scored = filter_images(
-        require_one_label(
-            load_bundle(run, weights=weights),
-            "`uda filter` keeps the surest images of each predicted class",
-        ),
+        load_bundle(run, weights=weights),
         unlabeled,
         Quota(per_class, 0.5 if keep is None else keep, min_confidence),
         batch=batch,

@@ -82,6 +82,9 @@ def ask(
         threads: threads that decode.
         progress: called with (stage, done, total).
 
+    Returns:
+        Answers for the images that could be read, reasons for the others.
+
     Raises:
         DataError: none can be read.
     """
@@ -128,7 +131,10 @@ def unnameable(records: Sequence[Record]) -> dict[int, str]:
 
 
 def listed(record: Record, home: Path) -> tuple[str, str]:
-    """Return (path, folder) of an image as a list that lies in ``home`` names it."""
+    """Return (path, folder) of an image as a list that lies in ``home`` names it.
+
+    The folder counts from there if it lies inside, else it is a full path.
+    """
     path = _plain(record.path.removeprefix(record.prefix))
     folder = record.root
     if folder.is_relative_to(home):

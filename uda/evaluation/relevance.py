@@ -23,6 +23,7 @@ from uda.data.records import Record
 from uda.evaluation.pile import ask, listed, pile_records, unnameable
 from uda.evaluation.tta import tta_of
 from uda.files import write_csv
+from uda.run.bundle import require_one_label
 
 if TYPE_CHECKING:
     from uda.run.bundle import Bundle
@@ -102,7 +103,9 @@ def filter_images(
 
     Raises:
         DataError: there is no image, or none can be read.
+        UsageError: the model gives several labels per image.
     """
+    require_one_label(bundle, "`uda filter` keeps the surest of each predicted class")
     records = pile_records(unlabeled)
     threads = max(2, os.cpu_count() or 2)
     # What a network has never seen it is often sure of by accident, and differently

@@ -123,7 +123,8 @@ def _network(run: RunFolder, bundle: Bundle) -> Bundle:
     way_out = "train a network (`uda train --method supervised` or `uda`)"
     if status.get("handed_over") == "texture":
         way_out = (
-            "keep the network though it was behind on validation: train again with "
+            "keep the network though it was not clearly ahead on validation: train "
+            "again with "
             "--set consistency.texture_weight=0, or with --method supervised,"
         )
     raise UsageError(

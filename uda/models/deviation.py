@@ -64,18 +64,29 @@ class Typical(NamedTuple):
 
 
 def framed_alike(images: npt.NDArray[Any]) -> float:
-    """Return which share of the images' variance their mean image explains.
+    """Return which share of the images' detail their mean image explains.
 
     Near 1 where all show the same thing at the same place, near 0 where places have
-    nothing in common. How bright an image is as a whole does not count.
+    nothing in common. Detail is finer than a sixteenth of the image, so that uneven
+    light, which lies on all images alike, does not count.
 
     Args:
-        images: (N, H, W, K) in 0..255, whatever they show.
+        images: (N, H, W, K) in 0..255, whatever they show; N is 2 or more.
+
+    Returns:
+        The share, without what N images have in common by chance; 0 where there is no
+        detail at all.
     """
+    from scipy.ndimage import gaussian_filter
+
     grey = np.asarray(images, dtype=np.float64).mean(axis=3)
-    grey -= grey.mean(axis=(1, 2), keepdims=True)
-    whole = float(np.square(grey).mean())
-    return float(np.square(grey.mean(axis=0)).mean()) / whole if whole > 0 else 1.0
+    width = max(grey.shape[1:]) / 16
+    grey -= gaussian_filter(grey, (0, width, width))
+    whole, num = float(np.square(grey).mean()), len(grey)
+    if whole < 1e-6 or num < 2:  # less than a grey level anywhere
+        return 0.0
+    share = float(np.square(grey.mean(axis=0)).mean()) / whole
+    return (num * share - 1) / (num - 1)
 
 
 def reduced(images: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[Any]:

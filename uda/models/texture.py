@@ -73,7 +73,7 @@ class TextureClassifier:
         """Fit to labelled features; the same input gives the same classifier.
 
         Args:
-            features: (N, F) from `texture_features`.
+            features: (N, F) from `texture_features` or `described`.
             labels: (N,) class indices.
             num_classes: C; classes without labels are never predicted.
             regularisation: inverse strength of the penalty, scikit-learn's C.

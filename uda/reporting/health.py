@@ -156,7 +156,7 @@ def _handed(what: str) -> str:
     told = {
         "final": "the final averaged weights",
         "warm start": "the warm start, as the end was worse on validation",
-        "texture": "the texture teacher, which was ahead of the network on validation",
+        "texture": "the texture teacher, as the network was not clearly ahead",
     }
     return told.get(what, shown(what))
 

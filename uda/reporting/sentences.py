@@ -147,8 +147,8 @@ def paid(evaluated: Evaluated, run: RunData) -> str:
     if warm is None:
         if handed == "texture":
             return (
-                "The run hands over its texture teacher, which was ahead of the "
-                "network on validation images; the network is not measured here."
+                "The run hands over its texture teacher, since the network was not "
+                "clearly ahead on validation images; the network is not measured here."
             )
         return (
             f"Whether unlabelled images pay is not known from this {method} run: it "

@@ -2,7 +2,7 @@
 
 Texture is read at more pixels than the network gets, since it costs seconds. What
 strays from the typical image of the pile is read beside it at the network's size, 64
-pixels at most; by itself, where all images are framed alike, at up to 128.
+pixels at most; by itself, where all images are framed alike, at the size of texture.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ Features = npt.NDArray[np.float32]
 _CHUNK = 1024
 _SAMPLE = 384  # images that say what is typical
 _SIDE = 64  # pixels; an odd place is no smaller than a network of that size sees
-_FINE_SIDE = 128  # pixels
-# Share of variance that the mean image explains, from which on images count as framed
-# alike. Solar cells have 0.5, tiles that lie anyhow in a padded frame 0.2, steel and
-# the demo's parts 0.01.
-FRAMED = 0.4
+_FINE_SIDE = 256  # pixels; bounds time and memory
+# Share of detail that the mean image explains, from which on images count as framed
+# alike. Solar cells have 0.65, surfaces under the most uneven light 0.1.
+FRAMED = 0.3
 
 
 def typical_of(parts: Parts) -> Typical:
@@ -35,12 +34,14 @@ def typical_of(parts: Parts) -> Typical:
     return Typical.of(_sample(parts, parts.pool, _SIDE))
 
 
-def typical_frame(parts: Parts) -> Typical | None:
-    """Read it in detail, where the images show the same thing at the same place.
+def frame_of(parts: Parts) -> Typical | None:
+    """Read what is typical in detail, where all images are framed alike.
 
     Returns:
-        None where they do not.
+        None where they are not, and for images in colour, which deviations do not see.
     """
+    if parts.pool.images.shape[3] > 1:
+        return None
     if framed_alike(_sample(parts, parts.pool, _SIDE)) < FRAMED:
         return None
     return Typical.of(_sample(parts, parts.texture_pool, _FINE_SIDE))
@@ -70,7 +71,7 @@ def describe(
     Args:
         parts: the run's images.
         rows: (n,) pool rows.
-        typical: of the run, from `typical_of`.
+        typical: of the run, from `typical_of` or `frame_of`.
         texture: False for the deviations alone.
         threads: for the descriptors; None for all cores.
 

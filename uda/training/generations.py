@@ -33,7 +33,7 @@ from uda.training.build import choose_device
 from uda.training.config import RunConfig, build_config, read_config_file
 from uda.training.guard import accuracy_of
 from uda.training.lasting import lasting
-from uda.training.launch import launch, resume
+from uda.training.launch import check_request, launch, resume, try_out
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import Parts, Rows, build_parts, find_split
@@ -68,13 +68,16 @@ def launch_generations(
             "--generations: pseudo-labels name one class per image; leave it out with "
             "--multi-label"
         )
-    if dry_run or num == 1:
+    if num == 1:
         options: dict[str, Any] = {"console": console, "stop": stop}
         return launch(
             config, length, project=project, name=name, dry_run=dry_run, **options
         )
     if length.budget is not None:
         length = replace(length, budget=length.budget / num)
+    if dry_run:
+        check_request(config, length, console)
+        return try_out(config, length, console, trainings=num)
     study = create_run(project, name).path
     atomic_write(study / "base.yaml", lasting(config).to_yaml())
     write_json(study / STUDY, {"generations": num, "length": asdict(length)})

@@ -7,8 +7,9 @@ Two rules, both stated in the log, in TensorBoard and in status.json:
    branch falls from full at a skill of 0.6 to nothing at 0.3.
 2. Hand-over. A run that ends worse on the validation part than its own supervised
    warm start, by more than the standard error, hands over the warm start; one that
-   ends worse than the texture teacher hands over that. Without full trust the network
-   has to be ahead of it, by more than an error that counts groups, not images.
+   ends worse than the texture teacher, by as much, hands over that. Without full
+   trust it hands over the network only if that is ahead, and the error then takes the
+   images of a group for no more evidence than one image.
 """
 
 from __future__ import annotations
@@ -123,22 +124,22 @@ def accuracy_of(counts: npt.NDArray[np.int64]) -> tuple[float, float]:
 
 
 def opinion_metrics(trainer: Trainer) -> dict[str, float]:
-    """Return the opinion's numbers on the validation part; none without either."""
+    """Return the opinion's numbers on the validation part; none without either.
+
+    ``standard_error`` is that of its balanced accuracy, by images with full trust and
+    by groups without it (`grouped_error`).
+    """
     parts = trainer.parts
     if trainer.opinion is None or len(parts.validation) == 0:
         return {}
     rows = torch.from_numpy(parts.validation).to(trainer.opinion.device)
     named = trainer.opinion[rows].argmax(1).cpu().numpy()
     counts = confusion_matrix(parts.validation_targets, named, len(parts.classes))
-    error = accuracy_of(counts)[1]
-    if trainer.trust < 1:
-        # Labels that hardly carry from group to group: images of one group tell little
-        # more than one of them.
+    if trainer.trust == 1:
+        error = accuracy_of(counts)[1]
+    else:
         right = named == parts.validation_targets
-        error = max(
-            error,
-            grouped_error(parts.validation_targets, right, parts.validation_groups),
-        )
+        error = grouped_error(parts.validation_targets, right, parts.validation_groups)
     return validation_metrics(parts, named) | {"standard_error": error}
 
 
@@ -149,25 +150,27 @@ def grouped_error(
 ) -> float:
     """Return the standard error of balanced accuracy where whole groups are drawn.
 
-    Linearised and clustered by group; source: Liang and Zeger, Biometrika 1986.
+    Linearised and clustered by group (Liang and Zeger, Biometrika 1986), but never
+    less than of as many single images as each class has groups: a class whose images
+    are all of one group does not vary, and tells nothing of others all the same.
 
     Args:
         targets: (N,) true classes.
         right: (N,) whether the answer was.
         groups: (N,) names.
-
-    Returns:
-        The error; infinite for a single group.
     """
     _, classes = np.unique(targets, return_inverse=True)
-    names, clusters = np.unique(np.asarray(groups), return_inverse=True)
-    if len(names) < 2:
-        return float("inf")
+    _, clusters = np.unique(np.asarray(groups), return_inverse=True)
     support = np.bincount(classes)
     recall = np.bincount(classes, weights=right) / support
     strays = (right - recall[classes]) / support[classes] / len(support)
-    sums = np.bincount(clusters, weights=strays)
-    return float(np.sqrt(len(names) / (len(names) - 1) * np.square(sums).sum()))
+    sums, num = np.bincount(clusters, weights=strays), clusters.max() + 1
+    clustered = np.square(sums).sum() * num / max(num - 1, 1)
+    pairs = np.unique(np.stack([classes, clusters], axis=1), axis=0)
+    seen = np.bincount(pairs[:, 0])  # groups of each class
+    rate = (recall * seen + 1) / (seen + 2)  # shrunk as in accuracy_of
+    single = (rate * (1 - rate) / seen).sum() / len(support) ** 2
+    return float(np.sqrt(max(clustered, single)))
 
 
 def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
@@ -204,9 +207,9 @@ def hand_over_texture(trainer: Trainer, metrics: dict[str, float]) -> dict[str, 
     """Replace the network by the texture teacher where that is the better one.
 
     With full trust in the labels, texture has to be ahead on the validation part by
-    more than the standard error. With less, the network has to be: where labels hardly
-    carry from group to group, the simpler model has the better odds. With a tree of
-    classes the network stays, since only it decides node by node.
+    more than the standard error. With less, the network has to be: where labels do not
+    carry well from group to group, the simpler model has the better odds. With a tree
+    of classes the network stays, since only it decides node by node.
 
     Returns:
         The metrics of what is handed over.
@@ -216,7 +219,7 @@ def hand_over_texture(trainer: Trainer, metrics: dict[str, float]) -> dict[str, 
     if not found or final is None or classifier is None or parts.tree is not None:
         return metrics
     other, error = found["val_ema/balanced_accuracy"], found.pop("standard_error")
-    run.update_status("running", texture_accuracy=other)
+    run.update_status("running", texture_accuracy=other, texture_error=error)
     full = trainer.trust == 1
     ahead = other - final if full else final - other
     if (ahead > error) != full:
@@ -226,14 +229,14 @@ def hand_over_texture(trainer: Trainer, metrics: dict[str, float]) -> dict[str, 
     run.update_status("running", handed_over="texture")
     height, width = classifier.size_of(parts.texture_pool.images.shape[1:3])
     what = "descriptors" if classifier.texture else "deviations from the typical image"
-    worse = "worse" if full else "no better"
+    found_it = "worse than" if full else "not clearly ahead of"
     say(
         trainer,
-        f"the network ended {worse} on validation ({final:.3f}) than the texture "
-        f"teacher ({other:.3f}), and the run hands over that: evaluate and predict use "
-        f"{what} of {height}x{width} pixels, which `uda export` cannot write as a "
-        "network. Label more images, train longer, or start from trained weights "
-        "(--weights)",
+        f"the network ended {found_it} the texture teacher on validation "
+        f"({final:.3f}, {other:.3f} ± {error:.3f}), and the run hands over that: "
+        f"evaluate and predict use {what} of {height}x{width} pixels, which `uda "
+        "export` cannot write as a network. Label more images, train longer, or start "
+        "from trained weights (--weights)",
     )
     kept = {k: v for k, v in metrics.items() if not k.startswith("val_ema/")}
     return kept | found

@@ -237,7 +237,7 @@ def try_out(
         planned = fix_length(config, length, parts)
         run = create_run(Path(folder), "dry-run")
         console.result(plan_words(planned, parts, None))
-        console.result(time_words(config, planned, length, parts, trainings))
+        console.result(time_words(planned, length, parts, trainings))
         if config.method != "texture":
             short = fix_length(config, Length(steps=2), parts)
             consistency = short.consistency.model_copy(

@@ -86,8 +86,40 @@ def _steps(config: RunConfig, length: Length, parts: Parts) -> int:
     return length.steps or config.loop.steps
 
 
+@dataclass(frozen=True)
+class Pace:
+    """What a run costs, in seconds with its evaluations and checkpoints.
+
+    Attributes:
+        step: a step of training, averaged over its phases.
+        warm_start: a step of the warm start; 0 where there is none.
+    """
+
+    step: float
+    warm_start: float
+
+
 def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
-    """Time a few steps of each phase and return how many fit into ``seconds``."""
+    """Time a few steps and return how many fit, beside those of the warm start.
+
+    Raises:
+        UsageError: the warm start alone takes longer.
+    """
+    pace, asked = pace_of(config, parts), config.model.pretrain_steps
+    if asked is None:  # as many as of training
+        return max(1, int(seconds / (pace.step + pace.warm_start)))
+    left = seconds - pace.warm_start * asked
+    if asked and left < pace.step:
+        raise UsageError(
+            f"--budget: {asked} steps of warm start alone take about "
+            f"{pace.warm_start * asked:.0f} s of it; give a longer budget or fewer "
+            "--pretrain-steps"
+        )
+    return max(1, int(left / pace.step))
+
+
+def pace_of(config: RunConfig, parts: Parts) -> Pace:
+    """Time a few steps of each phase of a run of ``config.loop.steps``."""
     torch.set_num_threads(config.loop.threads or os.cpu_count() or 1)
     device = choose_device(config.loop.device)
     state = build_state(config, model_spec(config, parts), device)
@@ -120,32 +152,12 @@ def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
         per_step += (end - first) / total * cost(first)
     if start < total:
         per_step += (total - start) / total * _table_cost(config, parts, state)
-    # A twelfth is left for evaluations and checkpoints.
-    return _fitting(config, parts, state, seconds * 11 / 12, per_step)
-
-
-def _fitting(
-    config: RunConfig,
-    parts: Parts,
-    state: TrainState,
-    seconds: float,
-    per_step: float,
-) -> int:
-    """Return how many steps fit, beside those of the warm start."""
     asked = config.model.pretrain_steps
-    if not (default_steps(config, 1) if asked is None else asked):
-        return max(1, int(seconds / per_step))
-    warm_start = seconds_per_step(config, parts, state.model)
-    if asked is None:
-        return max(1, int(seconds / (per_step + warm_start)))
-    left = seconds - warm_start * asked
-    if left < per_step:
-        raise UsageError(
-            f"--budget: {asked} steps of warm start alone take about "
-            f"{warm_start * asked:.0f} s of it; give a longer budget or fewer "
-            "--pretrain-steps"
-        )
-    return int(left / per_step)
+    warm_start = 0.0
+    if default_steps(config, 1) if asked is None else asked:
+        warm_start = seconds_per_step(config, parts, state.model)
+    # A twelfth goes to evaluations and checkpoints.
+    return Pace(per_step * 12 / 11, warm_start * 12 / 11)
 
 
 def _table_cost(config: RunConfig, parts: Parts, state: TrainState) -> float:

@@ -5,53 +5,36 @@ from __future__ import annotations
 from uda.run.layout import RunFolder
 from uda.training.alerts import interplay
 from uda.training.config import RunConfig
-from uda.training.length import Length, steps_within
+from uda.training.length import Length, pace_of
 from uda.training.monitor.progress import format_seconds
 from uda.training.prepare import Parts
 from uda.training.schedules import consistency_start
 
 
-def time_words(
-    config: RunConfig, planned: RunConfig, length: Length, parts: Parts, trainings: int
-) -> str:
+def time_words(planned: RunConfig, length: Length, parts: Parts, trainings: int) -> str:
     """Say how long one training or several take.
 
     Args:
-        config: of one training, before planning.
-        planned: the same with its steps.
+        planned: configuration of one training, with its steps.
         length: of one training.
         parts: its images.
         trainings: how many there are.
     """
-    if config.method == "texture":
-        return (
-            f"{trainings} trainings of seconds each"
-            if trainings > 1
-            else "takes seconds"
-        )
-    seconds, more = length.budget, ""
-    if seconds is None:
-        seconds = _seconds(config, planned, parts)
-        more = ", besides evaluations"
+    if planned.method == "texture":
+        many = trainings > 1
+        return f"{trainings} trainings of seconds each" if many else "takes seconds"
+    seconds = length.budget or _seconds(planned, parts)
     if trainings == 1:
-        return f"takes about {format_seconds(seconds)}{more}"
+        return f"takes about {format_seconds(seconds)}"
     each, all_of_them = (format_seconds(n * seconds) for n in (1, trainings))
-    return f"{trainings} trainings of about {each} each, {all_of_them} in all{more}"
+    return f"{trainings} trainings of about {each} each, {all_of_them} in all"
 
 
-def _seconds(config: RunConfig, planned: RunConfig, parts: Parts) -> float:
+def _seconds(planned: RunConfig, parts: Parts) -> float:
     """Time a few steps and return how long the planned training takes."""
-    hour = 3600.0
-
-    def per_step(warm_start: int | None) -> float:
-        model = config.model.model_copy(update={"pretrain_steps": warm_start})
-        timed = config.model_copy(update={"loop": planned.loop, "model": model})
-        return hour / steps_within(timed, parts, hour)
-
-    bare, warm = per_step(0), planned.model.pretrain_steps or 0
-    # As many steps of warm start as of training tell what one of them costs.
-    extra = max(0.0, per_step(None) - bare) if warm else 0.0
-    return planned.loop.steps * bare + warm * extra
+    pace = pace_of(planned, parts)
+    warm_start = planned.model.pretrain_steps or 0
+    return planned.loop.steps * pace.step + warm_start * pace.warm_start
 
 
 def plan_words(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:

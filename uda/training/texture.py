@@ -23,7 +23,7 @@ from uda.run.bundle import save_description
 from uda.run.layout import RunFolder
 from uda.training.build import model_spec
 from uda.training.config import RunConfig
-from uda.training.described import describe, typical_frame, typical_of
+from uda.training.described import describe, frame_of, typical_of
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import Parts, Rows
 from uda.training.summary import Summary
@@ -56,7 +56,7 @@ class TextureTeacher:
         self.parts = parts
         self.device = device
         self.rows = np.union1d(parts.training_rows, parts.validation)
-        frame = typical_frame(parts)
+        frame = frame_of(parts)
         # Where a place means something, texture of the whole only adds what differs
         # from part to part (docs/method.md).
         self.texture = frame is None
