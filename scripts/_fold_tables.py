@@ -36,9 +36,12 @@ def write_suite(name: str, work: Path) -> None:
 
 def tables(suite: Suite, rows: list[Row], work: Path) -> Iterator[str]:
     """Yield the lines of one table per draw and length."""
+    own = set(suite.arms) - set(SUITES["default"].arms)
     places = sorted({(row["draw"], row["length"]) for row in rows})
     for draw, length in sorted(places, key=lambda p: (list(DRAWS).index(p[0]), p[1])):
         mine = [r for r in rows if (r["draw"], r["length"]) == (draw, length)]
+        if own and not any(row["arm"] in own for row in mine):
+            continue  # that table is among those of the suite `default`
         every_label = DRAWS[draw].share == 1 and SUPERVISED in suite.arms
         wanted = SUPERVISED if every_label else suite.reference
         reference = [r for r in mine if r["arm"] == wanted]
