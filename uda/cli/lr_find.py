@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uda.cli.options import parse_assignments
 from uda.cli.progress import counter
-from uda.cli.train_flags import given_keys, train_flags
+from uda.cli.train_flags import given_settings, settings_flags, train_flags
 from uda.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -29,10 +28,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Steps from the lowest rate (1e-7) to the highest (10).",
 )
-@click.option(
-    "-c", "--config", type=click.Path(path_type=Path), help="YAML file of settings."
-)
-@click.option("--set", "assignments", multiple=True, help="section.key=value.")
+@settings_flags
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -59,9 +55,7 @@ def command(
     from uda.training.lr_finder import find_learning_rate, supervised_part
     from uda.training.prepare import build_parts, find_split
 
-    given = {**given_keys(flags), **parse_assignments(assignments)}
-    if data is not None:
-        given["data.root"] = str(data)
+    given = given_settings(data, flags, assignments)
     resolved = build_config(given, read_config_file(config) if config else None)
     if not resolved.data.root:
         raise UsageError("no data: uda lr-find DATA, or data.root in --config")

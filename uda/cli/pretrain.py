@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uda.cli.options import parse_assignments
 from uda.cli.progress import counter
-from uda.cli.train_flags import given_keys, train_flags
+from uda.cli.train_flags import given_settings, settings_flags, train_flags
 from uda.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,10 +32,7 @@ _FOLDER, _FILE = Path("runs/pretrain"), "trunk.safetensors"
     show_default=True,
     help="Length: optimiser updates.",
 )
-@click.option(
-    "-c", "--config", type=click.Path(path_type=Path), help="YAML file of settings."
-)
-@click.option("--set", "assignments", multiple=True, help="section.key=value.")
+@settings_flags
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -72,9 +68,7 @@ def command(
         save_trunk,
     )
 
-    given = {**given_keys(flags), **parse_assignments(assignments)}
-    if data is not None:
-        given["data.root"] = str(data)
+    given = given_settings(data, flags, assignments)
     resolved = _resolved(given, config, steps)
     refuse_without_trunk(resolved)
     _refuse_place(out)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uda.cli.options import DurationType, parse_assignments
-from uda.cli.train_flags import given_keys, train_flags
+from uda.cli.options import DurationType
+from uda.cli.train_flags import given_settings, settings_flags, train_flags
 from uda.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,10 +31,7 @@ if TYPE_CHECKING:
     type=DurationType(),
     help="Length: time to train, for example 20m; a few steps are timed first.",
 )
-@click.option(
-    "-c", "--config", type=click.Path(path_type=Path), help="YAML file of settings."
-)
-@click.option("--set", "assignments", multiple=True, help="section.key=value.")
+@settings_flags
 @click.option(
     "--project",
     type=click.Path(path_type=Path),
@@ -99,9 +96,7 @@ def command(
     from uda.training.length import Length
     from uda.training.monitor.progress import make_progress
 
-    given = {**given_keys(flags), **parse_assignments(assignments)}
-    if data is not None:
-        given["data.root"] = str(data)
+    given = given_settings(data, flags, assignments)
     resolved = build_config(given, read_config_file(config) if config else None)
     options: dict[str, Any] = {
         "project": project,

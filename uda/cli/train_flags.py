@@ -14,6 +14,7 @@ from uda.cli.options import (
     SizeType,
     TilesType,
     parameter_name,
+    parse_assignments,
 )
 
 METHODS = (
@@ -220,3 +221,23 @@ def given_keys(values: dict[str, Any]) -> dict[str, Any]:
             value = int(value)
         given[key] = value
     return given
+
+
+def settings_flags(command: Command) -> Command:
+    """Add ``--config`` and ``--set``: settings of a run that have no flag too."""
+    file = click.option(
+        "-c", "--config", type=click.Path(path_type=Path), help="YAML file of settings."
+    )
+    return file(
+        click.option("--set", "assignments", multiple=True, help="section.key=value.")(
+            command
+        )
+    )
+
+
+def given_settings(
+    data: Path | None, flags: dict[str, Any], assignments: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return {dotted key: value} of a command's DATA, its flags and its ``--set``."""
+    root = {} if data is None else {"data.root": str(data)}
+    return {**given_keys(flags), **parse_assignments(assignments), **root}
