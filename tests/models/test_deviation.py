@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+
 import numpy as np
+import pytest
 from scipy.ndimage import gaussian_filter, uniform_filter
 
+from uda.data.images import fit, read_image
 from uda.models.deviation import (
     NUM_MAPS,
     PER_MAP,
@@ -12,6 +16,7 @@ from uda.models.deviation import (
     deviation_features,
     framed_alike,
 )
+from uda.training.described import FRAMED
 
 RNG = np.random.default_rng(4)
 
@@ -109,3 +114,16 @@ def test_how_alike_images_are_framed_is_the_share_of_what_they_have_in_common():
     assert framed_alike(light * (20 * own + 128)) < 0.05  # a lamp from the side
     assert abs(framed_alike(np.repeat(common[None], 5, axis=0)) - 1) < 1e-9
     assert framed_alike(np.full((5, 4, 4, 3), 7, np.uint8)) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "alike"), [("elpv", True), ("neu", False), ("magnetic_tile", False)]
+)
+def test_real_sets_lie_far_from_the_limit(real_data, name, alike):
+    """Solar cells are framed alike; steel and tiles in a padded frame are not."""
+    with (real_data / name / "manifest.csv").open() as stream:
+        paths = [row["path"] for row in csv.DictReader(stream)][::9]
+    images = [read_image(real_data / name / path, channels=1) for path in paths]
+    small = np.stack([fit(image, (64, 64), fill=(128,)) for image in images])
+    found = framed_alike(small)
+    assert (found > FRAMED + 0.2) if alike else (found < FRAMED - 0.2)
