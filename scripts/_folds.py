@@ -182,12 +182,12 @@ def run(data: Path, work: Path, cell: Cell, length: Length, extra: list[str]) ->
         prior = {name: max(n, 0.5) / whole for name, n in pool.items() if whole}
         flags = flags_of(cell.arm, DRAWS[cell.draw], prior)
         if "texture" not in flags:
-            flags = [*flags, *length.flags(flags), "--threads", "1"]
+            flags = [*flags, *length.flags(flags), "--threads", "1", *extra]
         begin = time.time()
         uda(
             "train", str(source_of(data, work, DRAWS[cell.draw])), "--split", str(path),
             "--seed", str(cell.seed), "--project", str(folder), "--name", "run",
-            *flags, *extra, log=folder / "log.txt",
+            *flags, log=folder / "log.txt",
         )  # fmt: skip
         seconds = time.time() - begin
         row = answer(folder, split) | {"seconds": round(seconds), "flags": flags}

@@ -80,12 +80,11 @@ def run(data: Path, cell: Cell, extra: list[str]) -> dict[str, object]:
     split_file = split(data, cell.data, cell.seed)
     log = cell.folder / "log.txt"
     source = str(data / cell.data)
-    common = [] if cell.arm == "texture" else ["--threads", "1"]
+    common = [] if cell.arm == "texture" else ["--threads", "1", *extra]
     begin = time.time()
     uda(
         "train", source, "--split", str(split_file), "--seed", str(cell.seed),
-        "--project", str(cell.folder), "--name", "run", *common, *flags, *extra,
-        log=log,
+        "--project", str(cell.folder), "--name", "run", *common, *flags, log=log,
     )  # fmt: skip
     seconds = time.time() - begin
     folder = (cell.folder / "latest").resolve()

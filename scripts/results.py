@@ -39,7 +39,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--work", type=Path, default=PROJECT / "runs" / "results", help="run folders"
     )
-    parser.add_argument("extra", nargs="*", help="further flags of `uda train`")
+    parser.add_argument("extra", nargs="*", help="flags of `uda train` for networks")
     return parser
 
 
