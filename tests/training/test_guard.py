@@ -191,6 +191,19 @@ def test_the_teacher_trains_itself_only_on_labels_that_carry(quick, monkeypatch)
     assert asked == [(True, 0.1), (False, 0.1), (False, 0.02)]
 
 
+@pytest.mark.parametrize("tiles", [None, (2, 2)])
+def test_images_in_tiles_keep_their_texture(quick, monkeypatch, tiles):
+    monkeypatch.setattr("uda.training.described.FRAMED", -1)
+    seen = []
+    plain = guard.texture_teacher
+    monkeypatch.setattr(
+        guard, "texture_teacher", lambda *words: seen.append(plain(*words)) or seen[-1]
+    )
+    keys = {} if tiles is None else {"data.tiles": tiles, "data.background": "Good"}
+    quick({"consistency.texture_weight": 0.5, **keys})
+    assert [teacher.texture for teacher in seen] == [tiles is not None]
+
+
 def test_an_error_over_groups_counts_each_group_once():
     rng = np.random.default_rng(6)
     targets, right = rng.integers(0, 3, 60), rng.random(60) < 0.7

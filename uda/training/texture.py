@@ -48,15 +48,22 @@ class TextureTeacher:
         parts: the run's images.
         device: where the tables are wanted.
         threads: for the descriptors; None for all cores.
+        tiled: whether the network gets images in tiles, since their defects are small:
+            then texture is read in full detail, framed alike or not.
     """
 
     def __init__(
-        self, parts: Parts, device: torch.device, threads: int | None = None
+        self,
+        parts: Parts,
+        device: torch.device,
+        threads: int | None = None,
+        *,
+        tiled: bool = False,
     ) -> None:
         self.parts = parts
         self.device = device
         self.rows = np.union1d(parts.training_rows, parts.validation)
-        frame = frame_of(parts)
+        frame = None if tiled else frame_of(parts)
         # Where a place means something, texture of the whole only adds what differs
         # from part to part (docs/method.md).
         self.texture = frame is None
@@ -171,7 +178,12 @@ def texture_teacher(
         return None
     if config.consistency.texture_weight == 0:
         return None
-    return TextureTeacher(parts.truly_labeled, device, config.loop.threads)
+    return TextureTeacher(
+        parts.truly_labeled,
+        device,
+        config.loop.threads,
+        tiled=config.data.tiles is not None,
+    )
 
 
 def train_texture(
