@@ -124,7 +124,8 @@ def _network(run: RunFolder, bundle: Bundle) -> Bundle:
     if status.get("handed_over") == "texture":
         way_out = (
             "keep the network though it was not clearly ahead on validation: train "
-            "again with --set consistency.texture_weight=0, or with --method supervised,"
+            "again with --set consistency.texture_weight=0, or with --method "
+            "supervised,"
         )
     raise UsageError(
         f"{run.path}: this run hands over texture descriptors that only this package "
