@@ -32,14 +32,14 @@ class Interval(NamedTuple):
         return Interval(min(self.low, other.low), max(self.high, other.high))
 
 
-def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> Interval:
+def clopper_pearson(k: float, n: int, confidence: float = 0.95) -> Interval:
     """Return the exact two-sided interval of a proportion.
 
     Source: Clopper and Pearson 1934, through quantiles of the beta
     distribution. Never too narrow, also for 0 or n successes.
 
     Args:
-        k: successes.
+        k: successes; a fraction lies between its whole neighbours.
         n: trials; with none, nothing is known and the answer is (0, 1).
         confidence: coverage, between 0 and 1.
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from uda.errors import UsageError
-from uda.models.backbones import backbone_names, build_backbone
+from uda.models.backbones import build_backbone
 from uda.models.seeding import seeded
 
 TORCHVISION = ["resnet18", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny"]
@@ -68,12 +68,6 @@ def test_only_the_head_is_gone():
     assert list(build_backbone("resnet18", channels=3).state_dict()) == list(
         whole.state_dict()
     )
-
-
-def test_names_can_be_listed():
-    names = backbone_names()
-    assert {"small", "wrn-28-2", *TORCHVISION} <= set(names)
-    assert not any(name.startswith(("vit_", "inception")) for name in names)
 
 
 @pytest.mark.parametrize(

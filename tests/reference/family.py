@@ -108,23 +108,12 @@ class FreeMatch:
 
 
 class SoftMatch:
-    def __init__(self, num_classes, momentum, prior=None):
-        self.m, self.prior = momentum, prior
-        self.mu, self.var, self.p = 1 / num_classes, 1.0, None
+    def __init__(self, num_classes, momentum):
+        self.m = momentum
+        self.mu, self.var = 1 / num_classes, 1.0
 
     def step(self, weak, strong):
-        probs = [softmax(w) for w in weak]
-        if self.prior is not None:
-            mean = [sum(p[c] for p in probs) / len(probs) for c in range(len(probs[0]))]
-            if self.p is None:
-                self.p = mean
-            else:
-                self.p = [
-                    self.m * a + (1 - self.m) * b
-                    for a, b in zip(self.p, mean, strict=True)
-                ]
-            probs = [align(p, self.p, self.prior) for p in probs]
-        confidence = [max(p) for p in probs]
+        confidence = [max(softmax(w)) for w in weak]
         mean = sum(confidence) / len(confidence)
         var = sum((c - mean) ** 2 for c in confidence) / (len(confidence) - 1)
         self.mu = self.m * self.mu + (1 - self.m) * mean

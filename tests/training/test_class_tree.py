@@ -162,7 +162,12 @@ def test_a_depth_one_tree_trains_like_the_flat_head(quick, tmp_path):
         {"consistency.debias": True, "consistency.texture_weight": 0.5},
         {**PLAIN, "supervised.logit_adjustment": "loss"},
         {**PLAIN, "supervised.logit_adjustment": "post-hoc"},
-        {"supervised.tsa_form": "prior", "supervised.tsa_exempt_below": 9},
+        {
+            "supervised.sampling_power": 0.5,
+            "supervised.logit_adjustment": "loss",
+            "supervised.tsa_form": "prior",
+            "supervised.tsa_exempt_below": 9,
+        },
     ],
     ids=lambda changes: "-".join(changes),
 )

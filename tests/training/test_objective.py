@@ -148,6 +148,22 @@ def test_priors_are_of_the_sampler_and_of_the_user():
         ({"consistency.weak_pass": "joint", "consistency.debias": True}, "averaged"),
         ({"method": "supervised", "consistency.debias": True}, "no unlabelled branch"),
         ({"supervised.tsa": "none", "supervised.tsa_form": "quota"}, "--tsa is none"),
+        ({"supervised.tsa_form": "prior"}, "draws every class alike"),
+        ({"consistency.class_floor": 0.8}, "rises above --threshold 0.8"),
+        ({"consistency.weight": 0.0, "consistency.prior": PRIOR}, "weight is 0"),
+        (
+            {"loop.batch_norm": "frozen", "loop.clean_statistics": True},
+            "the weights came with",
+        ),
+        (
+            {
+                **PLAIN,
+                "supervised.loss": "ldam",
+                "supervised.allow_double_correction": True,
+                "consistency.balanced_head": "abc",
+            },
+            "margins belong to cosines",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused_before_anything_starts(keys, message):
@@ -165,6 +181,24 @@ def test_one_correction_in_two_parts_is_allowed_and_two_when_told():
             "supervised.allow_double_correction": True,
         }
     )
+
+
+def test_two_corrections_that_are_asked_for_are_both_made():
+    config = build_config(
+        {
+            **PLAIN,
+            "supervised.loss": "ldam",
+            "supervised.logit_adjustment": "loss",
+            "supervised.allow_double_correction": True,
+        }
+    )
+    counts, prior = torch.tensor([16, 1]), torch.tensor([0.8, 0.2])
+    branch = objective._labeled(config, counts, prior, torch.device("cpu"))
+    logits, labels = torch.zeros(2, 2), torch.tensor([0, 1])
+    seen = branch.seen(logits, labels)
+    # Margins 0.25 and 0.5 at scale 30, then log π.
+    wanted = torch.tensor([[-7.5, 0.0], [0.0, -15.0]]) + prior.log()
+    torch.testing.assert_close(seen, wanted.to(seen), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("method", ["uda", "fixmatch", "pseudo-label"])
@@ -206,7 +240,8 @@ def test_images_that_two_teachers_disagree_about_count_under_no_method(keys):
     bare = objective.replace(built, abstains=False)
     clock = objective.Clock(0, 0.0, None)
     counted, _ = bare.on_unlabeled(*views, torch.arange(8), clock, memory)
-    assert counted.mask[:4].max() > 0.9  # what is to be prevented
+    if keys.get("method") == "flexmatch":
+        assert counted.mask[:4].max() > 0.9  # what is to be prevented
     terms, _ = built.on_unlabeled(*views, torch.arange(8), clock, memory)
     assert terms.mask[:4].tolist() == terms.loss[:4].tolist() == [0.0] * 4
     assert torch.equal(terms.mask[4:], counted.mask[4:])
@@ -232,7 +267,19 @@ def test_a_stated_prior_is_put_into_softmatch_once():
     config = build_config({"method": "softmatch", "consistency.prior": PRIOR})
     method = objective._method(config, (0.8, 0.1, 0.1), None)
     assert isinstance(method, objective.Aligned)
-    assert method.method == objective.SoftMatch()
+    assert isinstance(method.method, objective.SoftMatch)
+
+
+@pytest.mark.parametrize(("recipe", "wanted"), [("small", 0.99), ("paper", 0.999)])
+def test_averages_of_a_method_remember_no_longer_than_the_averaged_network(
+    recipe, wanted
+):
+    keys = {"recipe": recipe, "consistency.prior": PRIOR}
+    for name in ("softmatch", "freematch"):
+        method = objective._method(
+            build_config({**keys, "method": name}), (0.8, 0.1, 0.1), None
+        )
+        assert method.momentum == method.method.momentum == wanted
 
 
 def test_a_refined_table_leaves_those_without_opinion_alone():

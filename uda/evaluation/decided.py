@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from uda.evaluation.estimates import NOT_AVAILABLE, DecisionMetrics, Estimate
+from uda.evaluation.estimates import (
+    NOT_AVAILABLE,
+    DecisionMetrics,
+    Estimate,
+    is_flat,
+    proportion,
+)
 from uda.evaluation.predict import Predictions
 from uda.evaluation.rates import Floats, ratio
 from uda.intervals import Interval, bootstrap_by_group, clopper_pearson
@@ -28,8 +34,8 @@ def measure_decision(
 ) -> DecisionMetrics | None:
     """Measure a rule's decisions; None where there is no rule.
 
-    Shares have Clopper-Pearson intervals, widened to the bootstrap's over groups where
-    a group has several images; the mean cost has the bootstrap's.
+    Shares have the intervals of `estimates.proportion`; the mean cost has the
+    bootstrap's.
 
     Args:
         predictions: images without a true class are left out.
@@ -102,7 +108,11 @@ class _Decisions:
         )
 
     def cost(self, costs: Floats) -> Estimate:
-        """Return the mean cost per part."""
+        """Return the mean cost per part.
+
+        Where all parts cost the same, the interval allows for as many others as that
+        many groups could hide.
+        """
         if not self.targets.size:
             return NOT_AVAILABLE
         each = costs[self.targets, self.predicted]
@@ -114,7 +124,15 @@ class _Decisions:
             self.draws,
             seed=self.seed,
         )
-        return Estimate(value, Interval(float(low), float(high)), None, int(each.size))
+        box = Interval(float(low), float(high))
+        if is_flat(box):
+            hidden = clopper_pearson(0, len(np.unique(self.groups))).high
+            possible = costs[np.unique(self.targets)]
+            box = Interval(
+                value - hidden * (value - float(possible.min())),
+                value + hidden * (float(possible.max()) - value),
+            )
+        return Estimate(value, box, None, int(each.size))
 
 
 def share(
@@ -128,8 +146,8 @@ def share(
 ) -> Estimate:
     """Return how many of the images in ``whole`` are in ``part`` too.
 
-    The Clopper-Pearson interval, widened to hold the bootstrap's over groups (drawn
-    within true classes) where a group has several images.
+    The interval is that of `estimates.proportion`, by a bootstrap over groups that are
+    drawn within true classes.
 
     Args:
         part: (N,).
@@ -139,11 +157,8 @@ def share(
         draws: bootstrap draws.
         seed: of the bootstrap.
     """
-    hits, total = int((part & whole).sum()), int(whole.sum())
-    if total == 0:
-        return Estimate(None, None, hits, total)
-    interval = clopper_pearson(hits, total)
-    if len(np.unique(groups)) < len(part):
+    box = Interval(np.nan, np.nan)
+    if len(np.unique(groups)) < len(part) and whole.any():
         low, high = bootstrap_by_group(
             lambda w: ratio(w @ (part & whole), w @ whole),
             groups,
@@ -151,6 +166,6 @@ def share(
             draws,
             seed=seed,
         )
-        if not np.isnan(low):
-            interval = interval.hull(Interval(float(low), float(high)))
-    return Estimate(hits / total, interval, hits, total)
+        box = Interval(float(low), float(high))
+    num_groups = len(np.unique(groups[whole]))
+    return proportion(int((part & whole).sum()), int(whole.sum()), box, num_groups)

@@ -5,13 +5,14 @@ Plain values; what the data cannot say is None and prints as n/a.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from uda.errors import UsageError
 from uda.evaluation.rates import Counts
-from uda.intervals import Interval
+from uda.intervals import Interval, clopper_pearson
 
 PER_CLASS = ("recall", "precision", "f1", "ap")
 OVERALL = ("balanced_accuracy", "macro_f1", "accuracy", "calibration_error")
@@ -44,6 +45,34 @@ class Estimate:
 
 
 NOT_AVAILABLE = Estimate(None)
+
+
+def proportion(part: int, whole: int, box: Interval, groups: int) -> Estimate:
+    """Return a proportion with an interval that alike images make no narrower.
+
+    That of Clopper and Pearson. Where images come in groups, it is widened to hold
+    the bootstrap's over groups; and where that found no spread (all right, all wrong,
+    a single group), to hold that of as many images as there are groups.
+
+    Args:
+        part: successes.
+        whole: images.
+        box: of the bootstrap over groups, NaN where it knows nothing.
+        groups: of the images in ``whole``.
+    """
+    if whole == 0:
+        return Estimate(None, None, part, whole)
+    interval = clopper_pearson(part, whole)
+    if groups < whole:
+        if is_flat(box):
+            box = clopper_pearson(part / whole * groups, groups)
+        interval = interval.hull(box)
+    return Estimate(part / whole, interval, part, whole)
+
+
+def is_flat(box: Interval) -> bool:
+    """Tell whether a bootstrap found no spread, or nothing."""
+    return bool(math.isnan(box.low) or box.high - box.low < 1e-9)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from uda.evaluation.estimates import (
     ClassMetrics,
     Estimate,
     Metrics,
+    is_flat,
+    proportion,
 )
 from uda.evaluation.predict import Predictions
 from uda.evaluation.rates import (
@@ -32,6 +34,9 @@ from uda.evaluation.rates import (
     ratio,
 )
 from uda.intervals import Interval
+
+Bools = npt.NDArray[np.bool_]
+_UNKNOWN = Interval(np.nan, np.nan)
 
 __all__ = ["ClassMetrics", "Estimate", "Metrics", "confusion_matrix", "measure"]
 
@@ -51,7 +56,8 @@ def measure(
     where that collapses (a class all right or all wrong) Clopper-Pearson stands
     in, combined over the classes for a mean. With groups of several images the
     interval of a proportion is widened to hold the bootstrap's, as alike images
-    count for less than their number.
+    count for less than their number; and where that collapses, to hold that of as
+    many images as there are groups.
 
     Args:
         predictions: images with target -1 are counted as unknown only.
@@ -92,7 +98,6 @@ class _Measurement:
         self.confidence = predictions.confidence[known]
         names = np.arange(known.size) if groups is None else _names(groups, known)
         self.groups = np.unique(names, return_inverse=True)[1]
-        self.grouped = self.groups.size > np.unique(self.groups).size
         self.size = len(self.classes)
         self.counts = confusion_matrix(self.targets, self.predicted, self.size)
         log_probs = predictions.log_probs[known]
@@ -136,7 +141,7 @@ class _Measurement:
         per_class, rest = 4 * self.size, 4 * self.size + 3
         classes = tuple(self._of_class(c, values, boxes) for c in range(self.size))
         good = self._good(boxes[per_class:rest])
-        right = self.predicted == self.targets
+        right, all_of_them = self.predicted == self.targets, self.targets >= 0
         # Confidence is about the likeliest class, which a rule may overrule.
         error = calibration_error(self.confidence, self.likeliest == self.targets)
         return Metrics(
@@ -145,7 +150,7 @@ class _Measurement:
             per_class=classes,
             balanced_accuracy=self._mean([c.recall for c in classes], boxes, rest),
             macro_f1=self._mean([c.f1 for c in classes], boxes, rest + 1),
-            accuracy=self._share(int(right.sum()), right.size, boxes[rest + 2]),
+            accuracy=self._share(right, all_of_them, boxes[rest + 2]),
             calibration_error=Estimate(error, whole=int(right.size)),
             good_class=self.good_class,
             escape=good[0],
@@ -155,36 +160,35 @@ class _Measurement:
         )
 
     def _of_class(self, c: int, values: Floats, boxes: list[Interval]) -> ClassMetrics:
-        hits, true = int(self.counts[c, c]), int(self.counts[c].sum())
-        answer = int(self.counts[:, c].sum())
-        size = self.size
+        true, named = self.targets == c, self.predicted == c
+        size, num = self.size, int(true.sum())
         # F1 = 2J / (1 + J) with J = hits / (images of the class or called so).
-        share = intervals.clopper_pearson(hits, true + answer - hits)
-        f1_exact = Interval(*(2 * j / (1 + j) for j in share))
+        share = self._share(true & named, true | named, _UNKNOWN).interval
+        f1_exact = Interval(*(2 * j / (1 + j) for j in share or (0.0, 1.0)))
         return ClassMetrics(
             name=self.classes[c],
-            images=true,
-            groups=int(np.unique(self.groups[self.targets == c]).size),
-            predicted=answer,
-            recall=self._share(hits, true, boxes[c]),
-            precision=self._share(hits, answer, boxes[size + c]),
-            f1=unless_flat(values[2 * size + c], boxes[2 * size + c], f1_exact, true),
+            images=num,
+            groups=self._num_groups(true),
+            predicted=int(named.sum()),
+            recall=self._share(true & named, true, boxes[c]),
+            precision=self._share(true & named, named, boxes[size + c]),
+            f1=unless_flat(values[2 * size + c], boxes[2 * size + c], f1_exact, num),
             ap=unless_flat(
                 values[3 * size + c],
                 boxes[3 * size + c],
-                intervals.clopper_pearson(true, true),
-                true,
+                intervals.clopper_pearson(*[self._num_groups(true)] * 2),
+                num,
             ),
         )
 
-    def _share(self, part: int, whole: int, box: Interval | None) -> Estimate:
-        """Return a proportion; groups of alike images widen its interval."""
-        if whole == 0:
-            return Estimate(None, None, part, whole)
-        interval = intervals.clopper_pearson(part, whole)
-        if self.grouped and box is not None and not np.isnan(box.low):
-            interval = interval.hull(box)
-        return Estimate(part / whole, interval, part, whole)
+    def _num_groups(self, images: Bools) -> int:
+        return int(np.unique(self.groups[images]).size)
+
+    def _share(self, part: Bools, whole: Bools, box: Interval) -> Estimate:
+        """Return how many of the images in ``whole`` are in ``part``."""
+        return proportion(
+            int(part.sum()), int(whole.sum()), box, self._num_groups(whole)
+        )
 
     def _mean(
         self, estimates: list[Estimate], boxes: list[Interval], place: int
@@ -202,19 +206,17 @@ class _Measurement:
     def _good(self, boxes: list[Interval]) -> list[Estimate]:
         if self.good_class is None:
             return [NOT_AVAILABLE] * len(GOOD_CLASS)
-        parts = good_counts(self.counts, self.classes.index(self.good_class))
+        good = self.classes.index(self.good_class)
+        passed, fine = self.predicted == good, self.targets == good
+        shares = ((passed & ~fine, ~fine), (passed & ~fine, passed), (~passed, fine))
         return [
-            self._share(int(part), int(whole), box)
-            for (part, whole), box in zip(parts, boxes, strict=True)
+            self._share(part & whole, whole, box)
+            for (part, whole), box in zip(shares, boxes, strict=True)
         ]
 
 
 def _names(groups: Sequence[object], known: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
     return np.asarray([str(groups[int(i)]) for i in known])
-
-
-def is_flat(box: Interval) -> bool:
-    return bool(np.isnan(box.low) or box.high - box.low < 1e-9)
 
 
 def unless_flat(value: float, box: Interval, exact: Interval, whole: int) -> Estimate:

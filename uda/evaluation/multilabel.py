@@ -21,12 +21,16 @@ from uda.evaluation.estimates import (
     ClassMetrics,
     Estimate,
     Metrics,
+    is_flat,
+    proportion,
 )
-from uda.evaluation.metrics import combined, is_flat, unless_flat
+from uda.evaluation.metrics import combined, unless_flat
 from uda.evaluation.predict import Predictions
 from uda.evaluation.rates import Floats, Ranking, ratio
 from uda.intervals import Interval
 
+Bools = npt.NDArray[np.bool_]
+_UNKNOWN = Interval(np.nan, np.nan)
 OVERALL_LABELS = ("macro_ap", "macro_f1", "micro_f1", "exact_match")
 _NUM_CLASS = len(PER_CLASS)
 
@@ -104,8 +108,9 @@ def measure_labels(
     """Derive all metrics with 95 % intervals from predictions of several labels.
 
     Recall, precision and exact match have Clopper-Pearson intervals; with groups of
-    several images these are widened to hold a bootstrap's that resamples groups. F1,
-    average precision and the means have that bootstrap's.
+    several images these are widened as `estimates.proportion` says, by a bootstrap of
+    groups. F1, average precision and the means have that bootstrap's; where it
+    collapses, as in `metrics.measure`.
 
     Args:
         predictions: of a model with the link "sigmoid".
@@ -140,7 +145,6 @@ class _Measurement:
             else np.asarray([str(groups[int(i)]) for i in known])
         )
         self.groups = np.unique(names, return_inverse=True)[1]
-        self.grouped = self.groups.size > np.unique(self.groups).size
         scores = predictions.log_probs[known]
         self.rankings = [
             Ranking(scores[:, c], self.true[:, c]) for c in range(self.size)
@@ -178,49 +182,61 @@ class _Measurement:
         boxes = [Interval(float(a), float(b)) for a, b in zip(*bounds, strict=True)]
         classes = tuple(self._of_class(c, values, boxes) for c in range(self.size))
         place = _NUM_CLASS * self.size
-        hits, both = int((self.true & self.named).sum()), self.true | self.named
-        right = int((self.true == self.named).all(axis=1).sum())
+        hits, both = self.true & self.named, self.true | self.named
+        right = (self.true == self.named).all(axis=1)
+        everything = np.ones(num, np.bool_)
+        ap_boxes, f1_boxes = boxes[3 * self.size : place], boxes[2 * self.size :]
         return LabelMetrics(
             classes=self.classes,
             images=num,
             thresholds=tuple(float(t) for t in self.thresholds),
             per_class=classes,
-            macro_ap=_mean([c.ap for c in classes], boxes[place], num),
-            macro_f1=_mean([c.f1 for c in classes], boxes[place + 1], num),
+            macro_ap=_mean([c.ap for c in classes], ap_boxes, boxes[place], num),
+            macro_f1=_mean([c.f1 for c in classes], f1_boxes, boxes[place + 1], num),
             micro_f1=unless_flat(
-                values[place + 2], boxes[place + 2], _f1_exact(hits, both.sum()), num
+                values[place + 2], boxes[place + 2], self._micro_exact(hits, both), num
             ),
-            exact_match=self._share(right, num, boxes[-1]),
+            exact_match=self._share(right, everything, boxes[-1]),
             unknown=self.unknown,
         )
 
     def _of_class(self, c: int, values: Floats, boxes: list[Interval]) -> ClassMetrics:
-        hits = int((self.true[:, c] & self.named[:, c]).sum())
-        true, named = int(self.true[:, c].sum()), int(self.named[:, c].sum())
-        f1, ap = 2 * self.size + c, 3 * self.size + c
+        true, named = self.true[:, c], self.named[:, c]
+        num, f1, ap = int(true.sum()), 2 * self.size + c, 3 * self.size + c
+        exact = self._share(true & named, true | named, _UNKNOWN).interval
         return ClassMetrics(
             name=self.classes[c],
-            images=true,
-            groups=int(np.unique(self.groups[self.true[:, c]]).size),
-            predicted=named,
-            recall=self._share(hits, true, boxes[c]),
-            precision=self._share(hits, named, boxes[self.size + c]),
-            f1=unless_flat(
-                values[f1], boxes[f1], _f1_exact(hits, true + named - hits), true
-            ),
+            images=num,
+            groups=self._num_groups(true),
+            predicted=int(named.sum()),
+            recall=self._share(true & named, true, boxes[c]),
+            precision=self._share(true & named, named, boxes[self.size + c]),
+            f1=unless_flat(values[f1], boxes[f1], _f1_of(exact), num),
             ap=unless_flat(
-                values[ap], boxes[ap], intervals.clopper_pearson(true, true), true
+                values[ap],
+                boxes[ap],
+                intervals.clopper_pearson(*[self._num_groups(true)] * 2),
+                num,
             ),
         )
 
-    def _share(self, part: int, whole: int, box: Interval) -> Estimate:
-        """Return a proportion; groups of alike images widen its interval."""
-        if whole == 0:
-            return Estimate(None, None, part, whole)
-        interval = intervals.clopper_pearson(part, whole)
-        if self.grouped and not np.isnan(box.low):
-            interval = interval.hull(box)
-        return Estimate(part / whole, interval, part, whole)
+    def _num_groups(self, images: Bools) -> int:
+        return int(np.unique(self.groups[images]).size)
+
+    def _share(self, part: Bools, whole: Bools, box: Interval) -> Estimate:
+        """Return how many of the images in ``whole`` are in ``part``."""
+        return proportion(
+            int(part.sum()), int(whole.sum()), box, self._num_groups(whole)
+        )
+
+    def _micro_exact(self, hits: Bools, both: Bools) -> Interval:
+        """Return the interval of F1 over all pairs where all are right, or all wrong.
+
+        The pairs of an image, and the images of a group, count once.
+        """
+        groups = self._num_groups(np.asarray(both.any(axis=1)))
+        share = float(hits.sum()) / max(1, int(both.sum()))
+        return _f1_of(intervals.clopper_pearson(share * groups, groups))
 
 
 def _mean_over_known(values: Floats) -> Floats:
@@ -229,19 +245,26 @@ def _mean_over_known(values: Floats) -> Floats:
     return ratio(np.where(told, values, 0.0).sum(axis=1), told.sum(axis=1))
 
 
-def _f1_exact(hits: int, union: int) -> Interval:
-    """Return an exact interval of F1 = 2J / (1 + J), J = hits / (true or named)."""
-    exact = intervals.clopper_pearson(int(hits), int(union))
-    return Interval(*(2 * j / (1 + j) for j in exact))
+def _f1_of(share: Interval | None) -> Interval:
+    """Return the interval of F1 = 2J / (1 + J) from that of J = hits / either."""
+    return Interval(*(2 * j / (1 + j) for j in share or (0.0, 1.0)))
 
 
-def _mean(estimates: list[Estimate], box: Interval, images: int) -> Estimate:
-    """Return the mean over the classes that have a value, with its interval."""
+def _mean(
+    estimates: list[Estimate], boxes: list[Interval], box: Interval, images: int
+) -> Estimate:
+    """Return the mean over the classes that have a value, with its interval.
+
+    ``boxes`` are the bootstrap's of the classes, ``box`` that of their mean.
+    """
+    pairs = list(zip(estimates, boxes[: len(estimates)], strict=True))
     found = [e for e in estimates if e.value is not None]
     if not found:
         return NOT_AVAILABLE
     value = float(np.mean([e.value for e in found]))
     # A class that is all right or all wrong adds no spread to the bootstrap.
-    flat = is_flat(box) or any(e.interval and is_flat(e.interval) for e in found)
-    box = combined(value, found) if flat else box
+    if is_flat(box):
+        box = combined(value, found)
+    elif any(is_flat(one) for e, one in pairs if e.value is not None):
+        box = box.hull(combined(value, found))
     return Estimate(value, box, None, images)

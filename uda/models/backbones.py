@@ -61,11 +61,6 @@ def build_backbone(
     return backbone
 
 
-def backbone_names() -> list[str]:
-    """List the names that need nothing installed beyond the package."""
-    return ["small", "wrn-28-2", *_torchvision_names()]
-
-
 # Chosen on validation parts; docs/method.md has the trials.
 SMALL: dict[str, Any] = {
     "widths": (24, 48, 48, 96, 96),

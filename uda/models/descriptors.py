@@ -201,7 +201,7 @@ def _sizes(values: npt.NDArray[np.float32]) -> Features:
 
 
 def blocks(images: Images) -> Features:
-    """Return (N, 12): how far blocks of a quarter of the side stand out."""
+    """Return (N, 12): how far blocks of an eighth of the side stand out."""
     side = max(2, min(images.shape[1:]) // 8)
     rows, columns = images.shape[1] // side, images.shape[2] // side
     cut = images[:, : rows * side, : columns * side]

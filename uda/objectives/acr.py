@@ -47,7 +47,8 @@ class Acr:
         prior: (C,) shares π of the labelled images as they are drawn.
         threshold: of confidence; equality keeps.
         tau: τ_max.
-        momentum: of the histogram of the balanced head's sure answers.
+        momentum: of the histogram of the balanced head's sure answers; published for a
+            quarter of a million steps.
     """
 
     prior: tuple[float, ...]

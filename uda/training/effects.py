@@ -28,6 +28,11 @@ _CONSISTENCY_DETAILS = {
     "consistency.teacher_flips",
     "consistency.start_share",
     "consistency.ramp_share",
+    "consistency.refresh_steps",
+    "consistency.entropy_weight",
+    "consistency.prior",
+    "consistency.refinery",
+    "consistency.class_floor",
 }
 
 
@@ -77,6 +82,11 @@ def _passed_over(config: RunConfig) -> list[Rule]:
             head == "acr" and config.method not in ("uda", "fixmatch"),
             f"--balanced-head acr makes its own targets, so --method {config.method} "
             "would not be used; take --method fixmatch, or --balanced-head abc",
+        ),
+        (
+            head != "none" and config.supervised.loss == "ldam",
+            f"--loss ldam: its margins belong to cosines, and --balanced-head {head} "
+            "has linear heads; keep one of the two",
         ),
         (
             head != "none" and settings.debias,
@@ -213,6 +223,12 @@ def _family_rules(config: RunConfig, key: str) -> list[Rule]:
             f"--method {method} decides in its own way what counts",
         ),
         (
+            key == "consistency.class_floor"
+            and settings.class_floor is not None
+            and settings.class_floor >= settings.threshold,
+            f"no threshold rises above --threshold {settings.threshold:g}",
+        ),
+        (
             settings.weak_pass != "table"
             and (key == "consistency.class_floor" or settings.refinery == "darp")
             and key in {"consistency.class_floor", "consistency.refinery"},
@@ -253,6 +269,18 @@ def _other_rules(config: RunConfig, key: str) -> list[Rule]:
         (
             settings.tsa == "none" and key in {f"supervised.{name}" for name in tsa},
             "--tsa is none",
+        ),
+        (
+            settings.sampling_power == 0
+            and settings.max_repeat is None
+            and settings.tsa_form == "prior"
+            and key == "supervised.tsa_form",
+            "--sampling-power 0 draws every class alike, so all start at 1/C as in the "
+            "common form (give --sampling-power 1)",
+        ),
+        (
+            config.loop.batch_norm == "frozen" and key == "loop.clean_statistics",
+            "--batch-norm frozen keeps the statistics that the weights came with",
         ),
         (
             settings.tsa == "none" and key == "supervised.min_share",

@@ -67,7 +67,7 @@ def _use(trainer: Trainer, prior: Tensor) -> None:
 def _estimate(trainer: Trainer) -> Tensor:
     """Return the (C,) float64 prior of the unlabelled images, and tell about it."""
     parts, config = trainer.parts, trainer.config
-    rows = np.setdiff1d(parts.unlabeled, parts.truly_labeled.labeled)
+    rows = parts.pile
     images = images_at(config, parts, trainer.state.step)
     table = prediction_table(
         clean(trainer, trainer.state.ema.model, images),

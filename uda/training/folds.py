@@ -31,7 +31,7 @@ from uda.training.build import choose_device
 from uda.training.config import RunConfig, build_config, read_config_file
 from uda.training.dealing import Dealing, check_deal, deal
 from uda.training.lasting import lasting
-from uda.training.launch import begin, check_request, go_on, try_out
+from uda.training.launch import begin, check_request, go_on, try_out, with_workers
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress, format_seconds
 from uda.training.prepare import find_split
@@ -207,11 +207,8 @@ class _Study:
             # Killed before its configuration was written: nothing was trained yet.
             shutil.rmtree(run.path, ignore_errors=True)
             run.path.mkdir()
-        if self.workers is not None:
-            loop = config.loop.model_copy(update={"workers": self.workers})
-            config = config.model_copy(update={"loop": loop})
         return begin(
-            config,
+            with_workers(config, self.workers),
             self._length(),
             run,
             self.catalog,

@@ -33,7 +33,7 @@ from uda.training.build import choose_device
 from uda.training.config import RunConfig, build_config, read_config_file
 from uda.training.guard import accuracy_of
 from uda.training.lasting import lasting
-from uda.training.launch import check_request, launch, resume, try_out
+from uda.training.launch import check_request, launch, resume, try_out, with_workers
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import Parts, Rows, build_parts, find_split
@@ -148,7 +148,7 @@ def _train(
     shutil.rmtree(run.path, ignore_errors=True)
     length = Length(**read_json(study / STUDY)["length"]) if number == 0 else Length()
     return launch(
-        generation_config(study, number),
+        with_workers(generation_config(study, number), workers),
         length,
         project=study,
         name=run.path.name,
@@ -170,7 +170,7 @@ def generation_config(study: Path, number: int) -> RunConfig:
     settled = build_config({}, read_config_file(first.config))
     update: dict[str, Any] = {
         "split": str(first.split),
-        "pseudo_labels": str(pseudo_file(study, number)),
+        "pseudo_labels": str(pseudo_file(study, number).resolve()),
     }
     num = int(read_json(study / STUDY)["generations"])
     prior = _bent(_prior(base, first), number, num)

@@ -191,12 +191,14 @@ def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
     for suffix in ("safetensors", "safetensors.sha256"):
         atomic_write(folder / f"ema.{suffix}", (folder / f"warm.{suffix}").read_bytes())
     trainer.run.update_status("running", handed_over="warm start")
+    way_out = "fewer --steps"
+    if trainer.trust > 0:  # else no unlabelled image was looked at
+        way_out += ", a higher --threshold or a gentler --strong policy"
     say(
         trainer,
         f"the run ended worse on validation ({final:.3f}) than its warm start "
         f"({warm['balanced_accuracy']:.3f} ± {warm['standard_error']:.3f}), and hands "
-        "over that. Try fewer --steps, a higher --threshold or a gentler --strong "
-        "policy",
+        f"over that. Try {way_out}",
     )
     # The other numbers of the averaged weights are of those that nobody gets.
     kept = {k: v for k, v in metrics.items() if not k.startswith("val_ema/")}

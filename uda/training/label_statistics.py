@@ -43,7 +43,7 @@ class LabelStatistics(StepStatistics):
         self.pseudo += named.sum(0)
         self.sure += found.entries.sum(0)
         self.images += len(found.entries)
-        truth = self.hidden[batch.unlabeled_index.to(self.device)]
+        truth = self.hidden[batch.unlabeled_index]
         known = named * (truth >= 0)
         self.known += known.sum()
         self.right += (known * (truth > 0)).sum()

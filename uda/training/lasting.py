@@ -10,7 +10,7 @@ from uda.training.config import RunConfig
 
 
 def lasting(config: RunConfig) -> RunConfig:
-    """Return a configuration whose files and folders are named by absolute paths.
+    """Return a configuration that names its data and weights by absolute paths.
 
     Several trainings rest on it, and the later ones may begin after `uda resume`
     somewhere else.
@@ -24,6 +24,7 @@ def lasting(config: RunConfig) -> RunConfig:
         "unlabeled": tuple(_absolute(path) for path in data.unlabeled),
         "split": None if data.split is None else _absolute(data.split),
         "boxes": None if data.boxes is None else _absolute(data.boxes),
+        "cache": None if data.cache is None else _absolute(data.cache),
     }
     starts = {
         "tree": None if model.tree is None else _absolute(model.tree),

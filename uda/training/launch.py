@@ -67,6 +67,14 @@ def check_request(config: RunConfig, length: Length, console: Progress) -> None:
         Policies.load(config)  # a misspelt policy must not leave half a run
 
 
+def with_workers(config: RunConfig, workers: int | None) -> RunConfig:
+    """Return the configuration with other workers, which change no result."""
+    if workers is None:
+        return config
+    loop = config.loop.model_copy(update={"workers": workers})
+    return config.model_copy(update={"loop": loop})
+
+
 def begin(
     config: RunConfig,
     length: Length,
@@ -157,9 +165,7 @@ def go_on(
         if run.read_status()["state"] == "done":
             raise UsageError(f"{run.path}: finished already, nothing to resume")
         config = build_config({}, read_config_file(run.config))
-        if workers is not None:
-            loop = config.loop.model_copy(update={"workers": workers})
-            config = config.model_copy(update={"loop": loop})
+        config = with_workers(config, workers)
         _tell_of_edited_policies(config, run, console)
         config = _moved_run(config, run)
         catalog, split, _ = find_split(config)
@@ -235,6 +241,8 @@ def try_out(
             console.note(note)
         parts = build_parts(config, catalog, split, console.stage)
         planned = fix_length(config, length, parts)
+        sizes.check(planned)
+        patience.check(planned, parts)
         run = create_run(Path(folder), "dry-run")
         console.result(plan_words(planned, parts, None))
         console.result(time_words(planned, length, parts, trainings))

@@ -173,10 +173,11 @@ def _run(trainer: Trainer, stop: StopRequest) -> Summary:
     try:
         for group in grouped(batches, per_step):
             parts, norm, moved = _one_step(trainer, group)
-            _account(trainer, moved, parts, norm)
+            asked = bool(stop)
+            _account(trainer, moved, parts, norm, kept=asked)
             trainer.waited = batches.waited_total - trainer.waited_before
             ended, found = _after_step(trainer, moved[-1], parts[-1])
-            metrics, asked = found or metrics, bool(stop)
+            metrics = found or metrics
             due = state.step % (config.loop.save_every or total) == 0
             if due or ended or asked:
                 save.checkpoint(trainer)
@@ -258,15 +259,22 @@ def _out_of_memory(config: RunConfig) -> TrainingError:
 
 
 def _account(
-    trainer: Trainer, batches: list[Batch], parts: list[Terms], norm: torch.Tensor
+    trainer: Trainer,
+    batches: list[Batch],
+    parts: list[Terms],
+    norm: torch.Tensor,
+    *,
+    kept: bool,
 ) -> None:
+    """Count a step, and refuse what is no number before anything of it is ``kept``."""
     for batch, terms in zip(batches, parts, strict=True):
         trainer.statistics.add(batch, terms, norm)
         views = (batch.labeled, batch.weak, batch.strong)
         trainer.images += sum(len(view) for view in views if view is not None)
     # Reading the loss waits for an accelerator; on the CPU it is there already.
     config, step = trainer.config.loop, trainer.state.step
-    due = step % config.log_every == 0 or step % (config.save_every or 1) == 0
+    often = (config.log_every, config.save_every or 1, config.eval_every or 1)
+    due = kept or step == config.steps or any(step % every == 0 for every in often)
     if trainer.device.type == "cpu" or due:
         _refuse_nan(trainer, batches, parts, norm)
 
@@ -280,8 +288,10 @@ def _refuse_nan(
     rows = [int(row) for batch in batches for row in batch.labeled_index]
     names = ", ".join(trainer.parts.ids(rows)[:40])
     last = save.last_good(trainer.run)
+    # An accelerator is asked now and then alone.
+    at = "at" if trainer.device.type == "cpu" else "at or shortly before"
     raise TrainingError(
-        f"step {trainer.state.step - 1}: the loss or its gradient is not a finite "
+        f"{at} step {trainer.state.step - 1}: the loss or its gradient is not a finite "
         f"number. Last good checkpoint: {last}. Labelled images of the batch: {names}. "
         "Try a lower --lr or --set optimizer.clip_norm=1"
     )

@@ -78,7 +78,6 @@ class Objective:
         method: the consistency method.
         head: the method of the auxiliary head, if there is one: "abc" or ACR.
         counts: (C,) labelled images per class as they are drawn, in any unit.
-        threshold: confidence of the auxiliary head's own targets.
         prior: (C,) shares that targets are bent to, once they are known.
         allowed: (labels, C) which classes a label allows, with a class tree.
         abstains: targets may be uniform for want of an opinion; those never count.
@@ -90,7 +89,6 @@ class Objective:
     head: Acr | str | None = None
     counts: Tensor = field(default_factory=lambda: torch.ones(1))
     train_counts: Tensor = field(default_factory=lambda: torch.ones(1))
-    threshold: float = 0.95
     prior: tuple[float, ...] | None = None
     allowed: Tensor | None = field(default=None, repr=False)
     abstains: bool = False
@@ -157,7 +155,6 @@ class Objective:
             self.train_counts.to(weak.leaf.device),
             self._draws("unlabeled", len(weak.leaf), clock.step),
             progress=clock.progress,
-            threshold=self.threshold,
         ).loss.mean()
         penalty = extra if terms.penalty is None else terms.penalty + extra
         return terms._replace(penalty=penalty), memory
@@ -220,11 +217,15 @@ def build_objective(
     counts = torch.from_numpy(parts.class_counts)
     prior = torch.tensor(sampling_prior(config, parts.class_counts))
     balanced = config.consistency.balanced_head
-    acr = Acr(tuple(prior.tolist()), config.consistency.threshold)
+    acr = Acr(
+        tuple(prior.tolist()),
+        config.consistency.threshold,
+        momentum=_momentum(config, Acr.momentum),
+    )
     return Objective(
         seed=config.seed,
         labeled=_in_tree(_labeled(config, counts, prior, device), parts),
-        method=_method(config, known, parts.tree),
+        method=_method(config, known, parts.tree, _labeled_rows(parts, device)),
         head={"none": None, "abc": "abc", "acr": acr}[balanced],
         counts=prior,
         train_counts=counts,
@@ -254,11 +255,14 @@ def _labeled(
     branch = Labeled(weights_from=settings.reweight_from, min_share=settings.min_share)
     if settings.loss == "focal":
         branch = replace(branch, loss=partial(focal, gamma=settings.focal_gamma))
+    margins = None
     if settings.loss == "ldam":
         margins = ldam_margins(counts).to(device)
         branch = replace(branch, seen=partial(ldam_logits, margins=margins))
     if settings.logit_adjustment == "loss":
-        branch = replace(branch, seen=_Adjust(prior, settings.adjustment_tau))
+        # Beside margins only where a double correction is asked for.
+        seen = _Adjust(prior.to(device), settings.adjustment_tau, margins)
+        branch = replace(branch, seen=seen)
     if settings.tsa != "none":
         annealing = Annealing(
             settings.tsa, settings.tsa_form, prior, counts, settings.tsa_exempt_below
@@ -272,17 +276,32 @@ def _labeled(
 
 @dataclass(frozen=True)
 class _Adjust:
-    """Logits as the loss sees them under logit adjustment."""
+    """Logits as the loss sees them under logit adjustment, and margins if any."""
 
     prior: Tensor
     tau: float
+    margins: Tensor | None = None
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.margins is not None:
+            logits = ldam_logits(logits, labels, margins=self.margins)
         return adjust_logits(logits, self.prior, tau=self.tau)
 
 
+def _momentum(config: RunConfig, published: float) -> float:
+    """Return the momentum of a method's averages: as published, where runs are long.
+
+    Of 0.999, more than a third is still the start after 1,000 steps, which is a whole
+    run here. So they remember no longer than the averaged network.
+    """
+    return min(published, config.loop.ema_decay)
+
+
 def _method(
-    config: RunConfig, prior: tuple[float, ...] | None, tree: Tree | None
+    config: RunConfig,
+    prior: tuple[float, ...] | None,
+    tree: Tree | None,
+    labeled: Tensor | None = None,
 ) -> Method:
     settings, threshold = config.consistency, config.consistency.threshold
     gate = None if settings.class_floor is not None else threshold
@@ -290,8 +309,8 @@ def _method(
         "uda": Uda(settings.temperature, gate),
         "fixmatch": FixMatch(0.0 if gate is None else gate),
         "flexmatch": FlexMatch(threshold),
-        "freematch": FreeMatch(),
-        "softmatch": SoftMatch(),  # its weight is aligned with its targets, below
+        "freematch": FreeMatch(_momentum(config, FreeMatch.momentum)),
+        "softmatch": SoftMatch(_momentum(config, SoftMatch.momentum)),
         "pseudo-label": PseudoLabel(0.0 if gate is None else gate),
         "pi-model": MeanSquare(),
         "mean-teacher": MeanSquare(),
@@ -302,8 +321,16 @@ def _method(
     if settings.class_floor is not None:
         method = ByClass(method, threshold)
     if prior is not None and settings.refinery == "align":
-        method = Aligned(method, prior, tree=tree)
+        momentum = _momentum(config, Aligned.momentum)
+        method = Aligned(method, prior, momentum, tree, labeled)
     return method
+
+
+def _labeled_rows(parts: Parts, device: torch.device) -> Tensor:
+    """Return (N,) bool: the pool rows that a person has labelled for training."""
+    rows = torch.zeros(len(parts.pool.images), dtype=torch.bool)
+    rows[torch.from_numpy(parts.truly_labeled.labeled)] = True
+    return rows.to(device)
 
 
 def start_memory(objective: Objective, parts: Parts, device: torch.device) -> Memory:

@@ -100,6 +100,11 @@ class Parts:
         return drawn_as(self.targets, self.tree)
 
     @property
+    def pile(self) -> Rows:
+        """(p,) sorted rows of the unlabelled images that no person has labelled."""
+        return np.setdiff1d(self.unlabeled, self.truly_labeled.labeled)
+
+    @property
     def fine(self) -> Rows:
         """(f,) places in ``labeled`` of the images whose label is a class."""
         return np.flatnonzero(self.targets < len(self.classes))
@@ -370,7 +375,7 @@ def build_stream(config: RunConfig, parts: Parts, policies: Policies) -> TrainSt
     )
     if not config.semi_supervised or config.consistency.weight == 0:
         return stream
-    if np.setdiff1d(parts.unlabeled, parts.truly_labeled.labeled).size == 0:
+    if parts.pile.size == 0:
         raise DataError(
             "no unlabelled image: give a folder with --unlabeled, or train with "
             "--method supervised"

@@ -61,7 +61,14 @@ def _offset(trainer: Trainer, model: nn.Module, images: Images) -> Tensor | None
 
 @torch.no_grad()
 def blank_logits(model: nn.Module, shape: tuple[int, ...]) -> Tensor:
-    """Return the (C,) logits of a white image; (H, W, K) is its shape (CDMAD)."""
+    """Return the (C,) logits of an image without any pattern; (H, W, K) is its shape.
+
+    What a classifier says to nothing is its bias, whatever mix of classes caused it.
+    Taken off the logits, for targets and for the final answer alike, it leaves a blank
+    image undecided; nobody has to state a prior.
+    Source: Lee and Kim, "CDMAD: Class-Distribution-Mismatch-Aware Debiasing for
+    Class-Imbalanced Semi-Supervised Learning", CVPR 2024; LeeHyuck/CDMAD.
+    """
     height, width, channels = shape
     device = next(model.parameters()).device
     white = torch.full(

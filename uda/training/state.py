@@ -55,18 +55,20 @@ class TrainState:
         self.optimizer.load_state_dict(saved["optimizer"])
         device = next(self.model.parameters()).device
         self.objective_state = {
-            name: value.to(device) for name, value in saved["objective_state"].items()
+            # The host reads the guards' counters at every step.
+            name: value if name.startswith("guard/") else value.to(device)
+            for name, value in saved["objective_state"].items()
         }
         self.step = int(saved["step"])
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Move a batch's tensors; the indices stay where they are."""
+    """Move a batch's tensors; indices of labelled images stay, for messages alone."""
     if device.type == "cpu":
         return batch
     fields = {
         name: getattr(batch, name).to(device, non_blocking=True)
-        for name in ("labeled", "targets", "weak", "strong")
+        for name in ("labeled", "targets", "weak", "strong", "unlabeled_index")
         if getattr(batch, name) is not None
     }
     return replace(batch, **fields)

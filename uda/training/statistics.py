@@ -79,7 +79,7 @@ class StepStatistics:
         predicted = found.targets.argmax(1)
         self.pseudo.index_add_(0, predicted, mask)
         if batch.unlabeled_index is not None:
-            truth = self.hidden[batch.unlabeled_index.to(self.device)]
+            truth = self.hidden[batch.unlabeled_index]
             known = mask * (truth >= 0)
             self.known += known.sum()
             self.right += (known * (truth == predicted)).sum()

@@ -2,6 +2,8 @@
 
     L = L_sup + w(t) L_con + e L_ent
 
+Where a guard takes weight off the unlabelled branch, both of its terms lose it.
+
 L_sup: cross entropy of labelled images, those already learnt left out by training
 signal annealing. L_con: KL from the sharpened, detached prediction on the weak
 view to the prediction on the strong view, masked by confidence, mean over all.
@@ -52,6 +54,7 @@ class Moment:
     consistency_weight: float
     tsa_progress: float | None
     progress: float = 0.0
+    trust: float = 1.0
     ema_step: int | None = None
 
     @classmethod
@@ -78,6 +81,7 @@ class Moment:
                 step, length=round(config.supervised.tsa_share * total)
             ),
             progress=step / total,
+            trust=trust,
             ema_step=step - size_starts(config)[size_number(config, step)],
         )
 
@@ -155,7 +159,7 @@ def losses(
     uncertainty = None
     if config.consistency.entropy_weight:
         uncertainty = entropy(views.weak.leaf.float()).mean()
-        total = total + config.consistency.entropy_weight * uncertainty
+        total = total + moment.trust * config.consistency.entropy_weight * uncertainty
     return terms._replace(
         total=total,
         consistency=consistency.detach(),

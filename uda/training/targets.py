@@ -58,7 +58,9 @@ def renew_teacher(trainer: Trainer) -> None:
     rows = torch.from_numpy(trainer.parts.unlabeled).to(table.device)
     prior = trainer.objective.prior
     if prior is not None and config.refinery == "darp":
-        table[rows] = _refined(table[rows], prior, trainer.parts.tree)
+        # The prior is of the pile; labelled images in the table are not part of it.
+        pile = torch.from_numpy(trainer.parts.pile).to(table.device)
+        table[pile] = _refined(table[pile], prior, trainer.parts.tree)
     if config.class_floor is not None:
         said = table[rows]
         state.objective_state[f"method/{LIMITS}"] = class_thresholds(

@@ -5,6 +5,8 @@ import torch
 from tests.objectives.consistency.family import shape, steps, total
 from tests.reference import family as literal
 from uda.objectives.consistency.alignment import Aligned, aligned
+from uda.objectives.consistency.flexmatch import FlexMatch
+from uda.objectives.consistency.method import Shape
 from uda.objectives.consistency.uda import Uda
 
 
@@ -67,3 +69,22 @@ def test_images_without_an_opinion_leave_the_mean_alone():
     assert torch.equal(after["alignment"], memory["alignment"])
     _, first = method(undecided, undecided, torch.arange(2), method.memory(shape(3)))
     assert first["alignment"].sum() == 0  # still unknown
+
+
+def test_neither_labelled_images_nor_those_without_an_opinion_are_bent():
+    prior = (0.01, 0.99)
+    labeled = torch.tensor([False, True, False, False])
+    method = Aligned(FlexMatch(0.9), prior, momentum=0.5, labeled=labeled)
+    weak = torch.tensor(
+        [[0.0, 4.0], [4.0, 0.0], [0.0, 0.0], [1.0, 0.0]], dtype=torch.float64
+    )
+    index = torch.arange(4)
+    rows = Shape(2, 4, index, torch.device("cpu"))
+    terms, memory = method(weak, weak, index, method.memory(rows))
+    # The mean is of the two images of the pile that somebody has an opinion on.
+    wanted = weak[[0, 3]].softmax(1).mean(0)
+    torch.testing.assert_close(memory["alignment"], wanted, atol=1e-12, rtol=0)
+    assert terms.targets.argmax(1).tolist()[:2] == [1, 0]
+    assert terms.targets.argmax(1).tolist()[3] == 1  # bent, as the prior asks
+    # The labelled one keeps its confidence; the undecided one is sure of nothing.
+    assert memory["last_sure"].tolist() == [1, 0, -1, 1]

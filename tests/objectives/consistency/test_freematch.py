@@ -40,3 +40,19 @@ def test_a_cap_holds_and_nothing_kept_costs_nothing():
     total(terms).backward()
     assert total(terms).item() == 0.0
     assert torch.isfinite(flat.grad).all()
+
+
+def test_images_without_an_opinion_count_nowhere():
+    method = FreeMatch(momentum=0.5, fairness=0.5)
+    weak = torch.tensor([[2.0, 0, 1], [0, 0, 0], [1, 3, 0]], dtype=torch.float64)
+    strong = torch.tensor([[1.0, 0, 2], [9, 0, 0], [0, 2, 1]], dtype=torch.float64)
+    index = torch.arange(3)
+    terms, after = method(weak, strong, index, method.memory(shape(3)))
+    told = [0, 2]
+    others, alone = method(
+        weak[told], strong[told], index[told], method.memory(shape(3))
+    )
+    for name, value in alone.items():
+        torch.testing.assert_close(after[name], value, atol=1e-12, rtol=0)
+    torch.testing.assert_close(terms.penalty, others.penalty, atol=1e-12, rtol=0)
+    assert terms.mask[1] == 0

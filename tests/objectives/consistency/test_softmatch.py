@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 import torch
 
 from tests.objectives.consistency.family import check_gradients, shape, steps, total
@@ -8,11 +7,10 @@ from tests.reference import family as literal
 from uda.objectives.consistency.softmatch import SoftMatch
 
 
-@pytest.mark.parametrize("prior", [None, (0.7, 0.1, 0.1, 0.1)])
-def test_equals_the_literal_form_over_steps(prior):
-    method = SoftMatch(momentum=0.6, prior=prior)
+def test_equals_the_literal_form_over_steps():
+    method = SoftMatch(momentum=0.6)
     memory = method.memory(shape(4))
-    slow = literal.SoftMatch(4, 0.6, prior)
+    slow = literal.SoftMatch(4, 0.6)
     for weak, strong, index in steps(7, scale=2.0):
         terms, memory = method(weak, strong, index, memory)
         rows = weak.tolist()
@@ -36,3 +34,16 @@ def test_a_batch_of_one_is_finite():
     terms, after = method(weak, weak, torch.zeros(1), method.memory(shape(3)))
     assert torch.isfinite(terms.loss).all()
     assert torch.isfinite(after["variance"])
+
+
+def test_images_without_an_opinion_leave_the_averages_alone():
+    method = SoftMatch(momentum=0.5)
+    weak = torch.tensor([[2.0, 0, 1], [0, 0, 0], [1, 3, 0]], dtype=torch.float64)
+    start, index = method.memory(shape(3)), torch.arange(3)
+    _, after = method(weak, weak, index, start)
+    slow = literal.SoftMatch(3, 0.5)
+    slow.step([weak[0].tolist(), weak[2].tolist()], weak[:2].tolist())
+    assert abs(float(after["mean"]) - slow.mu) < 1e-9
+    assert abs(float(after["variance"]) - slow.var) < 1e-9
+    _, still = method(weak[1:2], weak[1:2], index[:1], after)
+    assert still == after

@@ -8,7 +8,7 @@ Source: Berthelot et al., "ReMixMatch", ICLR 2020; smoothing as in USB.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from uda.objectives.consistency.method import (
     Memory,
     Method,
     Shape,
-    moving,
+    moving_mean,
 )
 from uda.objectives.hierarchy import undecided_kept
 from uda.objectives.precision import full_precision
@@ -48,20 +48,24 @@ class Aligned:
     """Any method, on weak predictions aligned to a prior.
 
     p̃ is a moving average of the weak predictions, this batch included; the first
-    batch counts in full. Images that nobody has an opinion on (``gates.has_opinion``)
-    are left out of it: their uniform rows would pull p̃ towards uniform.
+    batch counts in full. Two kinds of images are left out of it and stay as they are:
+    those that nobody has an opinion on (``gates.has_opinion``), since their uniform
+    rows would pull p̃ towards uniform and a prior would make sure answers of them; and
+    labelled ones among the unlabelled, since the prior is not of them.
 
     Attributes:
         method: the method that gets aligned logits.
         prior: (C,) shares of the classes among the unlabelled images.
-        momentum: of the moving average.
+        momentum: of the moving average; published for a million steps.
         tree: of the classes, or None; a node without an opinion keeps having none.
+        labeled: (N,) bool by pool row, on the device of the steps; None for no row.
     """
 
     method: Method
     prior: tuple[float, ...]
     momentum: float = 0.999
     tree: Tree | None = None
+    labeled: Tensor | None = field(default=None, compare=False, repr=False)
 
     def memory(self, shape: Shape) -> Memory:
         """Return the method's memory and a mean prediction not known yet."""
@@ -72,18 +76,20 @@ class Aligned:
         self, weak: Tensor, strong: Tensor, index: Tensor, memory: Memory
     ) -> tuple[ConsistencyTerms, Memory]:
         """Return the terms of the method on aligned logits."""
-        probs = full_precision(weak.detach()).softmax(1)
-        told = has_opinion(weak).to(probs)[:, None]
-        old, seen = memory["alignment"], told.sum()
-        new = ((probs * told).sum(0) / seen.clamp(min=1)).to(old)
-        mean = torch.where(old.sum() > 0, moving(old, new, self.momentum), new)
-        mean = torch.where(seen > 0, mean, old)
-        prior = torch.tensor(self.prior, dtype=torch.float64)
-        shifted = aligned(probs, mean.to(probs), prior.to(probs))
-        tiny = torch.finfo(shifted.dtype).tiny
-        inner = {name: value for name, value in memory.items() if name != "alignment"}
-        bent = shifted.clamp(min=tiny).log()
+        plain = full_precision(weak.detach())
+        probs, counted = plain.softmax(1), has_opinion(weak)
+        if self.labeled is not None:
+            counted = counted & ~self.labeled[index.to(self.labeled.device)]
+        old = memory["alignment"]
+        # The first batch that says something counts in full.
+        momentum = self.momentum * (old.sum() > 0)
+        mean = moving_mean(old, probs, counted, momentum)
+        prior = torch.tensor(self.prior, dtype=probs.dtype, device=probs.device)
+        shifted = aligned(probs, mean.to(probs), prior)
+        bent = shifted.clamp(min=torch.finfo(shifted.dtype).tiny).log()
         if self.tree is not None:
-            bent = undecided_kept(weak.detach(), bent, self.tree)
+            bent = undecided_kept(plain, bent, self.tree)
+        bent = torch.where(counted[:, None], bent, plain)
+        inner = {name: value for name, value in memory.items() if name != "alignment"}
         terms, after = self.method(bent, strong, index, inner)
         return terms, {"alignment": mean, **after}

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from uda.objectives.consistency.divergences import ce
-from uda.objectives.consistency.gates import confidence_of
+from uda.objectives.consistency.gates import confidence_of, has_opinion
 from uda.objectives.consistency.method import (
     ConsistencyTerms,
     Memory,
     Shape,
-    moving,
+    moving_mean,
 )
 from uda.objectives.consistency.targets import hard
 from uda.objectives.precision import full_precision
@@ -29,10 +29,11 @@ class FreeMatch:
 
     τ of the confidence, p̃ of the probabilities, h̃ of the predicted classes. The
     fairness penalty λ Σ_c norm(p̃ / h̃)_c log norm(p̄ / h)_c asks the kept strong
-    predictions (mean p̄, histogram h) to be as diverse as the weak ones.
+    predictions (mean p̄, histogram h) to be as diverse as the weak ones. Images that
+    nobody has an opinion on (``gates.has_opinion``) count nowhere.
 
     Attributes:
-        momentum: of the moving averages.
+        momentum: of the moving averages; published for a million steps.
         fairness: λ.
         cap: τ does not exceed it; None for no cap.
     """
@@ -53,23 +54,21 @@ class FreeMatch:
     ) -> tuple[ConsistencyTerms, Memory]:
         """Return the terms of one step."""
         targets, confidence = hard(weak), confidence_of(weak)
-        probs = full_precision(weak.detach()).softmax(1)
+        probs, told = full_precision(weak.detach()).softmax(1), has_opinion(weak)
+        seen = {"confidence": confidence, "probs": probs, "histogram": targets}
         after = {
-            "confidence": self._average(memory["confidence"], confidence.mean()),
-            "probs": self._average(memory["probs"], probs.mean(0)),
-            "histogram": self._average(memory["histogram"], targets.mean(0)),
+            name: moving_mean(memory[name], values, told, self.momentum)
+            for name, values in seen.items()
         }
         if self.cap is not None:
             after["confidence"] = after["confidence"].clamp(max=self.cap)
         limits = after["confidence"] * after["probs"] / after["probs"].max()
         chosen = weak.detach().argmax(1)
-        mask = (confidence >= limits.to(confidence)[chosen]).to(confidence.dtype)
+        sure = confidence >= limits.to(confidence)[chosen]
+        mask = (sure & told).to(confidence.dtype)
         penalty = self.fairness * _fairness(strong, mask, after)
         terms = ConsistencyTerms(mask * ce(targets, strong), mask, targets, penalty)
         return terms, after
-
-    def _average(self, old: Tensor, new: Tensor) -> Tensor:
-        return moving(old, new, self.momentum)
 
 
 def _fairness(strong: Tensor, mask: Tensor, averages: Memory) -> Tensor:

@@ -72,6 +72,22 @@ class Method(Protocol):
         ...
 
 
-def moving(old: Tensor, new: Tensor, momentum: float) -> Tensor:
+def moving(old: Tensor, new: Tensor, momentum: float | Tensor) -> Tensor:
     """Return momentum · old + (1 - momentum) · new, without gradient."""
     return momentum * old + (1 - momentum) * new.detach().to(old)
+
+
+def moving_mean(
+    old: Tensor, values: Tensor, counted: Tensor, momentum: float | Tensor
+) -> Tensor:
+    """Return a moving average with the mean of some rows of a batch.
+
+    Args:
+        old: (...) the average so far.
+        values: (U, ...) one row for each image.
+        counted: (U,) bool, which rows to take; where none, ``old`` stays.
+        momentum: of the average.
+    """
+    share = counted.to(values.dtype) / counted.sum().clamp(min=1)
+    new = torch.tensordot(share, values.detach(), dims=1)
+    return torch.where(counted.any(), moving(old, new, momentum), old)
