@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -81,6 +82,15 @@ def test_second_holder_of_a_folder_is_refused(tmp_path):
         assert files.is_locked(tmp_path)
     assert not files.is_locked(tmp_path)
     assert not files.is_locked(tmp_path / "no")
+
+
+def test_writers_with_one_process_number_do_not_meet(tmp_path):
+    """Two containers that share a cache are often process 1 both."""
+    path = tmp_path / "hashes.json"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda k: files.write_json(path, {"k": k}), range(200)))
+    assert files.read_json(path)["k"] in range(200)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_broken_json_names_the_file(tmp_path):

@@ -189,14 +189,29 @@ def test_a_promise_that_the_data_cannot_carry(fake):
 
 
 def test_new_images_certify(fake, tmp_path):
-    result = call(
+    words = (
         "tune", fake.folder, new_images(tmp_path / "new", 40),
         "--good-class", "Good", "--max-escape", "0.05",
     )  # fmt: skip
+    # The run's images are two of a part; nothing says how many these are of.
+    refused = call(*words)
+    assert refused.exit_code == 2
+    assert "--group none where no two show one part" in refused.stderr
+    result = call(*words, "--group", "none")
     assert result.exit_code == 0, result.output
     assert "Certified, as the model never saw" in result.stdout
     assert decision(fake)["fitted_on"]["never_seen_by_the_model"] is True
     assert decision(fake)["rule"]["escape"]["certified"] is True
+
+
+def test_groups_are_said_of_other_images_alone(fake):
+    for words in ((), (fake.data,)):
+        result = call("tune", fake.folder, *words, "--group", "none")
+        assert result.exit_code == 2
+        assert "--group has no effect" in result.stderr
+    result = call("evaluate", fake.folder, "--group", "none")
+    assert result.exit_code == 2
+    assert "which says the groups" in result.stderr
 
 
 def test_images_that_the_run_knows_certify_nothing(fake, tmp_path):

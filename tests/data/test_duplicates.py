@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from PIL import Image
 
 from tests.data.test_detail import texture
 from uda.data.correlation import NUM_TURNS, turned
-from uda.data.duplicates import find_groups, find_groups_in_arrays
+from uda.data.duplicates import Groups, find_groups
 from uda.data.records import Record
 
 few = settings(max_examples=3, deadline=None)
@@ -21,6 +23,15 @@ few = settings(max_examples=3, deadline=None)
 
 def others(count: int = 6, first: int = 100) -> list[np.ndarray]:
     return [texture(i, (100, 100)) for i in range(first, first + count)]
+
+
+def groups_of(images: Sequence[np.ndarray]) -> Groups:
+    """Find groups among images in memory; paths of the result are the positions."""
+    with tempfile.TemporaryDirectory() as folder:
+        records = [Record(f"{i}.png", Path(folder)) for i in range(len(images))]
+        for image, record in zip(images, records, strict=True):
+            Image.fromarray(image).save(record.file)
+        return find_groups(records)
 
 
 def exposed(image: np.ndarray, gain: float, offset: float) -> np.ndarray:
@@ -33,7 +44,7 @@ def test_shifted_crops_of_one_texture_are_found(seed: int, dy: int, dx: int) -> 
     photo = texture(seed, (190, 190))
     one = photo[45:145, 45:145]
     two = photo[45 + dy : 145 + dy, 45 + dx : 145 + dx]
-    groups = find_groups_in_arrays([one, two, *others()])
+    groups = groups_of([one, two, *others()])
     assert groups.ids[0] == groups.ids[1]
     assert len(set(groups.ids.tolist())) == 7
 
@@ -43,9 +54,7 @@ def test_shifted_crops_of_one_texture_are_found(seed: int, dy: int, dx: int) -> 
 def test_turned_copies_and_crops_are_found(seed: int, turn: int, shift: int) -> None:
     photo = texture(seed, (130, 130))
     one, two = photo[:100, :100], photo[shift : shift + 100, shift : shift + 100]
-    groups = find_groups_in_arrays(
-        [one, np.ascontiguousarray(turned(two, turn)), *others()]
-    )
+    groups = groups_of([one, np.ascontiguousarray(turned(two, turn)), *others()])
     assert groups.ids[0] == groups.ids[1]
     assert groups.pairs[0].relation == "turned"
     assert groups.pairs[0].turn == turn
@@ -58,7 +67,7 @@ def test_other_exposures_are_found(seed: int, gain: float, offset: float) -> Non
     image = texture(seed, (100, 100))
     noise = np.random.default_rng(seed).normal(0, 2, image.shape)
     other = exposed(exposed(image, gain, offset) + noise, 1, 0)
-    groups = find_groups_in_arrays([image, other, *others()])
+    groups = groups_of([image, other, *others()])
     assert groups.ids[0] == groups.ids[1]
     assert {p.relation for p in groups.pairs} <= {"near", "exposure", "exact"}
 
@@ -66,7 +75,7 @@ def test_other_exposures_are_found(seed: int, gain: float, offset: float) -> Non
 @few
 @given(st.integers(0, 10_000))
 def test_unrelated_textures_are_not_joined(seed: int) -> None:
-    groups = find_groups_in_arrays(others(16, first=10_000 + 100 * seed))
+    groups = groups_of(others(16, first=10_000 + 100 * seed))
     assert groups.pairs == ()
     assert groups.ids.tolist() == list(range(16))
 
@@ -78,19 +87,19 @@ def test_unrelated_stripes_are_not_joined() -> None:
         image = texture(200 + i, (100, 100)).astype(float) * 0.3
         image[:, 20 + 3 * i : 24 + 3 * i] += 150
         images.append(np.clip(image, 0, 255).astype(np.uint8))
-    assert find_groups_in_arrays(images).pairs == ()
+    assert groups_of(images).pairs == ()
 
 
 def test_resized_copies_are_found() -> None:
     image = texture(7, (200, 160))
     small = np.asarray(Image.fromarray(image).resize((90, 112), Image.Resampling.BOX))
-    groups = find_groups_in_arrays([image, small, *others()])
+    groups = groups_of([image, small, *others()])
     assert groups.ids[0] == groups.ids[1]
 
 
 def test_exact_copies_colour_and_relations() -> None:
     image = np.stack([texture(i, (64, 64)) for i in (1, 2, 3)], axis=-1)
-    groups = find_groups_in_arrays([image, image.copy(), *others(3)])
+    groups = groups_of([image, image.copy(), *others(3)])
     assert [p.relation for p in groups.pairs] == ["exact"]
     assert groups.pairs[0].describe() == "the same file content"
     assert groups.members[0] == (0, 1)
@@ -100,7 +109,7 @@ def test_exact_copies_colour_and_relations() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_very_small_sets(count: int) -> None:
-    groups = find_groups_in_arrays(others(count))
+    groups = groups_of(others(count))
     assert len(groups.ids) == count
     assert groups.pairs == ()
 
@@ -108,7 +117,7 @@ def test_very_small_sets(count: int) -> None:
 def test_flat_images_are_not_one_group() -> None:
     """Blank images share nothing that could be compared."""
     flat = [np.full((60, 60), 100 + i, np.uint8) for i in range(6)]
-    assert find_groups_in_arrays(flat).pairs == ()
+    assert groups_of(flat).pairs == ()
 
 
 def save(folder: Path, images: dict[str, np.ndarray]) -> list[Record]:

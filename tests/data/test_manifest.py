@@ -101,6 +101,14 @@ def test_missing_files_are_listed_with_their_lines(tmp_path):
     assert "13 of 14 files are missing: line 3: gone0.png, line 4: gone1.png" in message
     assert "and 3 more" in message
     assert "restore the files or delete their rows" in message
+    assert "Unicode" not in message
+
+
+def test_a_file_under_another_unicode_form_of_its_name_is_told(tmp_path):
+    path = folder(tmp_path, "a\u0308.png")
+    write(path, "path,label\n\u00e4.png,A\n")
+    with pytest.raises(DataError, match="letters in another Unicode form"):
+        read_manifest(path)
 
 
 def test_equal_rows_count_once_and_are_noted(tmp_path):

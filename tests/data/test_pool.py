@@ -341,14 +341,6 @@ def test_hostile_names_survive_the_cache(folder):
     assert second.index == first.index
 
 
-def test_subset_gives_rows_in_the_order_asked(folder):
-    (folder / "07.png").write_bytes(b"junk")
-    pool = build(folder)
-    np.testing.assert_array_equal(pool.subset(["08.png", "07.png", "00.png"]), [7, 0])
-    with pytest.raises(DataError, match=r"'nobody\.png'"):
-        pool.subset(["nobody.png"])
-
-
 def test_wrong_requests_are_named(folder, tmp_path):
     with pytest.raises(DataError, match="no images"):
         build(folder, records=[])

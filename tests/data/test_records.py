@@ -143,6 +143,9 @@ def test_group_column_needs_a_manifest(tmp_path):
 def test_classes_that_look_alike_are_noted(tmp_path):
     root = touch(tmp_path, "Rust/1.png", "rust/1.png", "Good/1.png")
     assert "'Rust', 'rust' differ in case" in " ".join(scan(root).notes)
+    # A folder from a Mac beside one from Linux: on screen they are the same.
+    root = touch(tmp_path / "m", "Gr\u00f6\u00dfe/1.png", "Gro\u0308\u00dfe/1.png")
+    assert r"'Gro\u0308\xdfe', 'Gr\xf6\xdfe' differ" in " ".join(scan(root).notes)
 
 
 def test_odd_file_names(tmp_path):

@@ -89,7 +89,7 @@ def test_the_manifest_keeps_parts_and_groups(split, tmp_path):
     assert found == {
         "=a.png": ("Rust", "train", "g1"),
         "b.png": (None, "unlabeled", None),
-        "c.png": (None, "unlabeled", None),
+        "c.png": ("Good", "unlabeled", None),  # held back, and still known
         "e.png": ("Rust", "validation", "g2"),
         "f.png": ("Good", "test", None),
     }

@@ -13,14 +13,10 @@ import torch
 
 from uda.augment.kernels import render
 from uda.augment.policy import load_policy
-from uda.data.pool import Pool
-from uda.data.preprocessing import Preprocessing
-from uda.data.records import Record
 from uda.data.sampling import LabeledSampler, UnlabeledSampler
 from uda.data.streams import (
     Batch,
     TrainStream,
-    evaluation_batches,
     prefetch,
     to_tensor,
 )
@@ -244,16 +240,3 @@ def test_a_memory_map_travels_by_name(tmp_path):
     copy = pickle.loads(message)
     assert isinstance(copy.images, np.memmap)
     assert_same(copy(6), plain(6))
-
-
-def test_evaluation_sees_the_pool_as_it_is(tmp_path):
-    images = make_stream().images
-    plain = Preprocessing((16, 16), 3, "letterbox", None, (0.5,) * 3, (0.2,) * 3)
-    records = tuple(Record(path=f"{k}.png", root=tmp_path) for k in range(40))
-    pool = Pool(images, records, [], plain, "key")
-    rows = np.array([5, 3, 39, 0, 7])
-    parts = list(evaluation_batches(pool, rows, 2))
-    assert [len(part) for _, part in parts] == [2, 2, 1]
-    tensors = torch.cat([tensor for tensor, _ in parts])
-    assert np.array_equal(tensors.permute(0, 2, 3, 1).numpy(), images[rows])
-    assert list(evaluation_batches(pool, [], 4)) == []

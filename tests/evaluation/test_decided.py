@@ -67,3 +67,20 @@ def test_groups_widen_the_intervals():
     grouped = measure_decision(predictions, groups=["a"] * 6 + ["b"] * 6)
     assert grouped.unsure.interval.low < alone.low
     assert grouped.unsure.interval.high > alone.high
+
+
+def test_decisions_without_a_mistake_still_have_intervals():
+    """As many others as the groups could hide: here the dearest mistake costs 10."""
+    costs = ((0.0, 1.0), (10.0, 0.0))
+    rule = DecisionRule(CLASSES, lane=LANE, costs=costs)
+    groups = ["a", "a", "b", "b"]
+    found = measure_decision(
+        answers([0.95, 0.95, 0.05, 0.05], [0, 0, 1, 1], rule),
+        good_class="Good",
+        groups=groups,
+    )
+    hidden = clopper_pearson(0, 2).high
+    assert found.wrong.interval == found.unsure.interval == clopper_pearson(0, 2)
+    assert found.escape.interval == clopper_pearson(0, 1)
+    assert found.cost.value == 0
+    assert found.cost.interval == pytest.approx((0.0, 10 * hidden))

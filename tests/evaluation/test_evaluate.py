@@ -60,6 +60,16 @@ def test_many_unreadable_images_stop(fake, tmp_path):
         evaluate(load_bundles(fake.folder), many(fake, tmp_path, 4))
 
 
+def test_one_unreadable_image_of_a_small_part_does_not_stop(fake, tmp_path):
+    images = many(fake, tmp_path, 1)
+    few = slice(3, 12)  # one of nine
+    small = EvaluationSet("x", images.files[few], images.targets[few], ["a"] * 9)
+    assert len(evaluate(load_bundles(fake.folder), small).skipped) == 1
+    alone = EvaluationSet("x", images.files[3:4], images.targets[3:4], ["a"])
+    with pytest.raises(DataError, match="1 of 1 images cannot be decoded"):
+        evaluate(load_bundles(fake.folder), alone)
+
+
 def test_devices():
     assert choose_device("cpu") == "cpu"
     assert choose_device("auto") in {"cpu", "cuda"}

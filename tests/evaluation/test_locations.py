@@ -70,3 +70,8 @@ def test_a_broken_configuration_is_named(tmp_path, text):
     run.config.write_text(text)
     with pytest.raises(CheckpointError, match=r"config\.yaml"):
         data_root(run)
+
+
+def test_of_a_manifest_of_either_kind_the_folder_counts(run, tmp_path):
+    for name in ("manifest.csv", "manifest.TSV"):
+        assert image_folder(run, tmp_path / name) == tmp_path

@@ -266,3 +266,31 @@ def test_odd_class_counts_never_crash(counts, good_class):
     for count, entry in zip(counts, found.per_class, strict=True):
         assert (entry.recall.value is None) == (count == 0)
         assert (entry.ap.value is None) == (count == 0)
+
+
+def test_photos_of_two_parts_prove_no_more_than_two_parts():
+    """All right: no bootstrap spreads, and thirty photos are one part."""
+    targets = np.repeat([0, 1, 2], 60)
+    groups = [f"{label}-{i % 2}" for i, label in enumerate(targets)]
+    found = measure(answers(targets, targets), groups=groups, good_class="Good")
+    two, four = clopper_pearson(2, 2), clopper_pearson(0, 4)
+    for entry in found.per_class:
+        assert entry.groups == 2
+        assert entry.recall.interval == entry.precision.interval == two
+        assert entry.ap.interval == two
+        assert entry.f1.interval.low == pytest.approx(2 * two.low / (1 + two.low))
+    assert found.escape.interval == four  # of four defective parts
+    assert found.accuracy.interval == clopper_pearson(6, 6)
+    # The mean of three independent classes: their distances add up as squares.
+    low = 1 - np.sqrt(3 * (1 - two.low) ** 2) / 3
+    assert found.balanced_accuracy.interval.low == pytest.approx(low)
+
+
+def test_half_of_one_part_says_little():
+    targets = np.array([0] * 30 + [1] * 30)
+    predicted = np.array([0, 1] * 15 + [1] * 30)
+    names = ("Good", "Rust")
+    one = measure(answers(targets, predicted, names), groups=["a"] * 30 + ["b"] * 30)
+    assert one.per_class[0].recall.interval == clopper_pearson(0.5, 1)
+    alone = measure(answers(targets, predicted, names))
+    assert alone.per_class[0].recall.interval == clopper_pearson(15, 30)

@@ -122,3 +122,29 @@ def test_predictions_of_several_labels_come_back(tmp_path):
         Predictions(
             found.ids, found.targets, found.log_probs, CLASSES, "sigmoid", (0.5, 0.5)
         )
+
+
+def test_perfect_photos_of_few_parts_prove_few_parts():
+    found = predictions()
+    sure = np.where(found.targets > 0, -1e-4, -9).astype(np.float32)
+    perfect = Predictions(found.ids, found.targets, sure, CLASSES, "sigmoid")
+    measured = measure_labels(perfect, groups=[i % 2 for i in range(60)], draws=50)
+    two = clopper_pearson(2, 2)
+    assert measured.exact_match.interval == two
+    for entry in measured.per_class[:3]:
+        assert entry.recall.interval == entry.ap.interval == two
+    assert measured.micro_f1.interval.low == pytest.approx(2 * two.low / (1 + two.low))
+
+
+def test_a_perfect_class_beside_others_widens_the_mean():
+    """It adds no spread to the bootstrap; Zou and Donner's combination has it."""
+    found = predictions()
+    log_probs = found.log_probs.copy()
+    log_probs[:, 2] = np.where(found.targets[:, 2] > 0, -1e-4, -9)
+    mixed = Predictions(found.ids, found.targets, log_probs, CLASSES, "sigmoid")
+    measured = measure_labels(mixed)
+    assert measured.per_class[2].ap.value == pytest.approx(1)
+    for mean, name in ((measured.macro_ap, "ap"), (measured.macro_f1, "f1")):
+        each = [getattr(entry, name) for entry in measured.per_class[:3]]
+        down = sum((e.value - e.interval.low) ** 2 for e in each) ** 0.5 / 3
+        assert mean.interval.low <= mean.value - down + 1e-9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -12,6 +13,7 @@ from uda.evaluation.parts import (
     class_folder,
     past_reads,
     record_read,
+    result_folder,
     split_part,
     unseen_folder,
 )
@@ -86,8 +88,58 @@ def test_a_folder_of_new_images(fake, tmp_path):
     found = class_folder(RunFolder(fake.folder), CLASSES, tmp_path / "new")
     assert found.name == "data-new"
     assert found.targets.tolist() == [2, 2, 2]
-    assert (found.notes, found.reads_test) == ([], False)
+    assert not found.reads_test
     assert len(set(found.groups)) == 3
+    # The run's images were grouped, and nothing says how these are.
+    assert "count as several parts" in found.notes[0]
+    run = RunFolder(fake.folder)
+    told = class_folder(run, CLASSES, tmp_path / "new", group="none")
+    assert told.notes == []
+    assert class_folder(run, CLASSES, tmp_path / "new", group="auto").notes == []
+
+
+def write_manifest(folder, column, groups):
+    """Write an image of rust for each group, and a manifest that names the column."""
+    lines = [f"path,label,{column}"]
+    for number, group in enumerate(groups):
+        write_image(folder / f"{number}.png", "Rust", 9000 + number)
+        lines.append(f"{number}.png,Rust,{group}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_images_are_grouped_by_the_column_that_is_asked_for_or_the_runs(
+    fake, tmp_path, asked
+):
+    """Photos of parts that training knew are not new, whatever the column's name."""
+    folder = write_manifest(tmp_path / "new", "part", ["Rustlabeled1", "a", "a", "b"])
+    run = RunFolder(fake.folder)
+    with pytest.raises(UsageError, match=r"show one part.*--group COLUMN"):
+        unseen_folder(run, CLASSES, folder)
+    if not asked:
+        run.config.write_text(run.config.read_text() + "  group: part\n")
+    group = "part" if asked else None
+    found = unseen_folder(run, CLASSES, folder, group)
+    assert found.groups == ["a", "a", "b"]
+    assert found.notes == [
+        "1 images are of groups that were in training and are left out"
+    ]
+    read = class_folder(run, CLASSES, folder, group=group)
+    assert read.groups == ["Rustlabeled1", "a", "a", "b"]
+    assert read.notes == ["1 images are of groups that were in training"]
+
+
+def test_a_column_that_is_not_there(fake, tmp_path):
+    run, folder = RunFolder(fake.folder), tmp_path / "new"
+    write_image(folder / "Rust" / "0.png", "Rust", 9000)
+    with pytest.raises(UsageError, match="needs a manifest"):
+        unseen_folder(run, CLASSES, folder, "part")
+    # The run's own column is no demand on other data; but they must say something.
+    run.config.write_text(run.config.read_text() + "  group: part\n")
+    with pytest.raises(UsageError, match="--group none where no two"):
+        unseen_folder(run, CLASSES, folder)
+    assert len(unseen_folder(run, CLASSES, folder, "none").files) == 1
 
 
 def test_training_images_under_other_names_are_recognised(fake, tmp_path):
@@ -100,7 +152,9 @@ def test_training_images_under_other_names_are_recognised(fake, tmp_path):
     with pytest.raises(UsageError, match=r"2 of its images were in training.*--allow"):
         class_folder(run, CLASSES, new)
     found = class_folder(run, CLASSES, new, allow_seen=True)
-    assert found.notes == ["2 of its images were in training (1 labeled, 1 validation)"]
+    assert found.notes[0] == (
+        "2 of its images were in training (1 labeled, 1 validation)"
+    )
     assert found.reads_test
 
 
@@ -130,16 +184,12 @@ def test_reads_are_remembered(tmp_path):
 
 def test_images_of_groups_in_training_are_left_out(fake, tmp_path):
     run, folder = RunFolder(fake.folder), tmp_path / "new"
-    lines = ["path,label,group"]
-    for number, group in enumerate(["Rustlabeled1", "Rusttest1", "other"]):
-        write_image(folder / f"{number}.png", "Rust", 9000 + number)
-        lines.append(f"{number}.png,Rust,{group}")
-    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    write_manifest(folder, "group", ["Rustlabeled1", "Rusttest1", "other"])
     found = unseen_folder(run, CLASSES, folder)
     assert [name for name, _ in found.files] == ["1.png", "2.png"]
     assert found.targets.tolist() == [2, 2]
     assert "1 images are of groups that were in training" in found.notes[-1]
-    (folder / "manifest.csv").write_text("\n".join(lines[:2]) + "\n")
+    write_manifest(folder, "group", ["Rustlabeled1"])
     with pytest.raises(DataError, match="all its images"):
         unseen_folder(run, CLASSES, folder)
 
@@ -153,3 +203,18 @@ def test_nothing_is_unseen_where_nobody_knows(fake, tmp_path):
     run.split.unlink()
     with pytest.raises(CheckpointError, match="unknown"):
         unseen_folder(run, CLASSES, tmp_path / "new")
+
+
+def test_two_folders_of_one_name_are_two_results(fake, tmp_path):
+    run = RunFolder(fake.folder)
+    folders = [tmp_path / day / "2024.05" for day in ("monday", "tuesday")]
+    names = []
+    for folder in folders:
+        write_image(folder / "Rust" / "0.png", "Rust", 9000)
+        images = class_folder(run, CLASSES, folder)
+        target = result_folder(run, images)
+        target.mkdir(parents=True)
+        (target / "metrics.json").write_text(json.dumps({"source": images.source}))
+        names.append(target.name)
+        assert result_folder(run, images) == target  # the same one again
+    assert names == ["data-2024.05", "data-2024.05-2"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -141,6 +143,21 @@ def test_a_broken_file_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"p\.npz: cannot be read"):
         Predictions.load(path)
+
+
+def test_a_damaged_byte_never_escapes_as_another_error(tmp_path):
+    """Flips in an archive raise half a dozen kinds of errors, or pass unnoticed."""
+    path = tmp_path / "p.npz"
+    log_probs = np.log(np.full((3, 2), 0.5, np.float32))
+    targets = np.array([0, 1, -1])
+    Predictions(["a", "b", "c"], targets, log_probs, ("x", "y")).save(path)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 5):
+        bad = bytearray(whole)
+        bad[place] ^= 0x5A
+        path.write_bytes(bytes(bad))
+        with contextlib.suppress(DataError):
+            Predictions.load(path)
 
 
 def test_pickled_objects_are_refused(tmp_path):

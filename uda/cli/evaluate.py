@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda.cli.options import no_decision_flag, rule_of, tta_flag, views_of
+from uda.cli.options import (
+    data_group_flag,
+    no_decision_flag,
+    rule_of,
+    tta_flag,
+    views_of,
+)
 from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
 
@@ -62,6 +68,7 @@ _DATA = click.Path(path_type=Path, exists=True)
     is_flag=True,
     help="Evaluate a folder although the model was trained on some of it.",
 )
+@data_group_flag
 @no_decision_flag
 @tta_flag
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True)
@@ -76,6 +83,7 @@ def command(
     weights: str,
     no_thumbnails: bool,
     allow_seen: bool,
+    group: str | None,
     no_decision: bool,
     tta: str | None,
     batch: int,
@@ -93,8 +101,6 @@ def command(
     """
     from uda.evaluation import gates
     from uda.evaluation.evaluate import choose_device, evaluate, load_bundles
-    from uda.reporting.results import write_evaluation
-    from uda.reporting.thumbnails import write_thumbnails
     from uda.run.layout import open_run
 
     wanted = [gates.Gate.parse(text) for text in requirements]
@@ -108,7 +114,7 @@ def command(
     gates.check_names(wanted, first.classes, good_class, several=several)
     views = views_of(tta, next(iter(rules.values()), None), first)
     _say_rules(bundles, rules)
-    images = _choose(folder, first, data, split, part, allow_seen)
+    images = _choose(folder, first, data, split, part, allow_seen, group)
     _announce(folder, images, first)
     warn_unfinished(folder)
     evaluation = evaluate(
@@ -121,22 +127,37 @@ def command(
         progress=counter(),
         tta=views,
     )
-    target = folder.path / "evaluation" / images.name
+    target = _keep(folder, evaluation, first, where, thumbnails=not no_thumbnails)
+    _print(evaluation, target)
+    for line in gates.enforce(wanted, evaluation.metrics[weights]):
+        click.echo(line)
+    return evaluation
+
+
+def _keep(
+    run: RunFolder,
+    evaluation: Evaluation,
+    bundle: Bundle,
+    device: str,
+    *,
+    thumbnails: bool,
+) -> Path:
+    """Write the evaluation into the run, and return where."""
+    from uda.evaluation.parts import result_folder
+    from uda.reporting.results import write_evaluation
+    from uda.reporting.thumbnails import write_thumbnails
+
+    target = result_folder(run, evaluation.images)
     try:
-        _record(folder, evaluation)
+        _record(run, evaluation)
         write_evaluation(target, evaluation)
-        write_thumbnails(
-            target, evaluation, first, wanted=not no_thumbnails, device=where
-        )
+        write_thumbnails(target, evaluation, bundle, wanted=thumbnails, device=device)
     except OSError as error:
         raise DataError(
             f"{target}: cannot be written ({error.strerror}); make room, or copy the "
             "run to where you may write"
         ) from error
-    _print(evaluation, target)
-    for line in gates.enforce(wanted, evaluation.metrics[weights]):
-        click.echo(line)
-    return evaluation
+    return target
 
 
 def _rules(bundles: dict[str, Bundle], no_decision: bool) -> dict[str, DecisionRule]:
@@ -193,6 +214,7 @@ def _choose(
     split: Path | None,
     part: str | None,
     allow_seen: bool,
+    group: str | None,
 ) -> EvaluationSet:
     from uda.evaluation.locations import data_root
     from uda.evaluation.parts import class_folder, split_part
@@ -208,7 +230,13 @@ def _choose(
             raise UsageError(
                 "--part has no effect on a folder, which is read whole; leave it out"
             )
-        return class_folder(run, classes, data, allow_seen=allow_seen, link=link)
+        return class_folder(
+            run, classes, data, allow_seen=allow_seen, group=group, link=link
+        )
+    if group is not None:
+        raise UsageError(
+            "--group has no effect on a split file, which says the groups; leave it out"
+        )
     images = split_part(run, classes, part or "test", data=data, split=split, link=link)
     if images.notes and not allow_seen:
         raise UsageError(

@@ -195,6 +195,16 @@ def parse_assignments(assignments: tuple[str, ...]) -> dict[str, Any]:
     return given
 
 
+def data_group_flag(command: Command) -> Command:
+    """Add ``--group`` of a command that reads labelled images beside a run's own."""
+    return click.option(
+        "--group",
+        metavar="COLUMN|auto|none",
+        help="Which images of DATA show one part: a column of its manifest, 'auto' to "
+        "look for twins, 'none'; what the run's data had, if left.",
+    )(command)
+
+
 def no_decision_flag(command: Command) -> Command:
     """Add ``--no-decision`` of a command that applies a run's decision.json."""
     return click.option(

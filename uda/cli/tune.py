@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda.cli.options import model_flags, tta_flag
+from uda.cli.options import data_group_flag, model_flags, tta_flag
 from uda.cli.tune_source import (
     Asking,
     Source,
@@ -57,6 +57,7 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
     help="Leave parts to a person where classes not ruled out at this share disagree.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of folds and draws.")
+@data_group_flag
 @tta_flag
 @model_flags
 def command(
@@ -70,6 +71,7 @@ def command(
     guarantee: str | None,
     unsure_coverage: float | None,
     seed: int,
+    group: str | None,
     tta: str | None,
     weights: str,
     batch: int,
@@ -101,7 +103,9 @@ def command(
     config = replace(config, costs=_costs(cost, bundle))
     check_config(config, bundle.classes)
     views = tta_of(NONE if tta is None else tta, bundle)
-    asking = Asking(folder, bundle, weights, views, batch, choose_device(device))
+    if group is not None and data is None:
+        raise UsageError("--group has no effect without DATA; leave it out")
+    asking = Asking(folder, bundle, weights, views, batch, choose_device(device), group)
     _say_earlier(asking)
     source = _source(asking, data, config)
     tuned = tune(config, source.sample, certified=source.fresh)

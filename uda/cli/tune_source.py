@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from uda.cli.progress import counter
-from uda.errors import DataError
+from uda.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +35,7 @@ class Asking:
     views: Tta
     batch: int
     device: str
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def from_images(asking: Asking, data: Path | None, seed: int) -> Source:
     """Let the run answer for its validation part, or for DATA."""
     from uda.data.manifest import shown
 
-    images, fresh = _choose(asking.run, asking.bundle, data)
+    images, fresh = _choose(asking, data)
     ask = (asking.bundle, images, asking.batch, asking.device, asking.views)
     sample, skipped = _ask(*ask)
     for path, reason in skipped:
@@ -126,23 +127,27 @@ def try_limit(asking: Asking, limit: EscapeLimit | None) -> LimitCheck | None:
         return None
     if not Split.load(asking.run.split).part("validation"):
         return check_limit(limit, None)
-    images, _ = _choose(asking.run, asking.bundle, None)
+    images, _ = _choose(replace(asking, group=None), None)
     views = asking.views
     sample, _ = _ask(asking.bundle, images, asking.batch, asking.device, views)
     return check_limit(limit, sample)
 
 
-def _choose(
-    run: RunFolder, bundle: Bundle, data: Path | None
-) -> tuple[EvaluationSet, bool]:
+def _choose(asking: Asking, data: Path | None) -> tuple[EvaluationSet, bool]:
     """Return what to fit on, and whether the model never saw any of its groups."""
     from uda.evaluation.locations import data_root
     from uda.evaluation.parts import split_part, unseen_folder
 
+    run, bundle = asking.run, asking.bundle
     own = data_root(run)
     moved = data is not None and not own.exists() and _holds_validation(run, data)
     if data is not None and data.resolve() != own.resolve() and not moved:
-        return unseen_folder(run, bundle.classes, data), True
+        return unseen_folder(run, bundle.classes, data, asking.group), True
+    if asking.group is not None:
+        raise UsageError(
+            "--group has no effect on the run's own images, whose groups its split "
+            "says; leave it out"
+        )
     if data is None and not own.exists():
         raise DataError(
             f"{own}: the run's data folder is not there; say where it is now, or give "
@@ -153,12 +158,13 @@ def _choose(
 
 def _holds_validation(run: RunFolder, data: Path) -> bool:
     """Tell whether a folder is the run's own one, moved; hashes are checked later."""
+    from uda.data.records import BESIDE
     from uda.data.splits import Split
 
     root = data.parent if data.is_file() else data
     rows = Split.load(run.split).part("validation") if run.split.is_file() else []
     # Images beside the data (@k/...) have not moved with it.
-    names = [row.path for row in rows if not row.path.startswith("@")]
+    names = [row.path for row in rows if not BESIDE.fullmatch(row.path)]
     return bool(names) and all((root / name).is_file() for name in names)
 
 

@@ -5,7 +5,6 @@ Exact by content hash; the rest proposed by likeness and proved by correlation.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -142,8 +141,9 @@ def find_groups(
 ) -> Groups:
     """Find the images of a data set that show the same thing.
 
-    Reads every file once. Time grows about linearly with the number of images;
-    memory is about 30 KB per image. Unreadable images stay alone and are listed.
+    Decodes every image once, 16-bit ones twice. Time grows about linearly with the
+    number of images; memory is about 30 KB per image. Unreadable images stay alone and
+    are listed.
 
     Args:
         source: a catalog, or records.
@@ -177,33 +177,8 @@ def find_groups(
     return _group([r.path for r in records], looks, seed=seed, report=report)
 
 
-def find_groups_in_arrays(
-    images: Sequence[UInt8], *, seed: int = 0, progress: Progress | None = None
-) -> Groups:
-    """Find groups among decoded images (H, W) or (H, W, K), uint8.
-
-    Paths of the result are the positions as text.
-    """
-    scale = working_scale([max(image.shape[:2]) for image in images] or [1])
-    looks = []
-    for image in images:
-        digest = hashlib.sha256(str(image.shape).encode() + image.tobytes())
-        looks.append(_Look.of(_grey(image), digest.hexdigest(), scale))
-    paths = [str(i) for i in range(len(images))]
-    return _group(paths, looks, seed=seed, report=progress or _silent)
-
-
 def _silent(stage: str, done: int, total: int) -> None:
     del stage, done, total
-
-
-def _grey(image: UInt8) -> UInt8:
-    if image.ndim == 2:
-        return image
-    if image.shape[2] == 1:
-        return image[:, :, 0]
-    weights = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
-    return np.asarray(np.rint(image[:, :, :3] @ weights), np.uint8)
 
 
 def _sides(records: Sequence[Record]) -> list[int]:

@@ -88,12 +88,8 @@ def draw_labels(
         rng = generator(seed, f"split/labels/{name}")
         take = draw_per_class(units, given, wanted - len(before), rng)
         new = [mine[item] for item in take.tolist()]
-        if isinstance(k, Mapping) and len(before) + len(new) < wanted:
-            raise UsageError(
-                f"--labels-per-class {shown(name)}={wanted}: outside of test and "
-                f"validation there are {len(before) + len(new)} labels of it; ask for "
-                "fewer, or lower --test and --validation"
-            )
+        if isinstance(k, Mapping):
+            _refuse_shortage(name, len(before) + len(new), wanted)
         drawn.update(new)
         _note_shortage(facts, name, len(before) + len(new), wanted)
         _note_alike(facts, name, [*before, *new])
@@ -133,6 +129,8 @@ def _draw_several(
                 drawn[left[0]] = None
                 have.update(facts.names_in(facts.records[left[0]].label))
     for name in names:
+        if isinstance(k, Mapping):
+            _refuse_shortage(name, have[name], wanted[name])
         _note_shortage(facts, name, have[name], wanted[name])
     return set(drawn)
 
@@ -193,6 +191,16 @@ def _refuse_other_classes(counts: Mapping[str, int], classes: Sequence[str]) -> 
 
 def _of_class(facts: Facts, paths: Sequence[str], name: str) -> list[str]:
     return [p for p in paths if name in facts.names_in(facts.records[p].label)]
+
+
+def _refuse_shortage(name: str, found: int, wanted: int) -> None:
+    """Refuse a number that was asked for by name and cannot be had."""
+    if found < wanted:
+        raise UsageError(
+            f"--labels-per-class {shown(name)}={wanted}: outside of test and "
+            f"validation there are {found} labels of it; ask for fewer, or lower "
+            "--test and --validation"
+        )
 
 
 def _note_shortage(facts: Facts, name: str, found: int, wanted: int) -> None:

@@ -9,6 +9,7 @@ import csv
 import difflib
 import io
 import os
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -329,6 +330,13 @@ def _refuse_clashes(path: Path, clashes: Sequence[str]) -> None:
         )
 
 
+def _exists_otherwise(path: Path) -> bool:
+    """Tell whether a missing file is there under another Unicode form of its name."""
+    name = str(path)
+    forms = {unicodedata.normalize(form, name) for form in ("NFC", "NFD")} - {name}
+    return not os.path.isfile(name) and any(map(os.path.isfile, forms))  # noqa: PTH113
+
+
 def _refuse_missing(path: Path, entries: Sequence[Entry]) -> None:
     # os.path: a name too long for the file system is missing, not an exception
     missing = [
@@ -337,8 +345,14 @@ def _refuse_missing(path: Path, entries: Sequence[Entry]) -> None:
         if not os.path.isfile(path.parent / entry.path)  # noqa: PTH113
     ]
     if missing:
+        hint = ""
+        if any(_exists_otherwise(path.parent / entry.path) for entry in entries):
+            hint = (
+                " (some are there with letters in another Unicode form, as from a "
+                "Mac: rename the files, or copy their names from the folder)"
+            )
         raise DataError(
             f"{path}: {len(missing)} of {len(entries)} files are missing: "
-            f"{listing(missing)}; paths count from {path.parent}: restore the files or "
-            "delete their rows"
+            f"{listing(missing)}{hint}; paths count from {path.parent}: restore the "
+            "files or delete their rows"
         )

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -89,26 +89,6 @@ class Pool:
     def value_range(self) -> tuple[float, float] | None:
         """(low, high) of 16-bit images, or None."""
         return self.preprocessing.value_range
-
-    def subset(self, paths: Iterable[str]) -> Int64:
-        """Return the rows of some paths, in their order.
-
-        Skipped images have no row and are left out.
-
-        Raises:
-            DataError: for a path that the pool never saw.
-        """
-        skipped = {path for path, _ in self.skipped}
-        rows = []
-        for path in paths:
-            if path in self.index:
-                rows.append(self.index[path])
-            elif path not in skipped:
-                raise DataError(
-                    f"{path!r}: not among the pool's images; scan the data folder "
-                    "again or correct the split"
-                )
-        return np.array(rows, dtype=np.int64)
 
 
 def default_cache() -> Path:

@@ -6,6 +6,8 @@ Class folders, ready-made parts, MVTec-like folders, manifests, unlabelled folde
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +30,9 @@ EXPECTED = (
     "expected a folder with one folder per class (DATA/Good/1.png), or train/ val/ "
     "test/ with class folders inside, or a manifest.csv (path,label[,split][,group])"
 )
+
+# Paths of images beside the data: @k/PATH, of the k-th folder of unlabelled ones.
+BESIDE = re.compile(r"@(\d+)/(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -301,13 +306,14 @@ def _check_classes(
 
 
 def _look_alikes(classes: Sequence[str]) -> list[str]:
-    """Note class names that differ in case or spaces alone."""
+    """Note class names that differ in case, spaces or Unicode form alone."""
     folded: dict[str, list[str]] = {}
     for name in classes:
-        folded.setdefault("".join(name.casefold().split()), []).append(name)
+        plain = unicodedata.normalize("NFKC", name).casefold()
+        folded.setdefault("".join(plain.split()), []).append(name)
     return [
-        f"the classes {listing([repr(n) for n in names])} differ in case or spaces "
-        "alone; are they one class?"
+        f"the classes {listing([ascii(n) for n in names])} differ in case, spaces or "
+        "the way that letters are encoded alone; are they one class?"
         for names in folded.values()
         if len(names) > 1
     ]

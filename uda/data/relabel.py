@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from uda.data.manifest import listing, read_table, shown
+from uda.data.records import BESIDE
 from uda.data.splitfile import Split, decode_name, encode_name
 from uda.errors import DataError
 from uda.files import atomic_write, write_csv
@@ -101,19 +102,22 @@ def write_relabelled(
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(("path", "label", "split", "group"))
     for row in split.rows:
-        if row.path.startswith("@"):
+        if BESIDE.fullmatch(row.path):
             continue
         label = new_labels.get(row.path, row.label)
         part = _WORDS.get(row.part)
         if part is None or label is None:
-            part, label = WITHDRAWN, ""
+            # A label that was only held back (--labels-per-class) stays known.
+            part, label = WITHDRAWN, label or ""
         writer.writerow((row.path, label, part, row.group or ""))
     atomic_write(path, buffer.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def _refuse_elsewhere(split: Split) -> None:
     """Refuse a split whose labels no manifest of the data can hold."""
-    beside = [r.path for r in split.rows if r.path.startswith("@") and r.part in _WORDS]
+    beside = [
+        r.path for r in split.rows if BESIDE.fullmatch(r.path) and r.part in _WORDS
+    ]
     if beside:
         raise DataError(
             f"{len(beside)} labelled images lie beside the data, in folders given with "

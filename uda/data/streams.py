@@ -16,7 +16,6 @@ import torch
 
 from uda.augment.kernels import render
 from uda.augment.policy import Policy, PythonPolicy
-from uda.data.pool import Pool
 from uda.data.prefetching import Here, Prefetcher, Processes, Threads
 from uda.errors import UsageError
 
@@ -259,25 +258,6 @@ def prefetch(
         return Prefetcher(Here(stream, start, stop), stalled=stalled)
     source = Processes(stream, start, stop, depth, workers)
     return Prefetcher(source, stalled=stalled)
-
-
-def evaluation_batches(
-    pool: Pool, rows: npt.ArrayLike, batch: int
-) -> Iterator[tuple[torch.Tensor, Int64]]:
-    """Yield images without augmentation, in the given order.
-
-    Args:
-        pool: where the pixels are.
-        rows: (N,) pool rows.
-        batch: images per item; the last one may be smaller.
-
-    Yields:
-        uint8 (B, K, H, W) channels-last tensor and its (B,) rows.
-    """
-    wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
-    for begin in range(0, wanted.size, batch):
-        part = wanted[begin : begin + batch]
-        yield to_tensor(np.ascontiguousarray(pool.images[part])), part
 
 
 def grouped(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:

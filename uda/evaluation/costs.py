@@ -47,7 +47,7 @@ def read_costs(path: Path, classes: Sequence[str]) -> Costs:
             raise DataError(f"{where}: a second row for {shown(name)}; keep one")
         if name not in classes:
             _refuse_names(where, [name], classes, "row", complete=False)
-        # Header cells are lower case in a table; classes may differ in case alone.
+        # Header cells are lower case in a table.
         ordered = [cells[key] for key in table.header if key and key != TRUE]
         found = dict(zip(answers, ordered, strict=True))
         rows[name] = tuple(_cost(found[c], f"{where}, column {c}") for c in classes)

@@ -184,7 +184,7 @@ def answer(
         for (name, _), reason in zip(images.files, reasons, strict=True)
         if reason is not None
     ]
-    _refuse_many_bad(skipped, most_bad * len(images.files), len(images.files))
+    _refuse_many_bad(skipped, most_bad, len(images.files))
     joined = {
         name: _joined(parts, images, good, first) for name, parts in pieces.items()
     }
@@ -221,8 +221,9 @@ def _measured(
     return replace(found, nodes=node_metrics(predictions, bundle.tree, groups=groups))
 
 
-def _refuse_many_bad(skipped: list[tuple[str, str]], most: float, total: int) -> None:
-    if len(skipped) > most:
+def _refuse_many_bad(skipped: list[tuple[str, str]], share: float, total: int) -> None:
+    # One is never many, or a broken file of a small part could only be restored.
+    if len(skipped) > max(1, share * total) or len(skipped) == total:
         named = listing([f"{path} ({reason})" for path, reason in skipped], 5)
         raise DataError(
             f"{len(skipped)} of {total} images cannot be decoded, so the numbers would "

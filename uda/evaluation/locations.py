@@ -6,7 +6,6 @@ gives: ``@k/PATH`` is an image of the k-th folder, which lies outside the data.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ from typing import Any
 import yaml
 
 from uda.data.chosen import LIST_SUFFIXES, chosen_folders
+from uda.data.records import BESIDE
 from uda.errors import CheckpointError
 from uda.files import inside
 from uda.run.layout import RunFolder
-
-_ELSEWHERE = re.compile(r"@(\d+)/(.+)", re.DOTALL)
 
 
 def data_root(run: RunFolder) -> Path:
@@ -39,6 +37,16 @@ def unlabeled_folders(run: RunFolder) -> list[Path]:
     return [Path(str(path)) for path in _data(run).get("unlabeled") or ()]
 
 
+def group_choice(run: RunFolder) -> str | None:
+    """Return what the run's ``--group`` was, if anything.
+
+    Raises:
+        CheckpointError: as `data_root`.
+    """
+    choice = _data(run).get("group")
+    return None if choice is None else str(choice)
+
+
 def image_folder(run: RunFolder, data: Path | None = None) -> Path:
     """Return the folder that the paths of a run's split start from.
 
@@ -51,7 +59,7 @@ def image_folder(run: RunFolder, data: Path | None = None) -> Path:
     """
     root = data_root(run) if data is None else data
     # Of a manifest, the folder that it lies in.
-    return root.parent if root.suffix.lower() == ".csv" else root
+    return root.parent if root.suffix.lower() in (".csv", ".tsv") else root
 
 
 def image_files(
@@ -71,7 +79,7 @@ def image_files(
     root = image_folder(run, data)
     names = list(names)
     folders: list[Path] = []
-    if any(_ELSEWHERE.fullmatch(name) for name in names):
+    if any(BESIDE.fullmatch(name) for name in names):
         folders = [f for given in unlabeled_folders(run) for f in _opened(given)]
     return [_file(root, folders, name) for name in names]
 
@@ -85,7 +93,7 @@ def _opened(given: Path) -> list[Path]:
 
 
 def _file(root: Path, folders: list[Path], name: str) -> Path:
-    found = _ELSEWHERE.fullmatch(name)
+    found = BESIDE.fullmatch(name)
     if found and int(found[1]) < len(folders):
         file = folders[int(found[1])] / found[2]
         # The data may hold a folder that is called so; what is there counts.

@@ -18,7 +18,7 @@ from uda.errors import DataError
 from uda.evaluation.estimates import Estimate
 from uda.evaluation.metrics import measure
 from uda.evaluation.multilabel import AnyMetrics, measure_labels
-from uda.evaluation.predict import Predictions, pack, unpack, write_arrays
+from uda.evaluation.predict import BROKEN, Predictions, pack, unpack, write_arrays
 from uda.files import write_csv
 from uda.intervals import Interval
 
@@ -143,7 +143,7 @@ class OutOfFold:
                     stored["folds"].astype(np.int64),
                     tuple(unpack(stored["kinds"])),
                 )
-        except (OSError, ValueError, LookupError) as error:
+        except BROKEN as error:
             raise DataError(
                 f"{path}: cannot be read as out-of-fold answers ({error}); train "
                 "again with --folds"
@@ -160,6 +160,7 @@ class OutOfFold:
 
     def _lines(self) -> Iterable[tuple[object, ...]]:
         found = self.predictions
+        confidence, probs = found.confidence, found.probs
         labels = found.names_of(found.targets)
         answers = found.names_of(found.predicted)
         for row, name in enumerate(found.ids):
@@ -168,12 +169,12 @@ class OutOfFold:
                 encode_name(name),
                 encode_name(labels[row]),
                 encode_name(answers[row]),
-                f"{found.confidence[row]:.6f}",
+                f"{confidence[row]:.6f}",
                 encode_name(group),
                 int(self.repeats[row]),
                 int(self.folds[row]),
                 self.kinds[row],
-                *(f"{value:.6f}" for value in found.probs[row]),
+                *(f"{value:.6f}" for value in probs[row]),
             )
 
 

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from uda.data.groups import group_column, resolve_groups
 from uda.data.manifest import listing
 from uda.data.multilabel import class_names, members
-from uda.data.records import scan
+from uda.data.records import Catalog, scan
+from uda.data.splitfile import hash_files
 from uda.data.splits import Split, SplitRow
 from uda.errors import CheckpointError, DataError, UsageError
-from uda.evaluation.locations import image_files, image_folder
+from uda.evaluation.locations import group_choice, image_files, image_folder
 from uda.files import read_json, sha256_file, write_json
 from uda.models.links import Link
 from uda.run.layout import RunFolder
@@ -40,6 +42,7 @@ class EvaluationSet:
         groups: (N,) which images belong together.
         notes: what a reader of the numbers must know.
         reads_test: whether images of the run's test part are among them.
+        source: what was read, where that is not a part of the run's own split.
     """
 
     name: str
@@ -48,6 +51,7 @@ class EvaluationSet:
     groups: list[str]
     notes: list[str] = field(default_factory=list)
     reads_test: bool = False
+    source: str = ""
 
 
 def split_part(
@@ -93,6 +97,7 @@ def split_part(
         groups=[_group(row.group, row.path) for row in rows],
         notes=_seen_notes(seen),
         reads_test=part == "test" if split is None else "test" in seen,
+        source="" if split is None else str(split.resolve()),
     )
 
 
@@ -102,51 +107,58 @@ def class_folder(
     data: Path,
     *,
     allow_seen: bool = False,
+    group: str | None = None,
     link: Link = "softmax",
 ) -> EvaluationSet:
     """Return all labelled images of a folder, compared with the training's.
 
+    Args:
+        run: the run.
+        classes: (C,) class names of its model.
+        data: class folders, or a manifest.
+        allow_seen: take images that the model was trained on.
+        group: which images belong together: a column of the manifest, ``auto``,
+            ``none``; None for what the run's own data were grouped by.
+        link: "sigmoid" where an image may have several labels.
+
     Raises:
         DataError: no labelled images, or classes that the model does not know.
-        UsageError: the model was trained on some, and ``allow_seen`` is off.
+        UsageError: the model was trained on some, and ``allow_seen`` is off; or no
+            such column.
     """
-    catalog = scan(data, min_classes=1, multi_label=link == "sigmoid")
-    records = [record for record in catalog.records if record.label is not None]
-    if not records:
-        raise DataError(
-            f"{data}: no labelled images; lay them out as one folder per class, or "
-            "classify them with `uda predict`"
-        )
-    targets = _targets([record.label for record in records], classes, data, link)
-    hashes = [sha256_file(record.file) for record in records if record.file.is_file()]
-    seen = _seen(run, hashes)
+    images, seen = _folder(run, classes, data, group, link)
     notes = _seen_notes(seen)
-    trained = sum(part in SEEN_PARTS for part in seen)
-    if trained and not allow_seen:
+    if notes and not allow_seen:
         raise UsageError(
             f"{data}: {notes[0]}; leave DATA out to read the run's own test part, give "
             "other images, or accept it with --allow-seen"
         )
     if not run.split.is_file():
         notes.append(f"{run.split.name} is missing: what was in training is unknown")
-    return EvaluationSet(
-        name=f"data-{data.resolve().stem}",
-        files=[(record.path, record.file) for record in records],
-        targets=targets,
-        groups=[_group(record.group, record.path) for record in records],
-        notes=notes,
-        reads_test="test" in seen,
-    )
+    else:
+        shared = len(images.files) - len(_of_other_groups(run, images))
+        notes += [f"{shared} images are of groups that were in training"] * (shared > 0)
+        notes += _grouping_notes(run, images, group)
+    return replace(images, notes=notes)
 
 
-def unseen_folder(run: RunFolder, classes: Sequence[str], data: Path) -> EvaluationSet:
+def unseen_folder(
+    run: RunFolder, classes: Sequence[str], data: Path, group: str | None = None
+) -> EvaluationSet:
     """Return the labelled images of a folder of whose groups training saw none.
 
     Images of a group that training had are left out, and noted.
 
+    Args:
+        run: the run.
+        classes: (C,) class names of its model.
+        data: class folders, or a manifest.
+        group: as for `class_folder`.
+
     Raises:
         CheckpointError: the run's split file is missing, so nobody knows.
-        UsageError: images of the training or of the test part are among them.
+        UsageError: images of the training or of the test part are among them, or the
+            run's images have groups and these have none.
         DataError: see `class_folder`; or nothing is left.
     """
     if not run.split.is_file():
@@ -154,10 +166,10 @@ def unseen_folder(run: RunFolder, classes: Sequence[str], data: Path) -> Evaluat
             f"{run.split}: missing, so what was in training is unknown; copy the run "
             "folder again"
         )
-    images = class_folder(run, classes, data, allow_seen=True)
-    if images.notes:
+    images, seen = _folder(run, classes, data, group, "softmax")
+    if notes := _seen_notes(seen):
         raise UsageError(
-            f"{data}: {images.notes[0]}; give labelled images that the run never saw, "
+            f"{data}: {notes[0]}; give labelled images that the run never saw, "
             "or leave DATA out to fit on its validation part"
         )
     if images.reads_test:
@@ -165,9 +177,13 @@ def unseen_folder(run: RunFolder, classes: Sequence[str], data: Path) -> Evaluat
             f"{data}: images of the run's test part are among them; fitted on them, a "
             "rule has no test part left. Give other images"
         )
-    rows = Split.load(run.split).rows
-    seen = {row.group for row in rows if row.part in SEEN_PARTS and row.group}
-    kept = [row for row, name in enumerate(images.groups) if name not in seen]
+    if notes := _grouping_notes(run, images, group):
+        raise UsageError(
+            f"{data}: {notes[0]}. Say which belong together: --group COLUMN of a "
+            "manifest, --group auto to look for twins, or --group none where no two "
+            "show one part"
+        )
+    kept = _of_other_groups(run, images)
     left_out = len(images.groups) - len(kept)
     if not kept:
         raise DataError(
@@ -180,8 +196,73 @@ def unseen_folder(run: RunFolder, classes: Sequence[str], data: Path) -> Evaluat
         files=[images.files[row] for row in kept],
         targets=images.targets[kept],
         groups=[images.groups[row] for row in kept],
-        notes=[*images.notes, *([told] if left_out else [])],
+        notes=[told] * (left_out > 0),
     )
+
+
+def _folder(
+    run: RunFolder, classes: Sequence[str], data: Path, group: str | None, link: Link
+) -> tuple[EvaluationSet, list[str]]:
+    """Return the labelled images of DATA, and the parts of those the run knows."""
+    catalog, choice = _scan(run, data, group, several=link == "sigmoid")
+    records = [record for record in catalog.records if record.label is not None]
+    if not records:
+        raise DataError(
+            f"{data}: no labelled images; lay them out as one folder per class, or "
+            "classify them with `uda predict`"
+        )
+    found = resolve_groups(catalog, choice) or {}
+    targets = _targets([record.label for record in records], classes, data, link)
+    seen = _seen(run, list(hash_files(records).values()))
+    whole = data.resolve()
+    images = EvaluationSet(
+        name=f"data-{whole.name if whole.is_dir() else whole.stem}",
+        files=[(record.path, record.file) for record in records],
+        targets=targets,
+        groups=[_group(found.get(record.path), record.path) for record in records],
+        reads_test="test" in seen,
+        source=str(whole),
+    )
+    return images, seen
+
+
+def _scan(
+    run: RunFolder, data: Path, group: str | None, *, several: bool
+) -> tuple[Catalog, str | None]:
+    """Scan DATA; return how its images are grouped, too."""
+    own = group_choice(run) if group is None else group
+    column = group_column(own)
+    if group is None and column is not None:
+        try:
+            return scan(
+                data, min_classes=1, group_column=column, multi_label=several
+            ), own
+        except UsageError:  # these data have no such column
+            own = column = None
+    catalog = scan(data, min_classes=1, group_column=column, multi_label=several)
+    return catalog, own
+
+
+def _of_other_groups(run: RunFolder, images: EvaluationSet) -> list[int]:
+    """Return the places of the images of whose groups training had none."""
+    rows = Split.load(run.split).rows
+    seen = {row.group for row in rows if row.part in SEEN_PARTS and row.group}
+    return [place for place, name in enumerate(images.groups) if name not in seen]
+
+
+def _grouping_notes(
+    run: RunFolder, images: EvaluationSet, group: str | None
+) -> list[str]:
+    """Say so where images of one part may count as several."""
+    if group is not None or any(not name.startswith("\0") for name in images.groups):
+        return []
+    rows = [row for row in Split.load(run.split).rows if row.label and row.group]
+    if len(rows) == len({row.group for row in rows}):
+        return []
+    return [
+        "nothing says which of its images show one part, as the run's own data did; "
+        "if several do, they count as several parts"
+    ]
 
 
 def _group(group: str | None, path: str) -> str:
@@ -245,6 +326,23 @@ def _seen_notes(seen: Sequence[str]) -> list[str]:
         return []
     total = sum(counts[part] for part in SEEN_PARTS)
     return [f"{total} of its images were in training ({', '.join(told)})"]
+
+
+def result_folder(run: RunFolder, images: EvaluationSet) -> Path:
+    """Return where the results go: one folder for what is read, numbered if need be.
+
+    Two folders of one name (``monday/photos``, ``tuesday/photos``) are two results;
+    the same one again takes the place of its own.
+    """
+    base = run.path / "evaluation" / images.name
+    number, folder = 1, base
+    while (facts := folder / "metrics.json").is_file():
+        # Results of earlier versions do not say what they read.
+        if read_json(facts).get("source", images.source) == images.source:
+            break
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
 
 
 def record_read(run: RunFolder, facts: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ Shared by `uda filter` and `uda suggest`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -121,13 +122,12 @@ def ask(
 def unnameable(records: Sequence[Record]) -> dict[int, str]:
     """Return {place: why} of images that no list can name.
 
-    Names that are not UTF-8 cannot be written so that they are found again.
+    Names that are not UTF-8, or with a carriage return, cannot be written so that they
+    are found again.
     """
-    return {
-        i: "the name is not UTF-8: rename the file"
-        for i, record in enumerate(records)
-        if any("\ud800" <= letter <= "\udfff" for letter in record.path)
-    }
+    why = "the name is not UTF-8, or has a line break in it: rename the file"
+    bad = re.compile("[\ud800-\udfff\r]")
+    return {i: why for i, record in enumerate(records) if bad.search(record.path)}
 
 
 def listed(record: Record, home: Path) -> tuple[str, str]:

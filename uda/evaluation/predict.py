@@ -6,7 +6,9 @@ Evaluation never crops and never trains: the model's modes are put back.
 from __future__ import annotations
 
 import json
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +31,11 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 _VERSION = 1
-_BROKEN = (EOFError, zipfile.BadZipFile)
+# What a damaged npz file raises, depending on where the damage is.
+BROKEN = (
+    *(OSError, ValueError, LookupError, TypeError, EOFError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 
 
 @dataclass(frozen=True)
@@ -214,7 +220,7 @@ class Predictions:
                     rule=_rule(stored),
                     tta=unpack(stored["tta"])[0] if "tta" in stored else NONE,
                 )
-        except (OSError, ValueError, LookupError, TypeError, *_BROKEN) as error:
+        except BROKEN as error:
             raise DataError(
                 f"{path}: cannot be read as predictions ({error}); write it again "
                 "with `uda evaluate`"

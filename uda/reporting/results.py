@@ -39,6 +39,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
         folder / "metrics.json",
         {
             "part": images.name,
+            "source": images.source,
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "images": len(predictions.ids),
             "skipped": [list(entry) for entry in evaluation.skipped],

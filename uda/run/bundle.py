@@ -182,6 +182,10 @@ def _check_hash(path: Path) -> None:
             f"{path}: missing ({error.strerror}); `uda resume` the run to write it"
         ) from error
     if expected != found:
+        if is_locked(path.parent.parent):  # training renews file and hash in turn
+            raise CheckpointError(
+                f"{path}: is being written by the training; try again"
+            )
         raise CheckpointError(
             f"{path}: damaged (SHA-256 differs from {side.name}); `uda resume` the "
             "run, or copy the folder again"

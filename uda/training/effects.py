@@ -263,7 +263,7 @@ def _family_rules(config: RunConfig, key: str) -> list[Rule]:
     ]
 
 
-def _other_rules(config: RunConfig, key: str) -> list[Rule]:
+def _supervised_rules(config: RunConfig, key: str) -> list[Rule]:
     settings, tsa = config.supervised, {"tsa_share", "tsa_form", "tsa_exempt_below"}
     return [
         (
@@ -277,10 +277,6 @@ def _other_rules(config: RunConfig, key: str) -> list[Rule]:
             and key == "supervised.tsa_form",
             "--sampling-power 0 draws every class alike, so all start at 1/C as in the "
             "common form (give --sampling-power 1)",
-        ),
-        (
-            config.loop.batch_norm == "frozen" and key == "loop.clean_statistics",
-            "--batch-norm frozen keeps the statistics that the weights came with",
         ),
         (
             settings.tsa == "none" and key == "supervised.min_share",
@@ -306,7 +302,17 @@ def _other_rules(config: RunConfig, key: str) -> list[Rule]:
             "--sampling-power 0 draws every class alike, so there is no prior to "
             "adjust by (give --sampling-power 1)",
         ),
+    ]
+
+
+def _other_rules(config: RunConfig, key: str) -> list[Rule]:
+    return [
+        *_supervised_rules(config, key),
         *_family_rules(config, key),
+        (
+            config.loop.batch_norm == "frozen" and key == "loop.clean_statistics",
+            "--batch-norm frozen keeps the statistics that the weights came with",
+        ),
         (
             config.optimizer.name != "sgd" and key in _SGD_ONLY,
             f"the optimiser is {config.optimizer.name}",

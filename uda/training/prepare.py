@@ -20,7 +20,7 @@ from uda.data.groups import group_column, resolve_groups
 from uda.data.labelfile import labels_of_split
 from uda.data.multilabel import counts_of, members, rarest
 from uda.data.pool import Pool, build_pool, default_cache
-from uda.data.records import Catalog, Record, scan
+from uda.data.records import BESIDE, Catalog, Record, scan
 from uda.data.sampling import LabeledSampler, UnlabeledSampler
 from uda.data.splits import Split, make_split
 from uda.data.streams import TrainStream
@@ -177,7 +177,7 @@ def _refuse_missing(config: RunConfig, split: Split, catalog: Catalog) -> None:
     missing = [r.path for r in split.rows if r.path not in catalog.by_path]
     if not missing:
         return
-    from_folders = any(path.startswith("@") for path in missing)
+    from_folders = any(BESIDE.fullmatch(path) for path in missing)
     way_out = (
         "give the same --unlabeled folders, in the same order, as `uda split` got"
         if from_folders and not config.data.unlabeled

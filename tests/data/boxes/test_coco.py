@@ -71,6 +71,7 @@ def edited(**changes):
         (edited(annotations__bbox=[1, 2, float("nan"), 4]), "id 5 .*not a finite"),
         (edited(annotations__bbox=[1, 2, -3, 4]), "id 5 .*one.png.*negative width"),
         (edited(images__file_name=None), "image id 1: has no file_name"),
+        (edited(images__width=10**400, images__file_name="no.png"), "is missing"),
         (edited(images__file_name="no.png"), "the file is missing"),
         (edited(images__id=None), "image 1: has no id"),
         (edited(categories=[{"id": 2}]), "category id 2: has no name"),

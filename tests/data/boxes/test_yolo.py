@@ -97,3 +97,12 @@ def test_writes_all_digits_and_the_names(tmp_path):
     assert len(line[1].partition(".")[2]) >= 9
     assert files["labels/sub folder/empty.txt"] == b""
     assert len(yolo.encode(plain())) == 4
+
+
+def test_class_names_that_are_not_utf_8_are_named(tmp_path):
+    write_files(
+        tmp_path, {"l/one.txt": b"", "l/classes.txt": "Lücke\n".encode("cp1252")}
+    )
+    images = write_images(tmp_path / "i", {"one.png": (64, 48)})
+    with pytest.raises(DataError, match=r"classes\.txt: .*save it as UTF-8"):
+        yolo.read(tmp_path / "l", rules(images))

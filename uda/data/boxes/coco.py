@@ -115,7 +115,10 @@ def _image(path: Path, key: Any, entry: dict[str, Any], problems: Problems) -> _
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    # Integers may have any number of digits; a size has few.
+    return isinstance(value, float) or abs(value) < 10**15
 
 
 def _boxes(

@@ -107,12 +107,21 @@ def _names(root: Path, labels: Path) -> dict[int, str]:
             return _names_from_yaml(folder / NAMES)
         for name in _NAME_FILES:
             if (folder / name).is_file():
-                lines = (folder / name).read_text("utf-8-sig").splitlines()
+                lines = _text(folder / name).splitlines()
                 return dict(enumerate(line.strip() for line in lines if line.strip()))
     raise DataError(
         f"{root}: YOLO labels need the class names; put {NAMES} (names: [...]) or "
         "classes.txt (one per line) there"
     )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: cannot be read as UTF-8 text ({error}); save it as UTF-8"
+        ) from error
 
 
 def _names_from_yaml(path: Path) -> dict[int, str]:
