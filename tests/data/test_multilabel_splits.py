@@ -13,6 +13,7 @@ from uda.data.multilabel import join_names, members
 from uda.data.partition import choose_units
 from uda.data.records import scan
 from uda.data.splits import make_split
+from uda.errors import UsageError
 from uda.rng import generator
 
 RATES = {"Dent": 0.5, "Rust": 0.25, "Scratch": 0.08}
@@ -147,3 +148,13 @@ def test_the_command_counts_classes(data, tmp_path):
 def test_members_refuse_a_class_that_is_not_listed():
     with pytest.raises(KeyError):
         members(["Rust|Odd"], ("Rust",))
+
+
+def test_numbers_by_name_that_cannot_be_had_are_refused(data):
+    wanted = dict.fromkeys(RATES, 1)
+    split, _, _ = split_of(data, labels_per_class=wanted)
+    assert counts(split, "labeled")["Scratch"] >= 1
+    # Images that show nothing are as many as the most; too few of them are no error.
+    split_of(data, labels_per_class=wanted | {"Rust": 60})
+    with pytest.raises(UsageError, match="Scratch=5000: outside of test"):
+        split_of(data, labels_per_class=wanted | {"Scratch": 5000})

@@ -129,7 +129,7 @@ def _draw_several(
                 drawn[left[0]] = None
                 have.update(facts.names_in(facts.records[left[0]].label))
     for name in names:
-        if isinstance(k, Mapping):
+        if isinstance(k, Mapping) and name in k:
             _refuse_shortage(name, have[name], wanted[name])
         _note_shortage(facts, name, have[name], wanted[name])
     return set(drawn)
