@@ -155,6 +155,6 @@ def test_numbers_by_name_that_cannot_be_had_are_refused(data):
     split, _, _ = split_of(data, labels_per_class=wanted)
     assert counts(split, "labeled")["Scratch"] >= 1
     # Images that show nothing are as many as the most; too few of them are no error.
-    split_of(data, labels_per_class=wanted | {"Rust": 60})
+    split_of(data, labels_per_class=wanted | {"Dent": 38})
     with pytest.raises(UsageError, match="Scratch=5000: outside of test"):
         split_of(data, labels_per_class=wanted | {"Scratch": 5000})
