@@ -90,7 +90,7 @@ def _recall_words(found: list[float]) -> str:
 def _for_starving(facts: Facts) -> str:
     if facts.threshold is None:
         return "Try --method uda --class-floor 0.6, which gives each class its share."
-    floor = min(0.6, facts.threshold)
+    floor = 0.6 if facts.threshold > 0.6 else 0.75 * facts.threshold
     return f"Try --class-floor {floor:g}: thresholds per class, none of them lower."
 
 
