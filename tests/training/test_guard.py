@@ -195,9 +195,9 @@ def test_the_teacher_trains_itself_only_on_labels_that_carry(quick, monkeypatch)
 def test_images_in_tiles_keep_their_texture(quick, monkeypatch, tiles):
     monkeypatch.setattr("uda.training.described.FRAMED", -1)
     seen = []
-    plain = guard.texture_teacher
+    plain = loop.texture_teacher
     monkeypatch.setattr(
-        guard, "texture_teacher", lambda *words: seen.append(plain(*words)) or seen[-1]
+        loop, "texture_teacher", lambda *words: seen.append(plain(*words)) or seen[-1]
     )
     keys = {} if tiles is None else {"data.tiles": tiles, "data.background": "Good"}
     quick({"consistency.texture_weight": 0.5, **keys})

@@ -31,6 +31,7 @@ from uda.training.pretrain import (
 )
 from uda.training.state import checkpoint_paths, load_newest
 from uda.training.stop import StopRequest
+from uda.training.texture import TextureTeacher
 
 
 @pytest.fixture
@@ -51,6 +52,29 @@ def prepared(surfaces, monkeypatch):
 
 def fresh(config, parts):
     return build_state(config, model_spec(config, parts), torch.device("cpu")).model
+
+
+@pytest.mark.parametrize("framed", [False, True])
+def test_what_the_teacher_has_described_is_not_described_again(
+    quick, monkeypatch, framed
+):
+    """Nor does it change a bit: the same descriptions by another way."""
+    keys = {"model.pretrain_steps": 2, "consistency.texture_weight": 0.5}
+    monkeypatch.setattr("uda.training.described.FRAMED", -1 if framed else 2)
+    asked = []
+
+    def spy(*words, **options):
+        asked.append(options)
+        return describe(*words, **options)
+
+    monkeypatch.setattr(module, "describe", spy)
+    folder, _ = quick(keys)
+    # Images that are all framed alike have no texture that could be taken over.
+    assert len(asked) == framed
+    monkeypatch.setattr(TextureTeacher, "described", None)
+    other, _ = quick(keys)
+    assert len(asked) == 2 * framed + (not framed)
+    assert same(weights(folder), weights(other))
 
 
 def test_targets_are_deviations_of_the_descriptions(prepared):

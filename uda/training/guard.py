@@ -30,8 +30,8 @@ from uda.training.evaluate import validation_predictions
 from uda.training.multilabel import label_accuracy
 from uda.training.served import clean
 from uda.training.texture import (
+    TextureTeacher,
     save_classifier,
-    texture_teacher,
     validation_metrics,
 )
 
@@ -53,9 +53,8 @@ def trust_of(skill: float | None) -> float:
     return float(np.clip((skill - NO_TRUST) / (FULL_TRUST - NO_TRUST), 0.0, 1.0))
 
 
-def ask_texture(trainer: Trainer) -> None:
+def ask_texture(trainer: Trainer, teacher: TextureTeacher | None) -> None:
     """Let texture give its opinion, and the labels show what they carry."""
-    teacher = texture_teacher(trainer.config, trainer.parts, trainer.device)
     if teacher is None:
         return
     skill = teacher.skill(trainer.config.seed)

@@ -39,6 +39,7 @@ from uda.training.step import Moment, Terms, training_step
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
 from uda.training.targets import renew_teacher
+from uda.training.texture import TextureTeacher, texture_teacher
 from uda.training.trainer import Trainer
 
 
@@ -83,9 +84,10 @@ def train(
             objective,
         )
         pace.try_out(trainer.stream)
-        if not _warm_start(trainer, stop):
+        teacher = texture_teacher(config, parts, device)
+        if not _warm_start(trainer, teacher, stop):
             return _interrupted(trainer, stop, {})
-        guard.ask_texture(trainer)
+        guard.ask_texture(trainer, teacher)
         return _run(trainer, stop)
 
 
@@ -100,8 +102,13 @@ def _load(state: TrainState, run: RunFolder, console: Progress) -> None:
         console.warn(warning)
 
 
-def _warm_start(trainer: Trainer, stop: StopRequest) -> bool:
-    """Train the trunk on texture, once and where asked to; False when stopped."""
+def _warm_start(
+    trainer: Trainer, teacher: TextureTeacher | None, stop: StopRequest
+) -> bool:
+    """Train the trunk on texture, once and where asked to; False when stopped.
+
+    What the teacher has described already is not described again.
+    """
     config, state = trainer.config, trainer.state
     if not config.model.pretrain_steps or checkpoint_paths(trainer.run.checkpoints):
         return True
@@ -109,7 +116,12 @@ def _warm_start(trainer: Trainer, stop: StopRequest) -> bool:
     _compile(trainer)
     with _memory_told(config):
         explained = pretrain(
-            config, trainer.parts, state.model, stop=stop, progress=console.stage
+            config,
+            trainer.parts,
+            state.model,
+            stop=stop,
+            progress=console.stage,
+            described=None if teacher is None else teacher.described,
         )
     if explained is None:
         return False

@@ -31,7 +31,7 @@ from uda.models.classifier import Classifier
 from uda.models.seeding import draws_at_random, seeded
 from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
-from uda.training.described import describe, typical_of
+from uda.training.described import Features, describe, typical_of
 from uda.training.prepare import Parts
 from uda.training.schedules import learning_rate_factor
 from uda.training.state import to_device
@@ -46,16 +46,24 @@ _WARMUP = 20
 _STREAM = "pretrain"
 
 
-def targets_of(parts: Parts, threads: int | None = None) -> Tensor:
+def targets_of(
+    parts: Parts, threads: int | None = None, described: Features | None = None
+) -> Tensor:
     """Describe the training images.
+
+    Args:
+        parts: the run's images.
+        threads: for the descriptors; None for all cores.
+        described: their texture and deviations, where somebody has them already.
 
     Returns:
         (t, F) float32 in the order of ``parts.training_rows``: deviations from the
         mean, clipped at 3; 0 for a descriptor that does not vary.
     """
-    typical = typical_of(parts)
-    found = describe(parts, parts.training_rows, typical, threads=threads)
-    found = found.astype(np.float64)
+    if described is None:
+        typical = typical_of(parts)
+        described = describe(parts, parts.training_rows, typical, threads=threads)
+    found = described.astype(np.float64)
     scale = found.std(axis=0)
     unit = (found - found.mean(axis=0)) / np.where(scale < 1e-8, np.inf, scale)
     return torch.from_numpy(np.clip(unit, -_LIMIT, _LIMIT).astype(np.float32))
@@ -68,6 +76,7 @@ def pretrain(
     *,
     stop: StopRequest,
     progress: Progress | None = None,
+    described: Features | None = None,
 ) -> float | None:
     """Train the trunk of ``model``, in place; its head stays as it was.
 
@@ -79,6 +88,7 @@ def pretrain(
         model: in training mode, on its device.
         stop: looked at between steps.
         progress: called with ("pretraining", done, steps).
+        described: as for `targets_of`.
 
     Returns:
         The share of the descriptors' variance that the last tenth of the steps
@@ -88,7 +98,7 @@ def pretrain(
         TrainingError: the loss is not finite.
     """
     steps = config.model.pretrain_steps or 0
-    targets = targets_of(parts, config.loop.threads)
+    targets = targets_of(parts, config.loop.threads, described)
     device = next(model.parameters()).device
     with seeded(config.seed, f"{_STREAM}-head"):
         width = int(model.backbone.num_features)  # type: ignore[arg-type]

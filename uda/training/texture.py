@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from uda.data.pool import Pool
@@ -23,7 +22,7 @@ from uda.run.bundle import save_description
 from uda.run.layout import RunFolder
 from uda.training.build import model_spec
 from uda.training.config import RunConfig
-from uda.training.described import describe, frame_of, typical_of
+from uda.training.described import Features, describe, frame_of, typical_of
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import Parts, Rows
 from uda.training.summary import Summary
@@ -75,6 +74,14 @@ class TextureTeacher:
         self.place = np.full(len(parts.pool.images), -1)
         self.place[self.rows] = np.arange(len(self.rows))
 
+    @property
+    def described(self) -> Features | None:
+        """Return texture and deviations of ``parts.training_rows``, in their order.
+
+        None where images are described by other deviations, and no texture.
+        """
+        return self._of(self.parts.training_rows) if self.texture else None
+
     def classifier(self, trust: float) -> TextureClassifier:
         """Fit to the labelled images.
 
@@ -105,9 +112,9 @@ class TextureTeacher:
         table[torch.from_numpy(self.rows)] = found
         return table.to(self.device)
 
-    def _of(self, rows: Rows) -> npt.NDArray[np.float32]:
+    def _of(self, rows: Rows) -> Features:
         """Return the features of some pool rows."""
-        found: npt.NDArray[np.float32] = self.features[self.place[rows]]
+        found: Features = self.features[self.place[rows]]
         return found
 
     def skill(self, seed: int) -> float | None:
