@@ -136,3 +136,11 @@ def test_unreadable_images_are_named(fake):
     assert changed.exit_code == 3
     assert "Rust/test0.png" in changed.stderr
     assert split.is_file()
+
+
+def test_a_texture_run_has_no_weights_to_speak_of(fake):
+    fake.kind = "texture"
+    result = call(fake.folder)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("test: 24 images, texture\n")
+    assert "ema" not in result.stdout + result.stderr

@@ -108,6 +108,8 @@ def test_a_texture_run_says_that_it_has_no_map(run):
     text = render("report.html", **contents(found_run))
     assert "No maps: it has none." in text
     assert "texture model" in text
+    assert ">ema<" not in text
+    assert "ema weights" not in text
 
 
 def test_files_left_out_are_counted(run):

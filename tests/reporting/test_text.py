@@ -48,6 +48,8 @@ def test_overall_lines_have_a_column_per_weights():
     assert f"{both['raw'].escape.part}/{both['raw'].escape.whole} = " in "\n".join(
         lines
     )
+    assert "texture" in text.overall_lines({"ema": both["ema"]}, "texture")[0]
+    assert text.asked_words("ema", "flips", "texture") == "texture, TTA flips"
     without = text.overall_lines({"ema": measure(random_predictions(30), draws=20)})
     assert not any("escape" in line for line in without)
     assert len(text.recall_lines(both)) == 4

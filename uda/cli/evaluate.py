@@ -265,8 +265,7 @@ def _announce(run: RunFolder, images: EvaluationSet, bundle: Bundle) -> None:
 
     if bundle.kind == "texture":
         click.echo(
-            "Note: this run answers by texture descriptors, not by a network; 'ema "
-            "weights' are its only ones",
+            "Note: this run answers by texture descriptors, not by a network",
             err=True,
         )
     for note in images.notes:
@@ -305,13 +304,14 @@ def _print(evaluation: Evaluation, folder: Path) -> None:
     predictions = evaluation.predictions[main]
     known = int(predictions.known.sum())
     grouped = len(set(images.groups)) < len(images.groups)
+    asked = text.asked_words(main, predictions.tta, evaluation.kind)
     blocks = [
-        [f"{images.name}: {known} images, {text.asked_words(main, predictions.tta)}"],
+        [f"{images.name}: {known} images, {asked}"],
         text.confusion_lines(metrics),
         text.class_lines(metrics, grouped=grouped),
         text.node_lines(metrics),
         text.recall_lines(evaluation.metrics) if len(evaluation.metrics) > 1 else [],
-        text.overall_lines(evaluation.metrics),
+        text.overall_lines(evaluation.metrics, evaluation.kind),
         text.decision_lines(metrics),
     ]
     for block in filter(None, blocks):

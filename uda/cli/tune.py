@@ -205,7 +205,8 @@ def _print(tuned: Tuned, source: Source, asking: Asking) -> None:
 
     for note in source.notes:
         click.echo(f"Note: {note}", err=True)
-    asked = text.asked_words(asking.weights, source.sample.tta)
+    kind = asking.bundle.kind
+    asked = text.asked_words(asking.weights, source.sample.tta, kind)
     blocks = [
         [
             f"{source.name}: {source.words}, {asked}",

@@ -41,12 +41,14 @@ class Evaluation:
         predictions: by weights, for the images that could be decoded.
         metrics: by weights.
         skipped: (path, reason) of the others.
+        kind: of the run, ``network`` or ``texture``.
     """
 
     images: EvaluationSet
     predictions: dict[str, Predictions]
     metrics: dict[str, AnyMetrics]
     skipped: list[tuple[str, str]]
+    kind: str = "network"
 
 
 def load_bundles(run: Path, first: str = "ema") -> dict[str, Bundle]:
@@ -142,7 +144,7 @@ def evaluate(
         name: _measured(entry, first, good_class, found.groups)
         for name, entry in ruled.items()
     }
-    return Evaluation(images, ruled, metrics, found.skipped)
+    return Evaluation(images, ruled, metrics, found.skipped, first.kind)
 
 
 def answer(

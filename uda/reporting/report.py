@@ -18,6 +18,7 @@ from uda.reporting.folds import fold_block
 from uda.reporting.page import render
 from uda.reporting.ruletext import rule_sentences
 from uda.reporting.rundata import Evaluated, RunData, read_run
+from uda.reporting.text import whose
 from uda.reporting.verdict import write_verdict
 from uda.run.environment import anonymous
 from uda.run.layout import open_run
@@ -127,11 +128,11 @@ def _evaluation(
         "decided": _decided(main, run),
         "rests_on": sentences.rests_on(one, run),
         "notes": [*_stale(one, run), *(anonymous(note) for note in facts["notes"])],
-        "main_weights": facts["main_weights"],
+        "whose": whose(facts["main_weights"], run.kind),
         "per_class": main["per_class"],
         "thresholds": main.get("thresholds", ()),
         "nodes": main.get("nodes", ()),
-        "weights": list(facts["weights"]),
+        "weights": ["texture"] if run.kind == "texture" else list(facts["weights"]),
         "overall": [
             (_TITLES[key], [entry[key] for entry in facts["weights"].values()])
             for key in wanted

@@ -59,7 +59,8 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
         _rows(evaluation, predictions),
     )
     predictions.save(folder / "predictions.npz")
-    title = f"{images.name}, {asked_words(main, predictions.tta)}"
+    asked = asked_words(main, predictions.tta, evaluation.kind)
+    title = f"{images.name}, {asked}"
     if isinstance(metrics, Metrics):  # several labels have no one confusion matrix
         matrix = figures.confusion_matrix(metrics.counts, metrics.classes, title=title)
         atomic_write(folder / "confusion_matrix.png", figures.png_bytes(matrix))

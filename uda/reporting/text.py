@@ -102,13 +102,15 @@ def node_lines(metrics: AnyMetrics) -> list[str]:
     return table(rows)
 
 
-def overall_lines(metrics: Mapping[str, AnyMetrics]) -> list[str]:
+def overall_lines(
+    metrics: Mapping[str, AnyMetrics], kind: str = "network"
+) -> list[str]:
     """Return the overall numbers, one column per kind of weights."""
     first = next(iter(metrics.values()))
     wanted: tuple[tuple[str, str], ...] = _OVERALL_LABELS
     if not isinstance(first, LabelMetrics):
         wanted = _OVERALL + (_GOOD if first.good_class is not None else ())
-    rows = [["", *(f"{name} weights" for name in metrics)]]
+    rows = [["", *(whose(name, kind) for name in metrics)]]
     for key, label in wanted:
         found = [entry.find(key) for entry in metrics.values()]
         rows.append([label, *(_with_count(estimate) for estimate in found)])
@@ -118,7 +120,7 @@ def overall_lines(metrics: Mapping[str, AnyMetrics]) -> list[str]:
 def recall_lines(metrics: Mapping[str, AnyMetrics]) -> list[str]:
     """Return recall per class, one column per kind of weights."""
     first = next(iter(metrics.values()))
-    rows = [["recall", *(f"{name} weights" for name in metrics)]]
+    rows = [["recall", *(whose(name) for name in metrics)]]
     for name in first.classes:
         found = [entry.find(f"recall:{name}") for entry in metrics.values()]
         rows.append([short(name), *(str(estimate) for estimate in found)])
@@ -146,9 +148,14 @@ def decision_lines(metrics: AnyMetrics) -> list[str]:
     return [first, *(table(rows) if rows else [])]
 
 
-def asked_words(weights: str, tta: str) -> str:
-    """Return whose answers these are: the weights, and the views if several."""
-    return f"{weights} weights" + ("" if tta == NONE else f", TTA {tta}")
+def whose(weights: str, kind: str = "network") -> str:
+    """Return whose answers these are; a texture run has one set of weights."""
+    return "texture" if kind == "texture" else f"{weights} weights"
+
+
+def asked_words(weights: str, tta: str, kind: str = "network") -> str:
+    """Return whose answers these are, and under which views if several."""
+    return whose(weights, kind) + ("" if tta == NONE else f", TTA {tta}")
 
 
 def _with_count(estimate: Estimate) -> str:
