@@ -286,6 +286,41 @@ def test_photos_of_two_parts_prove_no_more_than_two_parts():
     assert found.balanced_accuracy.interval.low == pytest.approx(low)
 
 
+@pytest.mark.parametrize("parts", [2, 20])
+def test_a_mistake_never_makes_an_interval_narrower(parts):
+    """One in few parts does not show that the photos of a part are independent."""
+    targets = np.array([0] * 60 + [1] * 60)
+    groups = [f"{i // 60}-{i % parts}" for i in range(120)]
+    names, widths = ("Good", "Rust"), []
+    for wrong in range(4):
+        predicted = targets.copy()
+        predicted[60 : 60 + wrong] = 0
+        found = measure(answers(targets, predicted, names), groups=groups, draws=300)
+        entry = found.per_class[1]
+        of_parts = clopper_pearson((60 - wrong) / 60 * parts, parts)
+        assert entry.recall.interval.low <= of_parts.low + 1e-12
+        assert entry.recall.interval.high >= of_parts.high - 1e-12
+        widths.append(
+            [
+                estimate.interval.high - estimate.interval.low
+                for estimate in (entry.recall, entry.f1, found.balanced_accuracy)
+            ]
+        )
+    assert (np.diff(widths, axis=0) > -1e-9).all()
+
+
+def test_many_mistakes_show_how_far_photos_go_together():
+    """Alternating answers in each part: the photos are as good as independent."""
+    targets = np.array([0] * 60 + [1] * 60)
+    groups = [f"{i // 60}-{i // 6}" for i in range(120)]
+    predicted = np.where(np.arange(120) % 3 == 0, 0, targets)
+    names = ("Good", "Rust")
+    found = measure(answers(targets, predicted, names), groups=groups).per_class[1]
+    alone = clopper_pearson(40, 60)
+    assert found.recall.interval.low == pytest.approx(alone.low, abs=0.02)
+    assert found.recall.interval.low > clopper_pearson(40 / 6, 10).low + 0.1
+
+
 def test_half_of_one_part_says_little():
     targets = np.array([0] * 30 + [1] * 30)
     predicted = np.array([0, 1] * 15 + [1] * 30)

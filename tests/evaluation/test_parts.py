@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -218,3 +219,33 @@ def test_two_folders_of_one_name_are_two_results(fake, tmp_path):
         names.append(target.name)
         assert result_folder(run, images) == target  # the same one again
     assert names == ["data-2024.05", "data-2024.05-2"]
+
+
+def test_groups_that_are_found_have_nothing_to_do_with_the_runs(fake, tmp_path):
+    """`uda split --group auto` numbers its groups, and so does a look at new images."""
+    text = (fake.folder / "split.csv").read_text()
+    for number, name in enumerate(dict.fromkeys(re.findall(r",(\w+\d),", text))):
+        text = text.replace(f",{name},", f",g{number + 1:04d},")
+    (fake.folder / "split.csv").write_text(text)
+    run, folder = RunFolder(fake.folder), tmp_path / "new"
+    for number in range(3):
+        write_image(folder / "Rust" / f"{number}.png", "Rust", 9000 + number)
+    shutil.copy(folder / "Rust" / "0.png", folder / "Rust" / "twin.png")
+    found = unseen_folder(run, CLASSES, folder, "auto")
+    assert (len(found.files), len(set(found.groups)), found.notes) == (4, 3, [])
+    read = class_folder(run, CLASSES, folder, group="auto")
+    assert read.groups == found.groups
+    assert read.notes == []
+    # Trained with it, the run asks for it by itself.
+    run.config.write_text(run.config.read_text() + "  group: auto\n")
+    assert unseen_folder(run, CLASSES, folder).groups == found.groups
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_damaged_results_are_written_again(fake, text):
+    run = RunFolder(fake.folder)
+    images = split_part(run, CLASSES, "test")
+    target = result_folder(run, images)
+    target.mkdir(parents=True)
+    (target / "metrics.json").write_text(text)
+    assert result_folder(run, images) == target

@@ -152,12 +152,13 @@ def test_a_damaged_byte_never_escapes_as_another_error(tmp_path):
     targets = np.array([0, 1, -1])
     Predictions(["a", "b", "c"], targets, log_probs, ("x", "y")).save(path)
     whole = path.read_bytes()
-    for place in range(0, len(whole), 5):
-        bad = bytearray(whole)
-        bad[place] ^= 0x5A
-        path.write_bytes(bytes(bad))
-        with contextlib.suppress(DataError):
-            Predictions.load(path)
+    for mask in (0x01, 0x5A):
+        for place in range(0, len(whole), 3):
+            bad = bytearray(whole)
+            bad[place] ^= mask
+            path.write_bytes(bytes(bad))
+            with contextlib.suppress(DataError):
+                Predictions.load(path)
 
 
 def test_pickled_objects_are_refused(tmp_path):

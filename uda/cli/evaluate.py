@@ -149,7 +149,7 @@ def _keep(
 
     target = result_folder(run, evaluation.images)
     try:
-        _record(run, evaluation)
+        _record(run, evaluation, target.name)
         write_evaluation(target, evaluation)
         write_thumbnails(target, evaluation, bundle, wanted=thumbnails, device=device)
     except OSError as error:
@@ -279,7 +279,7 @@ def _announce(run: RunFolder, images: EvaluationSet, bundle: Bundle) -> None:
         )
 
 
-def _record(run: RunFolder, evaluation: Evaluation) -> None:
+def _record(run: RunFolder, evaluation: Evaluation, place: str) -> None:
     from uda.evaluation.parts import record_read
 
     if not evaluation.images.reads_test:
@@ -290,9 +290,7 @@ def _record(run: RunFolder, evaluation: Evaluation) -> None:
         weights: metrics.find(name).value
         for weights, metrics in evaluation.metrics.items()
     }
-    record_read(
-        run, {"evaluation": evaluation.images.name, "tta": main.tta, name: facts}
-    )
+    record_read(run, {"evaluation": place, "tta": main.tta, name: facts})
 
 
 def _print(evaluation: Evaluation, folder: Path) -> None:
@@ -319,8 +317,8 @@ def _print(evaluation: Evaluation, folder: Path) -> None:
     lone = [c.name for c in metrics.per_class if grouped and c.groups == 1]
     if lone:
         click.echo(
-            f"{shown(', '.join(lone))}: all images are of one group, so the intervals "
-            "cannot know how other parts differ"
+            f"{shown(', '.join(lone))}: all images are of one group, so nothing says "
+            "how other parts differ"
         )
     if metrics.unknown:
         click.echo(f"{metrics.unknown} images without a label are in no number above")

@@ -201,7 +201,8 @@ def data_group_flag(command: Command) -> Command:
         "--group",
         metavar="COLUMN|auto|none",
         help="Which images of DATA show one part: a column of its manifest, 'auto' to "
-        "look for twins, 'none'; what the run's data had, if left.",
+        "look for twins among them, 'none'. If left: the column 'group', or what "
+        "--group of `uda train` was.",
     )(command)
 
 

@@ -167,5 +167,4 @@ def share(
             seed=seed,
         )
         box = Interval(float(low), float(high))
-    num_groups = len(np.unique(groups[whole]))
-    return proportion(int((part & whole).sum()), int(whole.sum()), box, num_groups)
+    return proportion(part, whole, groups, box)

@@ -10,9 +10,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from uda.errors import UsageError
 from uda.evaluation.rates import Counts
 from uda.intervals import Interval, clopper_pearson
+
+Bools = npt.NDArray[np.bool_]
+Groups = npt.NDArray[Any]
+_FEW = 5  # groups
 
 PER_CLASS = ("recall", "precision", "f1", "ap")
 OVERALL = ("balanced_accuracy", "macro_f1", "accuracy", "calibration_error")
@@ -47,27 +54,46 @@ class Estimate:
 NOT_AVAILABLE = Estimate(None)
 
 
-def proportion(part: int, whole: int, box: Interval, groups: int) -> Estimate:
+def proportion(part: Bools, whole: Bools, groups: Groups, box: Interval) -> Estimate:
     """Return a proportion with an interval that alike images make no narrower.
 
     That of Clopper and Pearson. Where images come in groups, it is widened to hold
-    the bootstrap's over groups; and where that found no spread (all right, all wrong,
-    a single group), to hold that of as many images as there are groups.
+    the bootstrap's over groups; and where too few groups say how mistakes cluster
+    (`few_groups`), to hold that of as many images as there are groups.
 
     Args:
-        part: successes.
-        whole: images.
+        part: (N,) the successes.
+        whole: (N,) the images that count; others are not looked at.
+        groups: (N,) numbers of groups.
         box: of the bootstrap over groups, NaN where it knows nothing.
-        groups: of the images in ``whole``.
     """
-    if whole == 0:
-        return Estimate(None, None, part, whole)
-    interval = clopper_pearson(part, whole)
-    if groups < whole:
-        if is_flat(box):
-            box = clopper_pearson(part / whole * groups, groups)
-        interval = interval.hull(box)
-    return Estimate(part / whole, interval, part, whole)
+    hits, total = int((part & whole).sum()), int(whole.sum())
+    if total == 0:
+        return Estimate(None, None, hits, total)
+    interval, num = clopper_pearson(hits, total), num_groups(groups, whole)
+    if num < total:
+        if few_groups(part, whole, groups):
+            interval = interval.hull(clopper_pearson(hits / total * num, num))
+        if not is_flat(box):
+            interval = interval.hull(box)
+    return Estimate(hits / total, interval, hits, total)
+
+
+def num_groups(groups: Groups, images: Bools) -> int:
+    """Return of how many groups some images are."""
+    return int(np.unique(groups[images]).size)
+
+
+def few_groups(part: Bools, whole: Bools, groups: Groups) -> bool:
+    """Tell whether too few groups hold a success, or a failure, to trust a bootstrap.
+
+    One mistake in two parts does not show that the photos of a part are independent.
+    Where each image is a group of its own, there is nothing to show.
+    """
+    if num_groups(groups, whole) == int(whole.sum()):
+        return False
+    sides = (whole & part, whole & ~part)
+    return min(num_groups(groups, side) for side in sides) < _FEW
 
 
 def is_flat(box: Interval) -> bool:

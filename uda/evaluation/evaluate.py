@@ -129,8 +129,8 @@ def evaluate(
         tta: the views of each image whose probabilities are averaged.
 
     Raises:
-        DataError: when more than 5 % of the images cannot be decoded, or a rule was
-            fitted on other views.
+        DataError: when more than one image and 5 % of them cannot be decoded, or
+            all; or a rule was fitted on other views.
     """
     first = next(iter(bundles.values()))
     found = answer(
@@ -225,7 +225,8 @@ def _measured(
 
 def _refuse_many_bad(skipped: list[tuple[str, str]], share: float, total: int) -> None:
     # One is never many, or a broken file of a small part could only be restored.
-    if len(skipped) > max(1, share * total) or len(skipped) == total:
+    none_left = len(skipped) == total and share < 1
+    if len(skipped) > max(1, share * total) or none_left:
         named = listing([f"{path} ({reason})" for path, reason in skipped], 5)
         raise DataError(
             f"{len(skipped)} of {total} images cannot be decoded, so the numbers would "

@@ -17,10 +17,13 @@ from uda.evaluation.estimates import (
     GOOD_CLASS,
     NOT_AVAILABLE,
     OVERALL,
+    Bools,
     ClassMetrics,
     Estimate,
     Metrics,
+    few_groups,
     is_flat,
+    num_groups,
     proportion,
 )
 from uda.evaluation.predict import Predictions
@@ -35,8 +38,7 @@ from uda.evaluation.rates import (
 )
 from uda.intervals import Interval
 
-Bools = npt.NDArray[np.bool_]
-_UNKNOWN = Interval(np.nan, np.nan)
+UNKNOWN = Interval(np.nan, np.nan)
 
 __all__ = ["ClassMetrics", "Estimate", "Metrics", "confusion_matrix", "measure"]
 
@@ -56,8 +58,8 @@ def measure(
     where that collapses (a class all right or all wrong) Clopper-Pearson stands
     in, combined over the classes for a mean. With groups of several images the
     interval of a proportion is widened to hold the bootstrap's, as alike images
-    count for less than their number; and where that collapses, to hold that of as
-    many images as there are groups.
+    count for less than their number; and where few groups hold a mistake, to hold that
+    of as many images as there are groups.
 
     Args:
         predictions: images with target -1 are counted as unknown only.
@@ -163,32 +165,28 @@ class _Measurement:
         true, named = self.targets == c, self.predicted == c
         size, num = self.size, int(true.sum())
         # F1 = 2J / (1 + J) with J = hits / (images of the class or called so).
-        share = self._share(true & named, true | named, _UNKNOWN).interval
+        share = self._share(true & named, true | named, UNKNOWN).interval
         f1_exact = Interval(*(2 * j / (1 + j) for j in share or (0.0, 1.0)))
+        groups, few = num_groups(self.groups, true), self._few(c)
+        f1, ap = values[2 * size + c], values[3 * size + c]
         return ClassMetrics(
             name=self.classes[c],
             images=num,
-            groups=self._num_groups(true),
+            groups=groups,
             predicted=int(named.sum()),
             recall=self._share(true & named, true, boxes[c]),
             precision=self._share(true & named, named, boxes[size + c]),
-            f1=unless_flat(values[2 * size + c], boxes[2 * size + c], f1_exact, num),
-            ap=unless_flat(
-                values[3 * size + c],
-                boxes[3 * size + c],
-                intervals.clopper_pearson(*[self._num_groups(true)] * 2),
-                num,
-            ),
+            f1=by_exact(f1, boxes[2 * size + c], f1_exact, num, few=few),
+            ap=by_exact(ap, boxes[3 * size + c], of_groups(ap, groups), num, few=few),
         )
 
-    def _num_groups(self, images: Bools) -> int:
-        return int(np.unique(self.groups[images]).size)
+    def _few(self, c: int) -> bool:
+        """Tell whether too few groups of a class say how mistakes cluster."""
+        return few_groups(self.predicted == c, self.targets == c, self.groups)
 
     def _share(self, part: Bools, whole: Bools, box: Interval) -> Estimate:
         """Return how many of the images in ``whole`` are in ``part``."""
-        return proportion(
-            int(part.sum()), int(whole.sum()), box, self._num_groups(whole)
-        )
+        return proportion(part, whole, self.groups, box)
 
     def _mean(
         self, estimates: list[Estimate], boxes: list[Interval], place: int
@@ -199,7 +197,11 @@ class _Measurement:
             return NOT_AVAILABLE
         value = float(np.mean([e.value for e in found]))
         # A class that is all right or all wrong adds no spread to the bootstrap.
-        flat = any(is_flat(boxes[c]) for c in range(self.size) if self.counts[c].any())
+        flat = any(
+            is_flat(boxes[c]) or self._few(c)
+            for c in range(self.size)
+            if self.counts[c].any()
+        )
         box = boxes[place].hull(combined(value, found)) if flat else boxes[place]
         return Estimate(value, box, None, int(self.counts.sum()))
 
@@ -219,13 +221,24 @@ def _names(groups: Sequence[object], known: npt.NDArray[np.intp]) -> npt.NDArray
     return np.asarray([str(groups[int(i)]) for i in known])
 
 
-def unless_flat(value: float, box: Interval, exact: Interval, whole: int) -> Estimate:
-    """Use the exact interval where the bootstrap found no spread at all."""
+def by_exact(
+    value: float, box: Interval, exact: Interval, whole: int, *, few: bool
+) -> Estimate:
+    """Return a number with the bootstrap's interval, or with the exact one.
+
+    The exact one stands in where the bootstrap found no spread, and widens it where
+    ``few`` groups say how mistakes cluster.
+    """
     if np.isnan(value):
         return Estimate(None, None, None, whole)
     if is_flat(box):
         box = exact.hull(Interval(float(value), float(value)))
-    return Estimate(float(value), box, None, whole)
+    return Estimate(float(value), box.hull(exact) if few else box, None, whole)
+
+
+def of_groups(value: float, groups: int) -> Interval:
+    """Return the interval of a share of as many images as there are groups."""
+    return intervals.clopper_pearson(0.0 if np.isnan(value) else value * groups, groups)
 
 
 def combined(mean: float, estimates: Sequence[Estimate]) -> Interval:

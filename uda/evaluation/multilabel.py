@@ -18,19 +18,20 @@ from uda.errors import DataError, UsageError
 from uda.evaluation.estimates import (
     NOT_AVAILABLE,
     PER_CLASS,
+    Bools,
     ClassMetrics,
     Estimate,
     Metrics,
+    few_groups,
     is_flat,
+    num_groups,
     proportion,
 )
-from uda.evaluation.metrics import combined, unless_flat
+from uda.evaluation.metrics import UNKNOWN, by_exact, combined, of_groups
 from uda.evaluation.predict import Predictions
 from uda.evaluation.rates import Floats, Ranking, ratio
 from uda.intervals import Interval
 
-Bools = npt.NDArray[np.bool_]
-_UNKNOWN = Interval(np.nan, np.nan)
 OVERALL_LABELS = ("macro_ap", "macro_f1", "micro_f1", "exact_match")
 _NUM_CLASS = len(PER_CLASS)
 
@@ -110,7 +111,7 @@ def measure_labels(
     Recall, precision and exact match have Clopper-Pearson intervals; with groups of
     several images these are widened as `estimates.proportion` says, by a bootstrap of
     groups. F1, average precision and the means have that bootstrap's; where it
-    collapses, as in `metrics.measure`.
+    collapses, or rests on few groups, as in `metrics.measure`.
 
     Args:
         predictions: of a model with the link "sigmoid".
@@ -182,20 +183,27 @@ class _Measurement:
         boxes = [Interval(float(a), float(b)) for a, b in zip(*bounds, strict=True)]
         classes = tuple(self._of_class(c, values, boxes) for c in range(self.size))
         place = _NUM_CLASS * self.size
-        hits, both = self.true & self.named, self.true | self.named
         right = (self.true == self.named).all(axis=1)
         everything = np.ones(num, np.bool_)
-        ap_boxes, f1_boxes = boxes[3 * self.size : place], boxes[2 * self.size :]
+        few = any(self._few(c) for c in range(self.size))
+        each = {
+            "f1": boxes[2 * self.size : 3 * self.size],
+            "ap": boxes[3 * self.size : place],
+        }
+        means = {
+            name: _mean(
+                [getattr(c, name) for c in classes], each[name], box, num, few=few
+            )
+            for name, box in (("ap", boxes[place]), ("f1", boxes[place + 1]))
+        }
         return LabelMetrics(
             classes=self.classes,
             images=num,
             thresholds=tuple(float(t) for t in self.thresholds),
             per_class=classes,
-            macro_ap=_mean([c.ap for c in classes], ap_boxes, boxes[place], num),
-            macro_f1=_mean([c.f1 for c in classes], f1_boxes, boxes[place + 1], num),
-            micro_f1=unless_flat(
-                values[place + 2], boxes[place + 2], self._micro_exact(hits, both), num
-            ),
+            macro_ap=means["ap"],
+            macro_f1=means["f1"],
+            micro_f1=self._micro(values[place + 2], boxes[place + 2]),
             exact_match=self._share(right, everything, boxes[-1]),
             unknown=self.unknown,
         )
@@ -203,40 +211,38 @@ class _Measurement:
     def _of_class(self, c: int, values: Floats, boxes: list[Interval]) -> ClassMetrics:
         true, named = self.true[:, c], self.named[:, c]
         num, f1, ap = int(true.sum()), 2 * self.size + c, 3 * self.size + c
-        exact = self._share(true & named, true | named, _UNKNOWN).interval
+        exact = _f1_of(self._share(true & named, true | named, UNKNOWN).interval)
+        groups, few = num_groups(self.groups, true), self._few(c)
         return ClassMetrics(
             name=self.classes[c],
             images=num,
-            groups=self._num_groups(true),
+            groups=groups,
             predicted=int(named.sum()),
             recall=self._share(true & named, true, boxes[c]),
             precision=self._share(true & named, named, boxes[self.size + c]),
-            f1=unless_flat(values[f1], boxes[f1], _f1_of(exact), num),
-            ap=unless_flat(
-                values[ap],
-                boxes[ap],
-                intervals.clopper_pearson(*[self._num_groups(true)] * 2),
-                num,
+            f1=by_exact(values[f1], boxes[f1], exact, num, few=few),
+            ap=by_exact(
+                values[ap], boxes[ap], of_groups(values[ap], groups), num, few=few
             ),
         )
 
-    def _num_groups(self, images: Bools) -> int:
-        return int(np.unique(self.groups[images]).size)
+    def _few(self, c: int) -> bool:
+        """Tell whether too few groups that show a class say how mistakes cluster."""
+        return few_groups(self.named[:, c], self.true[:, c], self.groups)
 
     def _share(self, part: Bools, whole: Bools, box: Interval) -> Estimate:
         """Return how many of the images in ``whole`` are in ``part``."""
-        return proportion(
-            int(part.sum()), int(whole.sum()), box, self._num_groups(whole)
-        )
+        return proportion(part, whole, self.groups, box)
 
-    def _micro_exact(self, hits: Bools, both: Bools) -> Interval:
-        """Return the interval of F1 over all pairs where all are right, or all wrong.
-
-        The pairs of an image, and the images of a group, count once.
-        """
-        groups = self._num_groups(np.asarray(both.any(axis=1)))
+    def _micro(self, value: float, box: Interval) -> Estimate:
+        """Return F1 over all pairs; those of an image, and of a group, count once."""
+        hits, both = self.true & self.named, self.true | self.named
+        groups = num_groups(self.groups, np.asarray(both.any(axis=1)))
         share = float(hits.sum()) / max(1, int(both.sum()))
-        return _f1_of(intervals.clopper_pearson(share * groups, groups))
+        exact = _f1_of(intervals.clopper_pearson(share * groups, groups))
+        right = np.asarray((self.true == self.named).all(axis=1))
+        few = few_groups(right, np.ones_like(right), self.groups)
+        return by_exact(value, box, exact, len(self.true), few=few)
 
 
 def _mean_over_known(values: Floats) -> Floats:
@@ -251,20 +257,27 @@ def _f1_of(share: Interval | None) -> Interval:
 
 
 def _mean(
-    estimates: list[Estimate], boxes: list[Interval], box: Interval, images: int
+    estimates: list[Estimate],
+    boxes: list[Interval],
+    box: Interval,
+    images: int,
+    *,
+    few: bool,
 ) -> Estimate:
     """Return the mean over the classes that have a value, with its interval.
 
-    ``boxes`` are the bootstrap's of the classes, ``box`` that of their mean.
+    ``boxes`` are the bootstrap's of the classes, ``box`` that of their mean; ``few`` as
+    in `by_exact`.
     """
-    pairs = list(zip(estimates, boxes[: len(estimates)], strict=True))
+    pairs = list(zip(estimates, boxes, strict=True))
     found = [e for e in estimates if e.value is not None]
     if not found:
         return NOT_AVAILABLE
     value = float(np.mean([e.value for e in found]))
     # A class that is all right or all wrong adds no spread to the bootstrap.
+    flat = any(is_flat(one) for e, one in pairs if e.value is not None)
     if is_flat(box):
         box = combined(value, found)
-    elif any(is_flat(one) for e, one in pairs if e.value is not None):
+    elif flat or few:
         box = box.hull(combined(value, found))
     return Estimate(value, box, None, images)

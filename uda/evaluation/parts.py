@@ -118,7 +118,7 @@ def class_folder(
         data: class folders, or a manifest.
         allow_seen: take images that the model was trained on.
         group: which images belong together: a column of the manifest, ``auto``,
-            ``none``; None for what the run's own data were grouped by.
+            ``none``; None for what ``--group`` of `uda train` was.
         link: "sigmoid" where an image may have several labels.
 
     Raises:
@@ -212,6 +212,9 @@ def _folder(
             "classify them with `uda predict`"
         )
     found = resolve_groups(catalog, choice) or {}
+    if choice == "auto":
+        # Groups that are found have numbers; those of the training are others.
+        found = {path: f"\0{name}" for path, name in found.items()}
     targets = _targets([record.label for record in records], classes, data, link)
     seen = _seen(run, list(hash_files(records).values()))
     whole = data.resolve()
@@ -254,7 +257,12 @@ def _grouping_notes(
     run: RunFolder, images: EvaluationSet, group: str | None
 ) -> list[str]:
     """Say so where images of one part may count as several."""
-    if group is not None or any(not name.startswith("\0") for name in images.groups):
+    shared = len(set(images.groups)) < len(images.groups)
+    if (
+        group is not None
+        or shared
+        or not all(n.startswith("\0") for n in images.groups)
+    ):
         return []
     rows = [row for row in Split.load(run.split).rows if row.label and row.group]
     if len(rows) == len({row.group for row in rows}):
@@ -337,12 +345,20 @@ def result_folder(run: RunFolder, images: EvaluationSet) -> Path:
     base = run.path / "evaluation" / images.name
     number, folder = 1, base
     while (facts := folder / "metrics.json").is_file():
-        # Results of earlier versions do not say what they read.
-        if read_json(facts).get("source", images.source) == images.source:
+        if _source(facts, images.source) == images.source:
             break
         number += 1
         folder = base.with_name(f"{base.name}-{number}")
     return folder
+
+
+def _source(facts: Path, own: str) -> str:
+    """Return what stored results read; ``own`` where they do not say."""
+    try:
+        stored = read_json(facts)
+    except DataError:
+        return own
+    return str(stored.get("source", own)) if isinstance(stored, dict) else own
 
 
 def record_read(run: RunFolder, facts: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ Progress = Callable[[str, int, int], None]
 _VERSION = 1
 # What a damaged npz file raises, depending on where the damage is.
 BROKEN = (
-    *(OSError, ValueError, LookupError, TypeError, EOFError, NotImplementedError),
+    *(OSError, ValueError, LookupError, TypeError, EOFError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
 )
 

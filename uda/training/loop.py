@@ -286,7 +286,8 @@ def _account(
     # Reading the loss waits for an accelerator; on the CPU it is there already.
     config, step = trainer.config.loop, trainer.state.step
     often = (config.log_every, config.save_every or 1, config.eval_every or 1)
-    due = kept or step == config.steps or any(step % every == 0 for every in often)
+    ends = (config.steps, consistency_start(trainer.config))  # weights are kept there
+    due = kept or step in ends or any(step % every == 0 for every in often)
     if trainer.device.type == "cpu" or due:
         _refuse_nan(trainer, batches, parts, norm)
 

@@ -82,7 +82,7 @@ class Aligned:
             counted = counted & ~self.labeled[index.to(self.labeled.device)]
         old = memory["alignment"]
         # The first batch that says something counts in full.
-        momentum = self.momentum * (old.sum() > 0)
+        momentum = self.momentum * (old.sum() > 0).to(old.dtype)
         mean = moving_mean(old, probs, counted, momentum)
         prior = torch.tensor(self.prior, dtype=probs.dtype, device=probs.device)
         shifted = aligned(probs, mean.to(probs), prior)
