@@ -63,7 +63,6 @@ TESTED_BY = {
     "augment/adapters/torchvision.py": "augment/adapters/test_libraries.py",
     "data/groups.py": "data/test_splits.py",
     "inspect/facts.py": "inspect/test_advice.py",
-    "run/bundle.py": "training/test_loop.py",
     "training/dealing.py": "training/test_folds.py",
     "training/plan.py": "training/test_folds.py",
     # Reached by the command and by whole studies.

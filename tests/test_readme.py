@@ -215,7 +215,7 @@ RUNNERS: dict[str, tuple[Runner, int]] = {
     "uda report runs/train": (plain, 0),
     "uda predict runs/train $UDA_DATA/unlabeled --out predictions.csv": (plain, 0),
     "uda tune runs/train --good-class Good": (plain, 0),
-    "uda tune runs/train --tta flips": (plain, 0),
+    "uda tune runs/train --good-class Good --tta flips": (plain, 0),
     "uda train $UDA_DATA --split split.csv --folds 5 --budget 1h --name folds": (
         folded, 0,
     ),
