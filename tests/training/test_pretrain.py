@@ -19,7 +19,7 @@ from uda.training.build import build_state, model_spec
 from uda.training.config import build_config
 from uda.training.described import describe, typical_of
 from uda.training.launch import resume
-from uda.training.length import Length, fix_length
+from uda.training.length import Length, _description_cost, fix_length
 from uda.training.monitor.progress import Progress
 from uda.training.plan import time_words
 from uda.training.prepare import build_parts, find_split
@@ -353,6 +353,32 @@ def test_a_warm_start_that_was_asked_for_is_in_the_time(prepared, monkeypatch, m
     # 50 steps of 11 s, and a twelfth of all goes to evaluations.
     assert time_words(asked, Length(), parts, 1).startswith("takes about 10:0")
     assert " 1:00:" in time_words(asked, Length(), parts, 6)
+
+
+def test_a_budget_counts_the_description_of_all_images(prepared, monkeypatch):
+    config, parts = prepared
+    found = []
+    for seconds in (0.0, 15.0):
+        monkeypatch.setattr(
+            "uda.training.length._description_cost", lambda *_, seconds=seconds: seconds
+        )
+        # The same pace both times, however busy the machine is.
+        monkeypatch.setattr("uda.training.length.seconds_per_step", lambda *_: 0.1)
+        monkeypatch.setattr("uda.training.length._averaged", lambda *_: 0.1)
+        monkeypatch.setattr("uda.training.length._table_cost", lambda *_: 0.0)
+        free = config.model.model_copy(update={"pretrain_steps": 0})
+        changed = config.model_copy(
+            update={
+                "model": free,
+                "consistency": config.consistency.model_copy(
+                    update={"texture_weight": 0.5}
+                ),
+            }
+        )
+        found.append(fix_length(changed, Length(budget=30.0), parts).loop.steps)
+    assert found == [275, 137]  # 30 s, then 15 s, at 0.1 s * 12/11
+    cost = _description_cost(config, parts)
+    assert 0 < cost < 60
 
 
 def test_a_budget_that_the_warm_start_alone_eats_is_refused(prepared, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ import torch
 from uda.errors import UsageError
 from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
-from uda.training.detail import default_steps
+from uda.training.described import describe, typical_of
+from uda.training.detail import default_steps, reads_texture
 from uda.training.objective import build_objective, start_memory
 from uda.training.prepare import Parts, Policies, build_stream
 from uda.training.pretrain import seconds_per_step
@@ -25,6 +27,7 @@ from uda.training.teacher import prediction_table
 EVALUATIONS_PER_RUN = 10
 EVALUATIONS_WITH_PATIENCE = 20
 PROBED_STEPS = 4
+DESCRIBED = 32
 
 
 @dataclass(frozen=True)
@@ -93,19 +96,22 @@ class Pace:
     Attributes:
         step: a step of training, averaged over its phases.
         warm_start: a step of the warm start; 0 where there is none.
+        before: once, to describe all images by texture; 0 where nobody reads it.
     """
 
     step: float
     warm_start: float
+    before: float = 0.0
 
 
 def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
-    """Time a few steps and return how many fit, beside those of the warm start.
+    """Time a few steps and return how many fit, beside all that comes before them.
 
     Raises:
         UsageError: the warm start alone takes longer.
     """
     pace, asked = pace_of(config, parts), config.model.pretrain_steps
+    seconds -= pace.before
     if asked is None:  # as many as of training
         return max(1, int(seconds / (pace.step + pace.warm_start)))
     left = seconds - pace.warm_start * asked
@@ -144,12 +150,7 @@ def pace_of(config: RunConfig, parts: Parts) -> Pace:
         # Not the median: a busy moment must not make a run uselessly short.
         return min(times[1:])
 
-    # Steps of one size with, or without, unlabelled images cost the same.
-    begins = sorted({0, start, *size_starts(config)} - {total})
-    ends = [*begins[1:], total]
-    per_step = 0.0
-    for first, end in zip(begins, ends, strict=True):
-        per_step += (end - first) / total * cost(first)
+    per_step = _averaged(cost, config, start)
     if start < total:
         per_step += (total - start) / total * _table_cost(config, parts, state)
     asked = config.model.pretrain_steps
@@ -157,7 +158,34 @@ def pace_of(config: RunConfig, parts: Parts) -> Pace:
     if default_steps(config, 1) if asked is None else asked:
         warm_start = seconds_per_step(config, parts, state.model)
     # A twelfth goes to evaluations and checkpoints.
-    return Pace(per_step * 12 / 11, warm_start * 12 / 11)
+    before = _description_cost(config, parts) if reads_texture(config) else 0.0
+    return Pace(per_step * 12 / 11, warm_start * 12 / 11, before)
+
+
+def _averaged(cost: Callable[[int], float], config: RunConfig, start: int) -> float:
+    """Average the cost of a step, given by the first one of its phase.
+
+    Steps of one size with, or without, unlabelled images cost the same.
+    """
+    total = config.loop.steps
+    begins = sorted({0, start, *size_starts(config)} - {total})
+    ends = [*begins[1:], total]
+    return sum(
+        (end - first) / total * cost(first)
+        for first, end in zip(begins, ends, strict=True)
+    )
+
+
+def _description_cost(config: RunConfig, parts: Parts) -> float:
+    """Seconds that describing every image takes, from a few of them."""
+    rows = parts.training_rows
+    some, num = rows[:DESCRIBED], len(rows) + len(parts.validation)
+    begin = time.perf_counter()
+    typical = typical_of(parts)
+    middle = time.perf_counter()
+    describe(parts, some, typical, threads=config.loop.threads)
+    each = (time.perf_counter() - middle) / len(some)
+    return middle - begin + each * num
 
 
 def _table_cost(config: RunConfig, parts: Parts, state: TrainState) -> float:

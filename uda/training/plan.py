@@ -34,7 +34,8 @@ def _seconds(planned: RunConfig, parts: Parts) -> float:
     """Time a few steps and return how long the planned training takes."""
     pace = pace_of(planned, parts)
     warm_start = planned.model.pretrain_steps or 0
-    return planned.loop.steps * pace.step + warm_start * pace.warm_start
+    steps = planned.loop.steps * pace.step + warm_start * pace.warm_start
+    return pace.before + steps
 
 
 def plan_words(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
