@@ -376,7 +376,8 @@ def test_a_budget_counts_the_description_of_all_images(prepared, monkeypatch):
             }
         )
         found.append(fix_length(changed, Length(budget=30.0), parts).loop.steps)
-    assert found == pytest.approx([275, 137], abs=1)  # 30 s, then 15 s, at 0.1 s * 12/11
+    # 30 s, then 15 s, at 0.1 s * 12/11.
+    assert found == pytest.approx([275, 137], abs=1)
     cost = _description_cost(config, parts)
     assert 0 < cost < 60
 
