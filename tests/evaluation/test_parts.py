@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 
@@ -12,9 +11,6 @@ from tests.evaluation.fakes import CLASSES, make_run, write_image
 from uda.errors import CheckpointError, DataError, UsageError
 from uda.evaluation.parts import (
     class_folder,
-    past_reads,
-    record_read,
-    result_folder,
     split_part,
     unseen_folder,
 )
@@ -173,16 +169,6 @@ def test_a_run_without_its_split_says_what_is_unknown(fake, tmp_path):
     assert "unknown" in found.notes[0]
 
 
-def test_reads_are_remembered(tmp_path):
-    run = RunFolder(tmp_path)
-    assert past_reads(run) == []
-    record_read(run, {"balanced_accuracy": 0.5})
-    record_read(run, {"balanced_accuracy": 0.6})
-    reads = past_reads(run)
-    assert [entry["balanced_accuracy"] for entry in reads] == [0.5, 0.6]
-    assert all("time" in entry for entry in reads)
-
-
 def test_images_of_groups_in_training_are_left_out(fake, tmp_path):
     run, folder = RunFolder(fake.folder), tmp_path / "new"
     write_manifest(folder, "group", ["Rustlabeled1", "Rusttest1", "other"])
@@ -206,21 +192,6 @@ def test_nothing_is_unseen_where_nobody_knows(fake, tmp_path):
         unseen_folder(run, CLASSES, tmp_path / "new")
 
 
-def test_two_folders_of_one_name_are_two_results(fake, tmp_path):
-    run = RunFolder(fake.folder)
-    folders = [tmp_path / day / "2024.05" for day in ("monday", "tuesday")]
-    names = []
-    for folder in folders:
-        write_image(folder / "Rust" / "0.png", "Rust", 9000)
-        images = class_folder(run, CLASSES, folder)
-        target = result_folder(run, images)
-        target.mkdir(parents=True)
-        (target / "metrics.json").write_text(json.dumps({"source": images.source}))
-        names.append(target.name)
-        assert result_folder(run, images) == target  # the same one again
-    assert names == ["data-2024.05", "data-2024.05-2"]
-
-
 def test_groups_that_are_found_have_nothing_to_do_with_the_runs(fake, tmp_path):
     """`uda split --group auto` numbers its groups, and so does a look at new images."""
     text = (fake.folder / "split.csv").read_text()
@@ -239,13 +210,3 @@ def test_groups_that_are_found_have_nothing_to_do_with_the_runs(fake, tmp_path):
     # Trained with it, the run asks for it by itself.
     run.config.write_text(run.config.read_text() + "  group: auto\n")
     assert unseen_folder(run, CLASSES, folder).groups == found.groups
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "{}"])
-def test_damaged_results_are_written_again(fake, text):
-    run = RunFolder(fake.folder)
-    images = split_part(run, CLASSES, "test")
-    target = result_folder(run, images)
-    target.mkdir(parents=True)
-    (target / "metrics.json").write_text(text)
-    assert result_folder(run, images) == target

@@ -14,12 +14,12 @@ from uda.objectives.consistency.method import Shape
 from uda.objectives.hierarchy import conditionals
 from uda.run.bundle import load_bundle
 from uda.training import objective, targets
+from uda.training.cdmad import blank_logits
 from uda.training.class_tree import agreed_by_node
 from uda.training.config import METHODS, build_config
 from uda.training.launch import resume
 from uda.training.monitor.progress import Progress
 from uda.training.prior import sampling_prior, stated_prior
-from uda.training.served import blank_logits
 from uda.training.state import load_newest
 from uda.training.stop import StopRequest
 from uda.tree import good_against_rest

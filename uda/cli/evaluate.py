@@ -143,7 +143,7 @@ def _keep(
     thumbnails: bool,
 ) -> Path:
     """Write the evaluation into the run, and return where."""
-    from uda.evaluation.parts import result_folder
+    from uda.evaluation.reads import result_folder
     from uda.reporting.results import write_evaluation
     from uda.reporting.thumbnails import write_thumbnails
 
@@ -261,7 +261,7 @@ def warn_unfinished(folder: RunFolder) -> None:
 
 
 def _announce(run: RunFolder, images: EvaluationSet, bundle: Bundle) -> None:
-    from uda.evaluation.parts import past_reads
+    from uda.evaluation.reads import past_reads
 
     if bundle.kind == "texture":
         click.echo(
@@ -280,7 +280,7 @@ def _announce(run: RunFolder, images: EvaluationSet, bundle: Bundle) -> None:
 
 
 def _record(run: RunFolder, evaluation: Evaluation, place: str) -> None:
-    from uda.evaluation.parts import record_read
+    from uda.evaluation.reads import record_read
 
     if not evaluation.images.reads_test:
         return

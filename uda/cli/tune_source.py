@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,7 +127,7 @@ def try_limit(asking: Asking, limit: EscapeLimit | None) -> LimitCheck | None:
         return None
     if not Split.load(asking.run.split).part("validation"):
         return check_limit(limit, None)
-    images, _ = _choose(replace(asking, group=None), None)
+    images, _ = _choose(asking, None)
     views = asking.views
     sample, _ = _ask(asking.bundle, images, asking.batch, asking.device, views)
     return check_limit(limit, sample)

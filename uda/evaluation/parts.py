@@ -1,16 +1,14 @@
 """Which images an evaluation reads: a part of a split, or a folder of classes.
 
-Says what of it the model has seen, and when the test part was last read.
+Says what of it the model has seen, and which images show one part.
 """
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +21,7 @@ from uda.data.splitfile import hash_files
 from uda.data.splits import Split, SplitRow
 from uda.errors import CheckpointError, DataError, UsageError
 from uda.evaluation.locations import group_choice, image_files, image_folder
-from uda.files import read_json, sha256_file, write_json
+from uda.files import sha256_file
 from uda.models.links import Link
 from uda.run.layout import RunFolder
 
@@ -334,42 +332,3 @@ def _seen_notes(seen: Sequence[str]) -> list[str]:
         return []
     total = sum(counts[part] for part in SEEN_PARTS)
     return [f"{total} of its images were in training ({', '.join(told)})"]
-
-
-def result_folder(run: RunFolder, images: EvaluationSet) -> Path:
-    """Return where the results go: one folder for what is read, numbered if need be.
-
-    Two folders of one name (``monday/photos``, ``tuesday/photos``) are two results;
-    the same one again takes the place of its own.
-    """
-    base = run.path / "evaluation" / images.name
-    number, folder = 1, base
-    while (facts := folder / "metrics.json").is_file():
-        if _source(facts, images.source) == images.source:
-            break
-        number += 1
-        folder = base.with_name(f"{base.name}-{number}")
-    return folder
-
-
-def _source(facts: Path, own: str) -> str:
-    """Return what stored results read; ``own`` where they do not say."""
-    try:
-        stored = read_json(facts)
-    except DataError:
-        return own
-    return str(stored.get("source", own)) if isinstance(stored, dict) else own
-
-
-def record_read(run: RunFolder, facts: dict[str, Any]) -> None:
-    """Note that the test part was read, in ``evaluation/reads.json``."""
-    path = run.path / "evaluation" / "reads.json"
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    write_json(path, [*past_reads(run), {"time": stamp, **facts}])
-
-
-def past_reads(run: RunFolder) -> list[dict[str, Any]]:
-    """Return when the test part was read so far, oldest first."""
-    path = run.path / "evaluation" / "reads.json"
-    reads = read_json(path) if path.is_file() else []
-    return reads if isinstance(reads, list) else []

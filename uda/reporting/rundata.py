@@ -14,8 +14,8 @@ import yaml
 from uda.data.splits import Split
 from uda.errors import CheckpointError, DataError
 from uda.evaluation.out_of_fold import OutOfFold
-from uda.evaluation.parts import past_reads
 from uda.evaluation.predict import Predictions
+from uda.evaluation.reads import past_reads
 from uda.files import read_json
 from uda.reporting.thumbnails import FILE
 from uda.run.layout import RunFolder

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from uda.training.cdmad import blank_logits
 from uda.training.prior import sampling_prior
 from uda.training.teacher import Images, statistics_rows, with_clean_statistics
 
 if TYPE_CHECKING:
     from uda.training.trainer import Trainer
-
-_WHITE = 255
 
 
 def clean(
@@ -57,24 +56,3 @@ def _offset(trainer: Trainer, model: nn.Module, images: Images) -> Tensor | None
     if config.semi_supervised and config.consistency.debias:
         return blank_logits(model, images.shape[1:])
     return None
-
-
-@torch.no_grad()
-def blank_logits(model: nn.Module, shape: tuple[int, ...]) -> Tensor:
-    """Return the (C,) logits of an image without any pattern; (H, W, K) is its shape.
-
-    What a classifier says to nothing is its bias, whatever mix of classes caused it.
-    Taken off the logits, for targets and for the final answer alike, it leaves a blank
-    image undecided; nobody has to state a prior.
-    Source: Lee and Kim, "CDMAD: Class-Distribution-Mismatch-Aware Debiasing for
-    Class-Imbalanced Semi-Supervised Learning", CVPR 2024; LeeHyuck/CDMAD.
-    """
-    height, width, channels = shape
-    device = next(model.parameters()).device
-    white = torch.full(
-        (1, channels, height, width), _WHITE, dtype=torch.uint8, device=device
-    )
-    mode = model.training
-    logits: Tensor = model.eval()(white).leaf[0]
-    model.train(mode)
-    return logits
