@@ -1,6 +1,6 @@
 """An albumentations compose as a policy: --strong example_albumentations.
 
-It needs `pip install "uda[albumentations]"`. A seed of its own is not needed: each
+It needs `pip install albumentations`. A seed of its own is not needed: each
 view is seeded from the run's seed.
 """
 

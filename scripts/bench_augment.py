@@ -171,7 +171,7 @@ def peers(task: Task) -> list[Contender]:
             try:
                 row.run = tried(make(task), task)
             except ImportError:
-                row.note = f"missing: pip install 'uda[{EXTRAS.get(name, name)}]'"
+                row.note = f"missing: pip install {EXTRAS.get(name, name)}"
             except Exception as error:
                 row.note = failed(error)
             found.append(row)

@@ -237,9 +237,8 @@ RUNNERS: dict[str, tuple[Runner, int]] = {
     "uda policy check example_gamma": (plain, 0),
     "uda policy bench defect-safe example_gamma": (plain, 0),
     "uda policy audit runs/train --policy uda": (plain, 0),
-    "uda augment images $UDA_DATA --to-count 20 --policy defect-safe --out more": (
-        plain, 0,
-    ),
+    "uda augment images $UDA_DATA --split split.csv --to-count 20 "
+    "--policy defect-safe --out more": (plain, 0),
     "uda augment boxes boxes.json --images photos --policy defect-safe --copies 5 "
     "--out set --format yolo": (with_boxes, 0),
     "uda train $UDA_DATA --split split.csv --sampling-power 1 "
@@ -277,9 +276,10 @@ RUNNERS: dict[str, tuple[Runner, int]] = {
     "--labels suggest.csv --out split2.csv": (with_labels, 0),
     "uda train $UDA_DATA --split split2.csv --name more": (short, 0),
     "uda filter runs/train --unlabeled $UDA_DATA/unlabeled --out kept.csv": (plain, 0),
-    "uda train $UDA_DATA/train --unlabeled kept.csv --generations 2 --name study": (
-        short, 0,
-    ),
+    "uda split $UDA_DATA --unlabeled kept.csv --group auto "
+    "--extend runs/train/split.csv --out split3.csv": (plain, 0),
+    "uda train $UDA_DATA --unlabeled kept.csv --split split3.csv --generations 2 "
+    "--name study": (short, 0),
     'uda evaluate runs/train --require "recall:Rust>=0.8"': (gate, 4),
     "uda env": (plain, 0),
 }  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -130,6 +131,46 @@ def test_16_bit_is_scaled_not_cut(tmp_path, suffix):
     assert probe(path).bits in (16, 32)
     assert read_image(path, channels=1)[0, :, 0].tolist() == expected.tolist()
     assert value_span(path) == (0.0, 65535.0)
+
+
+def write_deep_png(path: Path, values: np.ndarray) -> Path:
+    """Write (H, W, K) uint16 as a PNG, which Pillow cannot."""
+    height, width, channels = values.shape
+    kind = {2: 4, 3: 2, 4: 6}[channels]
+    head = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in values)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(body)) + name + body
+            + struct.pack(">I", zlib.crc32(name + body))
+            for name, body in chunks
+        )
+    )  # fmt: skip
+    return path
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_16_bits_of_several_channels_are_refused_in_png(tmp_path, channels):
+    values = np.full((3, 5, channels), 4095, dtype=np.uint16)
+    path = write_deep_png(tmp_path / "a.png", values)
+    for read in (probe, is_grey, value_span, lambda p: read_image(p, channels=1)):
+        with pytest.raises(BadImage, match=r"only the upper 8 bits.*8 bits or to grey"):
+            read(path)
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_16_bits_of_several_channels_are_refused_in_tiff(tmp_path, planar):
+    shape = (4, 6, 3) if planar == "contig" else (3, 4, 6)
+    path = tmp_path / "a.tif"
+    deep = np.full(shape, 4095, dtype=np.uint16)
+    tifffile.imwrite(path, deep, photometric="rgb", planarconfig=planar)
+    with pytest.raises(BadImage, match="only the upper 8 bits"):
+        read_image(path, channels=3)
+    flat = np.full(shape, 77, dtype=np.uint8)
+    tifffile.imwrite(path, flat, photometric="rgb", planarconfig=planar)
+    assert (read_image(path, channels=3) == 77).all()
 
 
 def test_16_bit_big_endian_tiff(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -186,3 +187,46 @@ def test_hashes_are_sha256_of_the_content(tmp_path):
     for row in split.rows:
         content = (root / row.path).read_bytes()
         assert row.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def without_hashes(split: Split, *parts: str) -> Split:
+    rows = (replace(r, sha256="") if r.part in parts else r for r in split.rows)
+    return Split(tuple(rows))
+
+
+def test_as_found_knows_every_file_as_it_is_now(tmp_path):
+    root = data(tmp_path)
+    (root / "unlabeled").mkdir()
+    (root / "unlabeled" / "u.png").write_text("pile")
+    split, _ = make_split(scan(root), None)
+    bare = without_hashes(split, "labeled", "test", "unlabeled")
+    assert bare.as_found(scan(root), "s.csv") == (split, [])
+
+    tested = split.part("test")[0]
+    (root / tested.path).write_text("another")
+    (root / "unlabeled" / "u.png").write_text("another pile")
+    found, faults = split.as_found(scan(root), "s.csv")
+    assert found.by_path[tested.path] == tested  # evaluation will refuse it
+    new = hashlib.sha256(b"another pile").hexdigest()
+    assert found.by_path["unlabeled/u.png"].sha256 == new
+    assert len(faults) == 2
+
+
+@pytest.mark.parametrize("part", ["labeled", "validation"])
+def test_as_found_refuses_changed_labelled_images(tmp_path, part):
+    root = data(tmp_path)
+    split, _ = make_split(scan(root), None)
+    row = split.part(part)[0]
+    (root / row.path).write_text("another")
+    text = rf"s\.csv: 1 labelled or validation .* changed .*{row.path}; restore"
+    with pytest.raises(DataError, match=text):
+        split.as_found(scan(root), "s.csv")
+
+
+def test_as_found_refuses_equal_files_that_the_split_did_not_tell(tmp_path):
+    root = data(tmp_path)
+    split, _ = make_split(scan(root), None)
+    one, other = split.part("test")[0], split.part("labeled")[0]
+    (root / one.path).write_bytes((root / other.path).read_bytes())
+    with pytest.raises(DataError, match=r"1 files or groups are in two parts.*content"):
+        without_hashes(split, "labeled", "test").as_found(scan(root), "s.csv")

@@ -68,8 +68,11 @@ def test_an_empty_part(fake, tmp_path):
         split_part(RunFolder(fake.folder), CLASSES, "test", split=other)
 
 
-def test_another_split_that_tests_on_training_images_says_so(fake, tmp_path):
+@pytest.mark.parametrize("hashes", [True, False])
+def test_another_split_that_tests_on_training_images_says_so(fake, tmp_path, hashes):
     text = (fake.folder / "split.csv").read_text()
+    if not hashes:  # a split that somebody wrote by hand
+        text = re.sub(r",[0-9a-f]{64}$", ",", text, flags=re.MULTILINE)
     swapped = text.replace(",test,", ",x,").replace(",labeled,", ",test,")
     other = tmp_path / "other.csv"
     other.write_text(swapped.replace(",x,", ",labeled,"))

@@ -419,15 +419,17 @@ def test_f24_a_file_that_is_gone_after_the_split(home):
     assert "split" in done.stderr
 
 
-def test_f24_a_file_that_changed_after_the_split_is_told(home):
+@pytest.mark.parametrize("folds", [(), ("--folds", "2")])
+def test_f24_a_file_that_changed_after_the_split_is_refused(home, folds):
     write_surfaces(home, per_class=8)
     call("split", home / "data", "--group", "none", "--out", home / "s.csv")
     draw(home / "data" / "Rust" / "Rust03.png", "Good", 77)
-    words = [word for word in QUICK if word != "--quiet"]
-    done = call("train", home / "data", "--split", home / "s.csv", "--method",
-                "supervised", *words)  # fmt: skip
+    done = supervised(
+        home / "data", "--split", home / "s.csv", *folds, code=3, group=None
+    )
     assert "Rust/Rust03.png" in done.stderr
     assert "changed" in done.stderr
+    assert not (home / "runs").exists()
 
 
 def test_f24_a_file_that_vanishes_between_scan_and_reading(home, monkeypatch):

@@ -97,6 +97,14 @@ def test_features_do_not_depend_on_chunks_or_threads(monkeypatch):
     assert whole.dtype == np.float32
 
 
+def test_large_images_are_described_fewer_at_once():
+    assert descriptors.chunk_of((1, 64, 64, 1)) == 128
+    assert descriptors.chunk_of((1, 192, 192, 3)) == 128
+    assert descriptors.chunk_of((1, 384, 384, 1)) == 32
+    assert descriptors.chunk_of((1, 768, 768, 1), 1024) == 64
+    assert descriptors.chunk_of((1, 9000, 9000, 1)) == 1
+
+
 @pytest.mark.parametrize("shape", [(8, 8, 1), (9, 30, 1), (64, 64, 3), (33, 20, 1)])
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_features_are_finite_also_for_flat_images(shape, value):

@@ -17,9 +17,15 @@ from uda.models.weights import load_backbone_weights
 from uda.training import pretrain as module
 from uda.training.build import build_state, model_spec
 from uda.training.config import build_config
-from uda.training.described import describe, typical_of
+from uda.training.described import describe, side_by_side, typical_of
 from uda.training.launch import resume
-from uda.training.length import Length, _description_cost, fix_length
+from uda.training.length import (
+    Length,
+    Pace,
+    _description_cost,
+    fix_length,
+    steps_within,
+)
 from uda.training.monitor.progress import Progress
 from uda.training.plan import time_words
 from uda.training.prepare import build_parts, find_split
@@ -387,6 +393,26 @@ def test_a_budget_that_the_warm_start_alone_eats_is_refused(prepared, monkeypatc
     monkeypatch.setattr("uda.training.length.seconds_per_step", lambda *_: 10.0)
     with pytest.raises(UsageError, match="12 steps of warm start"):
         fix_length(config, Length(budget=30.0), parts)
+
+
+@pytest.mark.parametrize("asked", [None, 0])
+def test_a_budget_that_describing_alone_eats_is_refused(prepared, monkeypatch, asked):
+    config, parts = prepared
+    model = config.model.model_copy(update={"pretrain_steps": asked})
+    config = config.model_copy(update={"model": model})
+    pace = Pace(0.5, 0.5, before=400.0)
+    monkeypatch.setattr("uda.training.length.pace_of", lambda *_: pace)
+    with pytest.raises(UsageError, match=r"300 s do not hold describing .*400 s"):
+        steps_within(config, parts, 300.0)
+    assert steps_within(config, parts, 410.0) == (10 if asked is None else 20)
+
+
+def test_a_description_is_thought_to_use_the_threads_that_it_will(prepared):
+    _, parts = prepared
+    assert side_by_side(parts, 100, threads=8) == 1
+    assert side_by_side(parts, 300, threads=8) == 3
+    assert side_by_side(parts, 100_000, threads=4) == 4
+    assert side_by_side(parts, 100_000, threads=64) == 8
 
 
 def test_memory_that_does_not_suffice_is_told_with_the_way_out(quick, monkeypatch):

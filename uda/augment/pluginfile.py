@@ -142,7 +142,7 @@ def what(error: BaseException) -> str:
         near = difflib.get_close_matches(top, _EXTRAS, n=1, cutoff=0.8)
         if near:
             meant = "" if near[0] == top else f" (did you mean {near[0]!r}?)"
-            words += f'{meant}; install it with: pip install "uda[{near[0]}]"'
+            words += f"{meant}; install it with: pip install {near[0]}"
     return words
 
 

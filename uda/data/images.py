@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from uda.data.manifest import shown
 from uda.errors import DataError
@@ -46,6 +47,7 @@ _BITS = {"1": 1, "I": 32, "F": 32, "I;16": 16, "I;16L": 16, "I;16B": 16, "I;16N"
 _GREY_MODES = frozenset(("1", "L", "LA", "La", *DEEP_RANGES))
 _TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that swap the sides
 _ORIENTATION = 0x0112
+_BITS_PER_SAMPLE = 258
 
 # Not inside a `catch_warnings`, which is not safe in threads: from the first import
 # on, a decompression bomb is an exception of its own.
@@ -101,8 +103,7 @@ def read_image(
         channels: 1 for grey (ITU-R 601 luma of a colour image), 3 for RGB.
         value_range: (low, high) of the data set's values that become 0 and 255, for
             images deeper than 8 bits; values beyond saturate. None: the full range
-            of 16 bits, or 0 to 1 for floating point. 8-bit images ignore it. Colour
-            of 16 bits per channel is reduced by Pillow to its upper 8 bits.
+            of 16 bits, or 0 to 1 for floating point. 8-bit images ignore it.
 
     Returns:
         (H, W, channels) uint8, EXIF rotation applied, transparency laid on middle
@@ -225,6 +226,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             raise BadImage(path, "the file is empty (0 bytes); copy it again")
         with Image.open(path, formats=FORMATS) as image:
             _check_size(path, image)
+            _check_depth(path, image)
             yield image
     except DataError:
         raise
@@ -252,6 +254,23 @@ def _check_size(path: Path, image: Image.Image) -> None:
         raise BadImage(path, _too_large())
     if min(image.size) < 1:
         raise BadImage(path, "the image has no pixels")
+
+
+def _check_depth(path: Path, image: Image.Image) -> None:
+    """Refuse colour of 16 bits, of which Pillow would drop the lower 8."""
+    if image.mode in DEEP_RANGES:
+        return
+    if isinstance(image, TiffImageFile):
+        deep = max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,))) > 8
+    else:
+        raw = [tile.args for tile in getattr(image, "tile", [])]
+        deep = image.format == "PNG" and any(str(mode).endswith(";16B") for mode in raw)
+    if deep:
+        raise BadImage(
+            path,
+            "more than 8 bits per channel, and more than one channel: only the upper 8 "
+            "bits could be read; convert all files alike, to 8 bits or to grey",
+        )
 
 
 def _orientation(image: Image.Image) -> int:

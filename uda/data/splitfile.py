@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -178,10 +178,51 @@ class Split:
         Returns:
             One line per image, each beginning with its path; empty when all is well.
         """
+        return self._faults(catalog, self._hashes(catalog, progress))
+
+    def as_found(
+        self, catalog: Catalog, name: str, progress: Progress | None = None
+    ) -> tuple[Split, list[str]]:
+        """Return the split with the hashes of its files as they are now, and faults.
+
+        Without hashes (the file may lack them) nobody could tell later which images
+        were in training. Test images keep the hash that they had, so that evaluation
+        still notices a change.
+
+        Args:
+            catalog: the data now.
+            name: of the split file, for messages.
+            progress: told about hashing.
+
+        Raises:
+            DataError: labelled or validation images have changed since the split was
+                written, or equal files are on two sides.
+        """
+        hashes = self._hashes(catalog, progress)
+        changed = [row.path for row in self.rows if _other_content(row, hashes)]
+        if changed:
+            raise DataError(
+                f"{name}: {len(changed)} labelled or validation images have changed "
+                f"since the split was written: {listing(changed)}; restore them, or "
+                "write a new split (`uda split DATA --extend SPLIT --out NEW` takes "
+                "labelled images as they are now)"
+            )
+        split = Split(tuple(_hashed(row, hashes) for row in self.rows))
+        crossing = split.crossings()
+        if crossing:
+            raise DataError(
+                f"{name}: {len(crossing)} files or groups are in two parts, so its "
+                f"numbers would be too good: {listing(crossing, 5)}; write a new split"
+            )
+        return split, self._faults(catalog, hashes)
+
+    def _hashes(self, catalog: Catalog, progress: Progress | None) -> dict[str, str]:
         present = [
             catalog.by_path[r.path] for r in self.rows if r.path in catalog.by_path
         ]
-        hashes = hash_files(present, progress)
+        return hash_files(present, progress)
+
+    def _faults(self, catalog: Catalog, hashes: Mapping[str, str]) -> list[str]:
         faults = (
             _fault(row, catalog.by_path.get(row.path), hashes) for row in self.rows
         )
@@ -263,6 +304,19 @@ def _fault(
             f"{shown(record.label)} in the data; correct one of them"
         )
     return None
+
+
+def _other_content(row: SplitRow, hashes: Mapping[str, str]) -> bool:
+    """Tell whether a labelled or validation image is another one now."""
+    if row.part not in ("labeled", "validation") or not row.sha256:
+        return False
+    return hashes.get(row.path, row.sha256) != row.sha256
+
+
+def _hashed(row: SplitRow, hashes: Mapping[str, str]) -> SplitRow:
+    now = hashes.get(row.path, row.sha256)
+    keep = row.sha256 and row.part != "unlabeled"
+    return row if keep or now == row.sha256 else replace(row, sha256=now)
 
 
 def _known_as(row: SplitRow) -> list[str]:

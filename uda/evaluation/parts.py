@@ -87,7 +87,7 @@ def split_part(
     names = [row.path for row in rows]
     files = list(zip(names, image_files(run, names, data), strict=True))
     _refuse_changed(rows, files, path)
-    seen = [] if split is None else _seen(run, [row.sha256 for row in rows])
+    seen = [] if split is None else _seen(run, _hashes(rows, files))
     return EvaluationSet(
         name=part if split is None else f"{part}-{path.stem}",
         files=files,
@@ -317,11 +317,21 @@ def _refuse_changed(
         )
 
 
+def _hashes(rows: Sequence[SplitRow], files: Sequence[tuple[str, Path]]) -> list[str]:
+    """Return the SHA-256 of each file, also where the split does not say it."""
+    return [
+        row.sha256 or sha256_file(path)
+        for row, (_, path) in zip(rows, files, strict=True)
+    ]
+
+
 def _seen(run: RunFolder, hashes: Sequence[str]) -> list[str]:
     """Return, for each image that the run's split knows, its part there."""
     if not run.split.is_file():
         return []
-    parts = {row.sha256: row.part for row in Split.load(run.split).rows}
+    # An image that could not be read was in no training, and has no hash.
+    rows = [row for row in Split.load(run.split).rows if row.sha256]
+    parts = {row.sha256: row.part for row in rows}
     return [parts[digest] for digest in hashes if digest in parts]
 
 

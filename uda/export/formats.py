@@ -85,7 +85,7 @@ def _write_onnx(
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            "ONNX needs the packages onnx and onnxscript: pip install 'uda[export]'"
+            "ONNX needs further packages: pip install onnx onnxscript onnxruntime"
         ) from error
     program: Any = _traced(
         "onnx",

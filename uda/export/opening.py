@@ -88,7 +88,7 @@ def _onnx(path: Path, description: Description) -> Answer:
         import onnxruntime
     except ImportError as error:
         raise UsageError(
-            f"{path} needs the package onnxruntime: pip install 'uda[export]'"
+            f"{path} needs the package onnxruntime: pip install onnxruntime"
         ) from error
     try:
         session = onnxruntime.InferenceSession(

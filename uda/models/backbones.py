@@ -170,7 +170,7 @@ def _timm(name: str, channels: int, pretrained: bool) -> nn.Module:
         import timm
     except ImportError as error:
         raise UsageError(
-            f"timm/{name} needs the package timm: pip install 'uda[timm]'"
+            f"timm/{name} needs the package timm: pip install timm"
         ) from error
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), 3)

@@ -20,7 +20,8 @@ Progress = Callable[[str, int, int], None]
 Images = npt.NDArray[np.float32]
 Features = npt.NDArray[np.float32]
 
-_CHUNK = 128  # images at once: keeps the temporaries in cache
+_CHUNK = 128  # images of _SIDE pixels at once: bounds the temporaries
+_SIDE = 192
 _LEVELS = 3  # octaves of the pyramid: full size, half, quarter
 MIN_SIDE = 8  # a level smaller than this has no texture left
 _ORIENTATIONS = 8
@@ -62,22 +63,33 @@ def texture_features(
             f"texture needs images of {MIN_SIDE} x {MIN_SIDE} pixels or more, not "
             f"{images.shape[1]} x {images.shape[2]}; give a larger --imgsz"
         )
-    starts = range(0, len(images), _CHUNK)
+    size = chunk_of(images.shape)
+    starts = range(0, len(images), size)
     # No row, but the right number of columns, also when there are no images.
     described = [_describe(np.zeros((1, *images.shape[1:]), np.uint8))[:0]]
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        chunks = pool.map(
-            lambda start: _describe(images[start : start + _CHUNK]), starts
-        )
+        chunks = pool.map(lambda start: _describe(images[start : start + size]), starts)
         for features in chunks:
             described.append(features)
             if progress is not None:
                 progress(
                     "texture",
-                    min((len(described) - 1) * _CHUNK, len(images)),
+                    min((len(described) - 1) * size, len(images)),
                     len(images),
                 )
     return np.concatenate(described)
+
+
+def chunk_of(shape: tuple[int, ...], of_small: int | None = None) -> int:
+    """Return how many images (N, H, W, K) are worked on at once.
+
+    Args:
+        shape: of the images.
+        of_small: how many of 192 x 192 pixels or less; None for one thread's.
+    """
+    of_small = _CHUNK if of_small is None else of_small
+    pixels = max(shape[1] * shape[2], _SIDE**2)
+    return max(1, of_small * _SIDE**2 // pixels)
 
 
 def _describe(images: npt.NDArray[np.uint8]) -> Features:

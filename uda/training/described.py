@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uda.data.pool import Pool
+from uda.models.descriptors import chunk_of
 from uda.models.deviation import Typical, framed_alike, reduced
 from uda.models.texture import described
 from uda.training.prepare import Parts, Rows
@@ -20,7 +21,7 @@ from uda.training.teacher import statistics_rows
 
 Features = npt.NDArray[np.float32]
 
-_CHUNK = 1024
+_CHUNK = 1024  # images of 192 x 192 pixels in memory at once
 _SAMPLE = 384  # images that say what is typical
 _SIDE = 64  # pixels; an odd place is no smaller than a network of that size sees
 _FINE_SIDE = 256  # pixels; bounds time and memory
@@ -54,7 +55,7 @@ def _sample(parts: Parts, shape: Pool, side: int) -> npt.NDArray[Any]:
     factor = min(1.0, side / max(height, width))
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     detail = parts.texture_pool.images
-    chunks = np.array_split(sample, max(1, -(-len(sample) // _CHUNK)))
+    chunks = np.array_split(sample, -(-len(sample) // _at_once(parts)) or 1)
     return np.concatenate([reduced(np.array(detail[chunk]), size) for chunk in chunks])
 
 
@@ -87,6 +88,17 @@ def describe(
                 texture=texture,
                 threads=threads,
             )
-            for chunk in np.array_split(rows, max(1, -(-len(rows) // _CHUNK)))
+            for chunk in np.array_split(rows, -(-len(rows) // _at_once(parts)) or 1)
         ]
     )
+
+
+def side_by_side(parts: Parts, num: int, threads: int) -> int:
+    """Return how many threads `describe` keeps busy with so many images."""
+    together = min(num, _at_once(parts))
+    return min(threads, -(-together // chunk_of(parts.texture_pool.images.shape)))
+
+
+def _at_once(parts: Parts) -> int:
+    """Return how many images `describe` takes at once, so that memory is bounded."""
+    return chunk_of(parts.texture_pool.images.shape, of_small=_CHUNK)

@@ -34,7 +34,7 @@ from uda.training.lasting import lasting
 from uda.training.launch import begin, check_request, go_on, try_out, with_workers
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress, format_seconds
-from uda.training.prepare import find_split
+from uda.training.prepare import find_split, scan_split
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
 
@@ -120,7 +120,7 @@ def resume_folds(
     """
     if run.status.is_file() and run.read_status()["state"] == "done":
         raise UsageError(f"{run.path}: finished already, nothing to resume")
-    catalog, split, _ = find_split(_base(run))
+    catalog, split, _ = scan_split(_base(run))
     problems = split.verify(catalog)
     if problems:
         raise UsageError(

@@ -36,7 +36,7 @@ from uda.training.lasting import lasting
 from uda.training.launch import check_request, launch, resume, try_out, with_workers
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress
-from uda.training.prepare import Parts, Rows, build_parts, find_split
+from uda.training.prepare import Parts, Rows, build_parts, scan_split
 from uda.training.pseudo import write_pseudo_labels
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
@@ -261,7 +261,7 @@ def _parts(run: RunFolder) -> Parts:
         update={"pseudo_labels": None, "split": str(run.split)}
     )
     config = config.model_copy(update={"data": data})
-    catalog, _, _ = find_split(config)
+    catalog, _, _ = scan_split(config)
     return build_parts(config, catalog, Split.load(run.split))
 
 

@@ -21,7 +21,7 @@ from uda.training.length import Length, fix_length
 from uda.training.loop import train
 from uda.training.monitor.progress import Progress
 from uda.training.plan import plan_words, time_words
-from uda.training.prepare import Parts, Policies, build_parts, find_split
+from uda.training.prepare import Parts, Policies, build_parts, find_split, scan_split
 from uda.training.save import policy_copy
 from uda.training.state import checkpoint_paths
 from uda.training.stop import StopRequest
@@ -168,7 +168,7 @@ def go_on(
         config = with_workers(config, workers)
         _tell_of_edited_policies(config, run, console)
         config = _moved_run(config, run)
-        catalog, split, _ = find_split(config)
+        catalog, split, _ = scan_split(config)
         problems = split.verify(catalog)
         if problems:
             raise UsageError(

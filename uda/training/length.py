@@ -14,7 +14,7 @@ import torch
 from uda.errors import UsageError
 from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
-from uda.training.described import describe, typical_of
+from uda.training.described import describe, side_by_side, typical_of
 from uda.training.detail import default_steps, reads_texture
 from uda.training.objective import build_objective, start_memory
 from uda.training.prepare import Parts, Policies, build_stream
@@ -108,20 +108,23 @@ def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
     """Time a few steps and return how many fit, beside all that comes before them.
 
     Raises:
-        UsageError: the warm start alone takes longer.
+        UsageError: describing the images and the warm start take all of it.
     """
     pace, asked = pace_of(config, parts), config.model.pretrain_steps
-    seconds -= pace.before
-    if asked is None:  # as many as of training
-        return max(1, int(seconds / (pace.step + pace.warm_start)))
-    left = seconds - pace.warm_start * asked
-    if asked and left < pace.step:
+    first = pace.warm_start * (asked or 0)
+    # Unless asked for, as many steps of warm start as of training.
+    each = pace.step + (pace.warm_start if asked is None else 0.0)
+    left = seconds - pace.before - first
+    if left < each:
+        before = [f"describing the images ({pace.before:.0f} s)"] * (pace.before > 0)
+        warm = [f"{asked} steps of warm start ({first:.0f} s)"] * (first > 0)
+        way_out = " or fewer --pretrain-steps" if first else ""
         raise UsageError(
-            f"--budget: {asked} steps of warm start alone take about "
-            f"{pace.warm_start * asked:.0f} s of it; give a longer budget or fewer "
-            "--pretrain-steps"
+            f"--budget: {seconds:.0f} s do not hold "
+            f"{' and '.join([*before, *warm, f'a step ({each:.1f} s)'])}; give a "
+            f"longer budget{way_out}"
         )
-    return max(1, int(left / pace.step))
+    return int(left / each)
 
 
 def pace_of(config: RunConfig, parts: Parts) -> Pace:
@@ -180,12 +183,15 @@ def _description_cost(config: RunConfig, parts: Parts) -> float:
     """Seconds that describing every image takes, from a few of them."""
     rows = parts.training_rows
     some, num = rows[:DESCRIBED], len(rows) + len(parts.validation)
+    threads = config.loop.threads or os.cpu_count() or 1
     begin = time.perf_counter()
     typical = typical_of(parts)
-    middle = time.perf_counter()
-    describe(parts, some, typical, threads=config.loop.threads)
-    each = (time.perf_counter() - middle) / len(some)
-    return middle - begin + each * num
+    describe(parts, some[:1], typical, threads=threads)  # what the first call loads
+    loaded = time.perf_counter()
+    describe(parts, some, typical, threads=threads)
+    each = (time.perf_counter() - loaded) / len(some)
+    # A few images keep one thread busy, all of them as many as there are.
+    return loaded - begin + each * num / side_by_side(parts, num, threads)
 
 
 def _table_cost(config: RunConfig, parts: Parts, state: TrainState) -> float:

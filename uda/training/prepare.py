@@ -145,7 +145,20 @@ def cache_folder(config: RunConfig) -> Path:
 
 
 def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
-    """Scan the data and load the split file, or make a split."""
+    """Find what a new training starts from: images, split, and notes.
+
+    Raises:
+        DataError: images are not there, or not what they were when the split was made.
+    """
+    catalog, split, notes = scan_split(config)
+    if config.data.split is None:
+        return catalog, split, notes
+    split, faults = split.as_found(catalog, config.data.split)
+    return catalog, split, notes + faults
+
+
+def scan_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
+    """Scan the data and load the split file as it is, or make a split."""
     catalog = scan(
         Path(config.data.root),
         unlabeled=[Path(folder) for folder in config.data.unlabeled],
@@ -157,7 +170,7 @@ def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
         _refuse_missing(config, split, catalog)
         split.refuse_other_labels(catalog, config.data.split)
         catalog, notes = labels_of_split(split, catalog)
-        return catalog, split, notes + split.verify(catalog) + _left_out(split, catalog)
+        return catalog, split, notes + _left_out(split, catalog)
 
     def draw(shown: Catalog) -> tuple[Split, list[str]]:
         return make_split(
