@@ -212,3 +212,11 @@ def test_corrected_t_equals_the_formula_over_folds_and_repeats():
     t = d.mean() / math.sqrt(scale * stats.tvar(d))
     assert found.t == pytest.approx(t)
     assert found.p_value == pytest.approx(2 * stats.t(folds * repeats - 1).sf(abs(t)))
+
+
+def test_draws_of_groups_do_not_depend_on_the_slices(monkeypatch):
+    strata = np.array([0, 1, 0, 1, 1, 0, 0])
+    whole = intervals._draw_groups(strata, 50, 3)
+    monkeypatch.setattr(intervals, "_SLICE_VALUES", 9)
+    assert np.array_equal(whole, intervals._draw_groups(strata, 50, 3))
+    assert (whole[:, strata == 1].sum(1) == 3).all()

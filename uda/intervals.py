@@ -118,14 +118,17 @@ def _draw_groups(
 ) -> npt.NDArray[np.uint16]:
     """Return (draws, G): how often each group is in each draw."""
     counts = np.zeros((draws, stratum_of.size), dtype=np.uint16)
-    offsets = np.arange(draws)[:, None]
     for stratum in np.unique(stratum_of):
         members = np.flatnonzero(stratum_of == stratum)
         num = members.size
         random = rng.generator(seed, "bootstrap", int(stratum))
-        picks = random.integers(0, num, size=(draws, num)) + offsets * num
-        tally = np.bincount(picks.reshape(-1), minlength=draws * num)
-        counts[:, members] = tally.reshape(draws, num)
+        some = max(1, _SLICE_VALUES // num)
+        for first in range(0, draws, some):  # the same numbers as all at once
+            rows = min(some, draws - first)
+            picks = random.integers(0, num, size=(rows, num))
+            picks += np.arange(rows)[:, None] * num
+            tally = np.bincount(picks.reshape(-1), minlength=rows * num)
+            counts[first : first + rows, members] = tally.reshape(rows, num)
     return counts
 
 

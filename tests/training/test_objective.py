@@ -99,6 +99,33 @@ def test_post_hoc_adjustment_takes_the_prior_off_at_the_end_alone(quick):
     torch.testing.assert_close(offset[0].exp().sum(), torch.tensor(1.0))
 
 
+def test_post_hoc_adjustment_is_not_in_the_targets(quick, monkeypatch):
+    """Else the network would learn it, and the next targets would have it twice."""
+    uneven = {**PLAIN, "consistency.threshold": 0.2}
+    monkeypatch.setattr(
+        "uda.training.served.sampling_prior", lambda *_: (0.8, 0.15, 0.05)
+    )
+    plain, _ = quick(uneven)
+    after, _ = quick({**uneven, "supervised.logit_adjustment": "post-hoc"})
+    one, _ = load_newest(plain / "checkpoints")
+    two, _ = load_newest(after / "checkpoints")
+    assert same(one["objective_state"], two["objective_state"])
+    raw, adjusted = weights(plain, "raw"), weights(after, "raw")
+    assert not torch.equal(raw.pop("logit_offset"), adjusted.pop("logit_offset"))
+    assert same(raw, adjusted)
+
+
+@pytest.mark.parametrize("frozen", [6, 2])
+def test_a_frozen_trunk_keeps_its_statistics_in_the_answers(quick, frozen):
+    """Its head has learnt from features that are normalised with them."""
+    folder, _ = quick({"method": "supervised", "model.frozen_steps": frozen})
+    raw, ema = weights(folder, "raw"), weights(folder, "ema")
+    means = [name for name in ema if name.endswith("running_mean")]
+    kept = [name for name in means if not ema[name].any() and not raw[name].any()]
+    assert means
+    assert bool(kept) == (frozen == 6)  # as they were built: zeros
+
+
 def test_without_bias_a_white_image_is_undecided(quick):
     folder, _ = quick({"consistency.debias": True})
     model = load_bundle(folder).model

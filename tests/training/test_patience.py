@@ -111,6 +111,15 @@ def test_evaluations_count_once_everything_is_on():
     assert counts_from(build_config(sizes)) == 60
     supervised = {"loop.steps": 100, "method": "supervised"}
     assert counts_from(build_config(supervised)) == 0
+    frozen = {**supervised, "model.frozen_steps": 40}
+    assert counts_from(build_config(frozen)) == 40
+    late = {
+        **supervised,
+        "supervised.sampling_power": 1.0,
+        "supervised.class_weights": "effective",
+        "supervised.reweight_from": 0.8,
+    }
+    assert counts_from(build_config(late)) == 80
 
 
 STOPPING = {

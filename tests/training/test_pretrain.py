@@ -424,20 +424,6 @@ def test_memory_that_does_not_suffice_is_told_with_the_way_out(quick, monkeypatc
         quick({"model.pretrain_steps": 5})
 
 
-@pytest.mark.parametrize(
-    ("flags", "steps"),
-    [
-        ({}, 7),
-        ({"method": "supervised"}, None),
-        ({"model.weights": "w.safetensors"}, None),
-        ({"model.pretrain_steps": 3}, 3),
-    ],
-)
-def test_a_settled_warm_start_is_not_carried_into_another_kind_of_run(flags, steps):
-    config = build_config(flags, {"model.pretrain_steps": 7})
-    assert config.model.pretrain_steps == steps
-
-
 def test_a_supervised_run_shows_strong_views_in_its_warm_start():
     keys = {"method": "supervised", "views.strong": "uda"}
     assert build_config({**keys, "model.pretrain_steps": 5}).views.strong == "uda"

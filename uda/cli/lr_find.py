@@ -51,20 +51,25 @@ def command(
     uda lr-find photos --split split.csv
     uda lr-find photos --optimizer sgd --batch 64
     """  # noqa: D301
-    from uda.training.config import build_config, read_config_file
+    from uda.training.config import build_config
     from uda.training.lr_finder import find_learning_rate, supervised_part
+    from uda.training.memory import memory_told
     from uda.training.prepare import build_parts, find_split
+    from uda.training.settled import read_settings
 
     given = given_settings(data, flags, assignments)
-    resolved = build_config(given, read_config_file(config) if config else None)
+    resolved = build_config(given, read_settings(config) if config else None)
     if not resolved.data.root:
         raise UsageError("no data: uda lr-find DATA, or data.root in --config")
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"--out {out}: exists and is not empty; name a new folder")
     resolved = supervised_part(resolved)
     catalog, split, _ = find_split(resolved)
-    parts = build_parts(resolved, catalog, split, counter())
-    found = find_learning_rate(resolved, parts, steps=steps, progress=counter("steps"))
+    with memory_told(resolved):
+        parts = build_parts(resolved, catalog, split, counter())
+        found = find_learning_rate(
+            resolved, parts, steps=steps, progress=counter("steps")
+        )
     folder = _new_folder(out)
     found.save(folder)
     click.echo(f"Written: {folder}/lr.png, {folder}/lr.csv")

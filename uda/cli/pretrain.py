@@ -61,6 +61,7 @@ def command(
 
     # Before torch is imported, as in uda train.
     stop = StopRequest().install()
+    from uda.training.memory import memory_told
     from uda.training.prepare import build_parts, find_split
     from uda.training.pretrain import (
         pretrained_trunk,
@@ -73,10 +74,11 @@ def command(
     refuse_without_trunk(resolved)
     _refuse_place(out)
     catalog, split, _ = find_split(resolved)
-    parts = build_parts(resolved, catalog, split, counter())
-    model, explained = pretrained_trunk(
-        resolved, parts, stop=stop, progress=counter("steps")
-    )
+    with memory_told(resolved):
+        parts = build_parts(resolved, catalog, split, counter())
+        model, explained = pretrained_trunk(
+            resolved, parts, stop=stop, progress=counter("steps")
+        )
     if explained is None:
         click.echo(f"Stopped by {stop.name}; nothing was written.", err=True)
         raise SystemExit(stop.exit_code)
@@ -93,11 +95,12 @@ def command(
 
 def _resolved(given: dict[str, Any], config: Path | None, steps: int) -> RunConfig:
     """Return the configuration with its warm start, as long as --steps says."""
-    from uda.training.config import build_config, read_config_file
+    from uda.training.config import build_config
+    from uda.training.settled import read_settings
 
     if "model.pretrain_steps" in given:
         raise UsageError("--pretrain-steps belongs to uda train; here it is --steps")
-    settings = read_config_file(config) if config else {}
+    settings = read_settings(config) if config else {}
     if {**settings, **given}.get("method") == "texture":
         raise UsageError("--method texture trains no network, so it has no trunk")
     resolved = build_config({**given, "model.pretrain_steps": steps}, settings)

@@ -181,10 +181,10 @@ def split_words(
         labels: the list.
     """
     from uda.run.layout import RunFolder
-    from uda.training.config import build_config, read_config_file
+    from uda.training.settled import recorded
 
     folder = RunFolder(run)
-    config = build_config({}, read_config_file(folder.config))
+    config = recorded(folder.config)
     data, model = config.data, config.model
     root = Path(data.root).resolve()
     words = ["uda", "split", _short(root)]

@@ -92,12 +92,13 @@ def command(
 
     # Before torch is imported: a signal during the import must end cleanly too.
     stop = StopRequest().install()
-    from uda.training.config import build_config, read_config_file
+    from uda.training.config import build_config
     from uda.training.length import Length
     from uda.training.monitor.progress import make_progress
+    from uda.training.settled import read_settings
 
     given = given_settings(data, flags, assignments)
-    resolved = build_config(given, read_config_file(config) if config else None)
+    resolved = build_config(given, read_settings(config) if config else None)
     options: dict[str, Any] = {
         "project": project,
         "name": name,

@@ -38,7 +38,7 @@ from uda.training.tree_rules import refuse_with_tree
 MAX_CONFIG_BYTES = 1_000_000
 # Keys on which other keys' usual values depend.
 _CHOOSING = ("recipe", "method", "data.multi_label")
-# Keys that `training.length` writes into every run's config.yaml.
+# Keys that `training.settled` writes into every run's config.yaml.
 _SETTLED = {
     *("loop.steps", "loop.threads", "loop.eval_every", "loop.save_every"),
     *("model.frozen_steps", "model.layer_decay", "model.pretrain_steps"),
@@ -316,7 +316,7 @@ def build_config(
     Raises:
         UsageError: for an unknown key, a bad value, or a key without effect.
     """
-    config = _merged({**_of_file(file or {}, flags), **flags})
+    config = merged({**_of_file(file or {}, flags), **flags})
     refuse_with_multi_label(config)
     refuse_double_correction(config)
     refuse_passed_over(config)
@@ -325,20 +325,36 @@ def build_config(
     refuse_without_effect(config, set(flags))
     if file:
         # By itself: `--config run/config.yaml --method supervised` is a fair baseline.
-        refuse_without_effect(_merged(file), _told_by(file))
+        refuse_without_effect(merged(file), _told_by(file))
     return config
 
 
+def is_record(file: Mapping[str, Any]) -> bool:
+    """Tell whether a file is the complete record of a run, defaults and all."""
+    return set(known_keys()) - _SETTLED <= set(file)
+
+
 def _of_file(file: Mapping[str, Any], flags: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out a warm start that a run settled, where a flag makes it another run."""
-    others = ("method", "model.weights", "model.pretrained", "data.tiles")
-    if not any(key in flags for key in others):
+    """Return what a file says to a run of these flags.
+
+    With another method or recipe, the defaults that a record repeats are not meant:
+    the new one has its own.
+    """
+    others = any(key in flags and flags[key] != file.get(key) for key in _CHOOSING)
+    if not others or not is_record(file):
         return file
-    return {key: value for key, value in file.items() if key != "model.pretrain_steps"}
+    kept = _told_by(file) | set(_CHOOSING) | (_SETTLED - {"loop.steps"})
+    if file["loop.steps"] != merged(_choices(file)).loop.steps:
+        kept.add("loop.steps")
+    return {k: v for k, v in file.items() if k in kept or k.startswith("data.")}
 
 
-def _merged(given: Mapping[str, Any]) -> RunConfig:
-    """Put keys over the recipe, the method's settings and the defaults."""
+def merged(given: Mapping[str, Any]) -> RunConfig:
+    """Put keys over the recipe, the method's settings and the defaults; no rule more.
+
+    Raises:
+        UsageError: for an unknown key or a bad value.
+    """
     _refuse_unknown(given)
     recipe = given.get("recipe", "small")
     if recipe not in RECIPES:
@@ -355,16 +371,20 @@ def _told_by(file: Mapping[str, Any]) -> set[str]:
     A run's complete config.yaml repeats every default, and what the data and the
     machine settled when the run began; neither is held to have an effect.
     """
-    choices = {key: file[key] for key in _CHOOSING if key in file}
-    said = flatten(_merged(file).model_dump())
-    usual = flatten(_merged(choices).model_dump())
+    said = flatten(merged(file).model_dump())
+    usual = flatten(merged(_choices(file)).model_dump())
+    record = is_record(file)
     return {
         key
         for key in file
         if said.get(key) != usual.get(key)
         and key not in _SETTLED
-        and not key.startswith("data.")
+        and not (record and key.startswith("data."))
     }
+
+
+def _choices(file: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: file[key] for key in _CHOOSING if key in file}
 
 
 def _refuse_unknown(given: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 from uda.data.streams import Batch
 from uda.evaluation.predict import Predictions, predict_pool
 from uda.evaluation.rates import confusion_matrix, rates
+from uda.models.forward import at_once
 from uda.models.links import Link, link_of, log_probs
 from uda.training.monitor.grids import error_grid, view_grid
 from uda.training.multilabel import quick_metrics
@@ -77,7 +78,7 @@ def validation_predictions(trainer: Trainer, model: nn.Module) -> Predictions:
         ids=parts.ids(parts.validation),
         targets=parts.validation_targets,
         classes=parts.classes,
-        batch=256,
+        batch=at_once(parts.pool.images.shape, 256),
         device=trainer.device,
     )
 

@@ -28,13 +28,14 @@ from uda.files import atomic_write, folder_lock, read_json, write_json
 from uda.run.bundle import load_bundle
 from uda.run.layout import RunFolder, create_run
 from uda.training.build import choose_device
-from uda.training.config import RunConfig, build_config, read_config_file
+from uda.training.config import RunConfig
 from uda.training.dealing import Dealing, check_deal, deal
 from uda.training.lasting import lasting
 from uda.training.launch import begin, check_request, go_on, try_out, with_workers
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress, format_seconds
 from uda.training.prepare import find_split, scan_split
+from uda.training.settled import recorded
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
 
@@ -131,7 +132,7 @@ def resume_folds(
 
 
 def _base(run: RunFolder) -> RunConfig:
-    return build_config({}, read_config_file(run.folds / BASE))
+    return recorded(run.folds / BASE)
 
 
 @dataclass
@@ -223,7 +224,7 @@ class _Study:
         first = fold_run(self.run, 0, 0)
         if length.budget is None or not first.config.is_file():
             return length
-        settled = build_config({}, read_config_file(first.config))
+        settled = recorded(first.config)
         return Length(steps=settled.loop.steps)
 
     def _ask(self, run: RunFolder, config: RunConfig) -> None:

@@ -26,11 +26,12 @@ from uda.evaluation.evaluate import place
 from uda.evaluation.predict import Predictions, predict_pool
 from uda.evaluation.rates import confusion_matrix
 from uda.files import atomic_write, folder_lock, read_json, write_json
+from uda.models.forward import at_once
 from uda.objectives.crest import crest_prior, crest_select, crest_shares
 from uda.run.bundle import load_bundle
 from uda.run.layout import RunFolder, create_run, point_latest
 from uda.training.build import choose_device
-from uda.training.config import RunConfig, build_config, read_config_file
+from uda.training.config import RunConfig
 from uda.training.guard import accuracy_of
 from uda.training.lasting import lasting
 from uda.training.launch import check_request, launch, resume, try_out, with_workers
@@ -38,6 +39,7 @@ from uda.training.length import Length
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import Parts, Rows, build_parts, scan_split
 from uda.training.pseudo import write_pseudo_labels
+from uda.training.settled import recorded
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
 
@@ -163,11 +165,11 @@ def generation_config(study: Path, number: int) -> RunConfig:
     The first run settles what depends on data and machine (steps, split); the others
     differ from it by their pseudo-labels and by how hard targets are bent.
     """
-    base = build_config({}, read_config_file(study / "base.yaml"))
+    base = recorded(study / "base.yaml")
     if number == 0:
         return base
     first = generation(study, 0)
-    settled = build_config({}, read_config_file(first.config))
+    settled = recorded(first.config)
     update: dict[str, Any] = {
         "split": str(first.split),
         "pseudo_labels": str(pseudo_file(study, number).resolve()),
@@ -256,7 +258,7 @@ def _tell_right(study: Path, number: int, truth: Rows, labels: Rows) -> None:
 
 def _parts(run: RunFolder) -> Parts:
     """Return a run's images without pseudo-labels."""
-    config = build_config({}, read_config_file(run.config))
+    config = recorded(run.config)
     data = config.data.model_copy(
         update={"pseudo_labels": None, "split": str(run.split)}
     )
@@ -269,7 +271,7 @@ def _predict(
     run: RunFolder, parts: Parts, rows: Rows, targets: Rows | None
 ) -> Predictions:
     bundle = load_bundle(run.path)
-    config = build_config({}, read_config_file(run.config))
+    config = recorded(run.config)
     device = choose_device(config.loop.device)
     # A run may hand over texture, which is read from more pixels.
     pools = {pool.preprocessing: pool for pool in (parts.pool, parts.texture_pool)}
@@ -285,7 +287,7 @@ def _predict(
         ids=parts.ids(rows),
         targets=targets,
         classes=parts.classes,
-        batch=256,
+        batch=at_once(pools[bundle.preprocessing].images.shape, 256),
         device=device,
     )
 

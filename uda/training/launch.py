@@ -15,14 +15,16 @@ from uda.run.environment import describe_environment
 from uda.run.layout import RunFolder, create_run, open_run
 from uda.training import patience, sizes
 from uda.training.class_tree import own_tree
-from uda.training.config import RunConfig, build_config, read_config_file
+from uda.training.config import RunConfig
 from uda.training.defects import warn_of_small_defects
 from uda.training.length import Length, fix_length
 from uda.training.loop import train
+from uda.training.memory import memory_told
 from uda.training.monitor.progress import Progress
 from uda.training.plan import plan_words, time_words
 from uda.training.prepare import Parts, Policies, build_parts, find_split, scan_split
 from uda.training.save import policy_copy
+from uda.training.settled import recorded
 from uda.training.state import checkpoint_paths
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
@@ -92,14 +94,15 @@ def begin(
             if not run.split.exists():
                 split.save(run.split)
             config = _with_split(config, run)
-            parts = build_parts(config, catalog, split, console.stage)
-            config = fix_length(config, length, parts)
-            sizes.check(config)
-            patience.check(config, parts)
-            atomic_write(run.config, config.to_yaml())
-            run.write_status("running", step=0, steps=config.loop.steps)
-            console.note(plan_words(config, parts, run))
-            return _train(config, run, parts, console, stop, resume=False)
+            with memory_told(config):
+                parts = build_parts(config, catalog, split, console.stage)
+                config = fix_length(config, length, parts)
+                sizes.check(config)
+                patience.check(config, parts)
+                atomic_write(run.config, config.to_yaml())
+                run.write_status("running", step=0, steps=config.loop.steps)
+                console.note(plan_words(config, parts, run))
+                return _train(config, run, parts, console, stop, resume=False)
         except UdaError as error:
             run.update_status("failed", reason=str(error))
             raise
@@ -164,7 +167,7 @@ def go_on(
     with folder_lock(run.path):
         if run.read_status()["state"] == "done":
             raise UsageError(f"{run.path}: finished already, nothing to resume")
-        config = build_config({}, read_config_file(run.config))
+        config = recorded(run.config)
         config = with_workers(config, workers)
         _tell_of_edited_policies(config, run, console)
         config = _moved_run(config, run)
@@ -177,7 +180,8 @@ def go_on(
             )
         parts = build_parts(config, catalog, split, console.stage)
         try:
-            return _train(config, run, parts, console, stop, resume=True)
+            with memory_told(config):
+                return _train(config, run, parts, console, stop, resume=True)
         except UdaError as error:
             run.update_status("failed", reason=str(error))
             raise
@@ -233,8 +237,9 @@ def try_out(
         console: what is told.
         trainings: how many such trainings there will be.
     """
-    with tempfile.TemporaryDirectory(prefix="uda-dry-run-") as folder:
-        data = config.data.model_copy(update={"cache": str(Path(folder) / "pool")})
+    folder = tempfile.TemporaryDirectory(prefix="uda-dry-run-")
+    with folder as path, memory_told(config):
+        data = config.data.model_copy(update={"cache": str(Path(path) / "pool")})
         config = config.model_copy(update={"data": data})
         catalog, split, notes = find_split(config)
         for note in notes:
@@ -243,7 +248,7 @@ def try_out(
         planned = fix_length(config, length, parts)
         sizes.check(planned)
         patience.check(planned, parts)
-        run = create_run(Path(folder), "dry-run")
+        run = create_run(Path(path), "dry-run")
         console.result(plan_words(planned, parts, None))
         console.result(time_words(planned, length, parts, trainings))
         if config.method != "texture":

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -20,12 +19,11 @@ from uda.training.objective import build_objective, start_memory
 from uda.training.prepare import Parts, Policies, build_stream
 from uda.training.pretrain import seconds_per_step
 from uda.training.schedules import consistency_start, size_starts
+from uda.training.settled import settle
 from uda.training.state import TrainState, to_device
 from uda.training.step import FLIPS, Moment, training_step
 from uda.training.teacher import prediction_table
 
-EVALUATIONS_PER_RUN = 10
-EVALUATIONS_WITH_PATIENCE = 20
 PROBED_STEPS = 4
 DESCRIBED = 32
 
@@ -56,28 +54,9 @@ class Length:
 def fix_length(config: RunConfig, length: Length, parts: Parts) -> RunConfig:
     """Resolve everything that depends on the data or the machine to plain steps."""
     steps = _steps(config, length, parts)
-    patient = config.loop.patience is not None
-    wanted = EVALUATIONS_WITH_PATIENCE if patient else EVALUATIONS_PER_RUN
-    every = config.loop.eval_every or max(1, steps // wanted)
-    loop = config.loop.model_copy(
-        update={
-            "threads": config.loop.threads or os.cpu_count() or 1,
-            "steps": steps,
-            "eval_every": every,
-            "save_every": config.loop.save_every or every,
-        }
-    )
-    fine_tuned = config.model.weights is not None or config.model.pretrained
-    model: dict[str, Any] = {}
-    if config.model.frozen_steps is None:
-        model["frozen_steps"] = steps // 10 if fine_tuned else 0
-    if config.model.layer_decay is None:
-        model["layer_decay"] = 0.7 if fine_tuned else 1.0
-    if config.model.pretrain_steps is None:
-        model["pretrain_steps"] = default_steps(config, steps)
-    return config.model_copy(
-        update={"loop": loop, "model": config.model.model_copy(update=model)}
-    )
+    threads = config.loop.threads or os.cpu_count() or 1
+    loop = config.loop.model_copy(update={"threads": threads})
+    return settle(config.model_copy(update={"loop": loop}), steps)
 
 
 def _steps(config: RunConfig, length: Length, parts: Parts) -> int:

@@ -6,8 +6,7 @@ New features are functions called from here, never branches inside it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 import torch
 
@@ -55,7 +54,7 @@ def train(
     """Train until the last step, or until asked to stop.
 
     Raises:
-        TrainingError: the loss is not finite, or memory does not suffice.
+        TrainingError: the loss is not finite.
     """
     torch.set_num_threads(config.loop.threads or torch.get_num_threads())
     policies = Policies.load(config)
@@ -114,15 +113,14 @@ def _warm_start(
         return True
     console = trainer.writer.console
     _compile(trainer)
-    with _memory_told(config):
-        explained = pretrain(
-            config,
-            trainer.parts,
-            state.model,
-            stop=stop,
-            progress=console.stage,
-            described=None if teacher is None else teacher.described,
-        )
+    explained = pretrain(
+        config,
+        trainer.parts,
+        state.model,
+        stop=stop,
+        progress=console.stage,
+        described=None if teacher is None else teacher.described,
+    )
     if explained is None:
         return False
     state.ema.reset(state.model)
@@ -242,32 +240,9 @@ def _one_step(
         if draws_at_random(state.model)
         else nullcontext()
     )
-    with _memory_told(config), draws:
+    with draws:
         parts, norm = training_step(state, moved, config, moment, trainer.objective)
     return parts, norm, moved
-
-
-@contextmanager
-def _memory_told(config: RunConfig) -> Iterator[None]:
-    """Turn a lack of memory into an error that names the way out."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory(config) from error
-    except RuntimeError as error:
-        if "memory" not in str(error).lower():
-            raise
-        raise _out_of_memory(config) from error
-
-
-def _out_of_memory(config: RunConfig) -> TrainingError:
-    smaller = max(1, config.loop.batch // 2)
-    return TrainingError(
-        f"memory does not suffice for --batch {config.loop.batch} at "
-        f"{config.data.size[0]}x{config.data.size[1]} pixels; try --batch {smaller} "
-        f"--set optimizer.accumulation={config.optimizer.accumulation * 2}, "
-        "or a smaller --imgsz"
-    )
 
 
 def _account(

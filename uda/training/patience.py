@@ -115,10 +115,13 @@ def standard_error(
 
 
 def counts_from(config: RunConfig, trust: float = 1.0) -> int:
-    """Return the step after which evaluations count."""
-    first = size_starts(config)[-1]
+    """Return the step after which evaluations count: all that is planned is on."""
+    steps, settings = config.loop.steps, config.supervised
+    first = max(size_starts(config)[-1], config.model.frozen_steps or 0)
+    if settings.class_weights != "none":
+        first = max(first, round(settings.reweight_from * steps))
     if config.semi_supervised and trust > 0:
-        ramp = round(config.consistency.ramp_share * config.loop.steps)
+        ramp = round(config.consistency.ramp_share * steps)
         first = max(first, consistency_start(config) + ramp)
     return first
 

@@ -37,10 +37,24 @@ def clean(
     return found
 
 
+def teaching(trainer: Trainer, model: nn.Module, images: Images) -> nn.Module:
+    """Return a model as it names targets: `clean`, without a post-hoc adjustment.
+
+    That is for answers alone. In targets the network would learn it, the next targets
+    would have it twice, and so on.
+    """
+    if trainer.config.supervised.logit_adjustment == "post-hoc":
+        return _with_statistics(trainer, model, images)
+    return clean(trainer, model, images)
+
+
 def _with_statistics(trainer: Trainer, model: nn.Module, images: Images) -> nn.Module:
-    loop = trainer.config.loop
-    # Frozen statistics are those that the weights came with, and stay so.
+    loop, frozen = trainer.config.loop, trainer.config.model.frozen_steps or 0
+    # Frozen statistics are those that the weights came with, and stay so. So do those
+    # of a frozen trunk, whose head has learnt from features with them.
     if not loop.clean_statistics or loop.batch_norm == "frozen":
+        return model
+    if frozen > 0 and trainer.state.step <= frozen:
         return model
     rows = trainer.parts.training_rows
     chosen = statistics_rows(rows, trainer.config.seed)

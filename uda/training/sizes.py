@@ -57,7 +57,8 @@ def change_size(trainer: Trainer) -> None:
     Running batch-norm statistics are of the size before: averages over a map of
     another size, of blurred images. They would fade over dozens of steps (in the
     averaged model over hundreds), so both models take those of clean images of the
-    new size at once. Frozen statistics came with the weights and stay. The average
+    new size at once. Frozen statistics, also those of a trunk that is frozen for now,
+    came with the weights and stay. The average
     of the weights starts its warm-up again (``Moment.ema_step``): weights learnt on
     another size are forgotten as fast as a random start is. The optimiser keeps its
     moments and the learning rate its schedule.
@@ -68,7 +69,8 @@ def change_size(trainer: Trainer) -> None:
     images = images_at(config, trainer.parts, state.step)
     height, width = images.shape[1:3]
     trainer.writer.console.note(f"step {state.step}: images are {height}x{width} now")
-    if config.loop.batch_norm == "frozen":
+    frozen = state.step < (config.model.frozen_steps or 0)
+    if config.loop.batch_norm == "frozen" or frozen:
         return
     rows = statistics_rows(trainer.parts.training_rows, config.seed)
     for model in (state.model, state.ema.model):

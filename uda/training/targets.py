@@ -22,7 +22,7 @@ from uda.training.estimate import settle_prior
 from uda.training.guard import balanced_accuracy, opinion_metrics
 from uda.training.monitor import tags
 from uda.training.schedules import consistency_start
-from uda.training.served import clean
+from uda.training.served import clean, teaching
 from uda.training.sizes import images_at, is_change
 from uda.training.step import FLIPS
 from uda.training.teacher import agreed, known_targets, prediction_table
@@ -40,7 +40,7 @@ def renew_teacher(trainer: Trainer) -> None:
     config, state = trainer.config.consistency, trainer.state
     # The size that training is at: the averaged network knows no other as well.
     images = images_at(trainer.config, trainer.parts, state.step)
-    teacher = clean(trainer, state.ema.model, images)
+    teacher = teaching(trainer, state.ema.model, images)
     found = prediction_table(
         teacher,
         images,
@@ -52,7 +52,9 @@ def renew_teacher(trainer: Trainer) -> None:
     if len(trainer.parts.validation):
         # Validation images are of the final size, and so are the statistics for them.
         final = images is trainer.parts.pool.images
-        judged = teacher if final else clean(trainer, state.ema.model)
+        post_hoc = trainer.config.supervised.logit_adjustment == "post-hoc"
+        same = final and not post_hoc
+        judged = teacher if same else clean(trainer, state.ema.model)
         accuracy, _ = balanced_accuracy(trainer, judged)
     table = _agreed(trainer, found.leaf, accuracy)
     rows = torch.from_numpy(trainer.parts.unlabeled).to(table.device)

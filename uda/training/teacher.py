@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from uda.data.streams import to_tensor
-from uda.models.forward import Flips
+from uda.models.forward import Flips, at_once
 from uda.models.heads import Outputs, log_mean_probs
 from uda.models.links import link_of
 from uda.rng import permutation
@@ -68,7 +68,8 @@ def with_clean_statistics(model: nn.Module, images: Images, rows: Rows) -> nn.Mo
             layer.momentum = None  # cumulative average
             layer.train()
     # Equal batches: a lone last image would count as much as a whole batch.
-    for part in np.array_split(rows, max(1, -(-len(rows) // BATCH))):
+    batch = at_once(images.shape, BATCH)
+    for part in np.array_split(rows, max(1, -(-len(rows) // batch))):
         clean(to_tensor(np.ascontiguousarray(images[part])).to(device))
     for layer, original in zip(clean.modules(), model.modules(), strict=True):
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
@@ -91,8 +92,9 @@ def prediction_table(
     uniform = 0.0 if link == "sigmoid" else -float(np.log(num_classes))
     table = torch.full((len(images), num_classes), uniform, device=device)
     auxiliary = None
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
+    batch = at_once(images.shape, BATCH)
+    for start in range(0, len(rows), batch):
+        part = rows[start : start + batch]
         pixels = to_tensor(np.ascontiguousarray(images[part])).to(device)
         views = [model(pixels.flip(dims) if dims else pixels) for dims in flips]
         found, places = log_mean_probs(views, link), torch.from_numpy(part).to(device)

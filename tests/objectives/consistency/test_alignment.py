@@ -8,6 +8,7 @@ from uda.objectives.consistency.alignment import Aligned, aligned
 from uda.objectives.consistency.flexmatch import FlexMatch
 from uda.objectives.consistency.method import Shape
 from uda.objectives.consistency.uda import Uda
+from uda.tree import good_against_rest
 
 
 def test_rows_sum_to_one_and_equal_the_literal_form():
@@ -88,3 +89,15 @@ def test_neither_labelled_images_nor_those_without_an_opinion_are_bent():
     assert terms.targets.argmax(1).tolist()[3] == 1  # bent, as the prior asks
     # The labelled one keeps its confidence; the undecided one is sure of nothing.
     assert memory["last_sure"].tolist() == [1, 0, -1, 1]
+
+
+def test_images_undecided_at_the_root_of_a_tree_leave_the_mean_alone():
+    """Half "Good", half shared by three defects is what two teachers leave."""
+    tree = good_against_rest("Good", ("Good", "A", "B", "C"))
+    sure = torch.tensor([[0.91, 0.05, 0.03, 0.01]], dtype=torch.float64).log()
+    split = torch.tensor([[0.5, 1 / 6, 1 / 6, 1 / 6]], dtype=torch.float64).log()
+    method = Aligned(Uda(0.4, 0.5), (0.9, 0.05, 0.03, 0.02), tree=tree)
+    weak = torch.cat([sure, split])
+    memory = method.memory(shape(4))
+    _, after = method(weak, torch.zeros_like(weak), torch.arange(2), memory)
+    torch.testing.assert_close(after["alignment"], sure[0].exp())

@@ -21,7 +21,7 @@ from uda.objectives.consistency.method import (
     Shape,
     moving_mean,
 )
-from uda.objectives.hierarchy import undecided_kept
+from uda.objectives.hierarchy import conditionals, undecided_kept
 from uda.objectives.precision import full_precision
 from uda.tree import Tree
 
@@ -83,7 +83,11 @@ class Aligned:
         old = memory["alignment"]
         # The first batch that says something counts in full.
         momentum = self.momentum * (old.sum() > 0).to(old.dtype)
-        mean = moving_mean(old, probs, counted, momentum)
+        heard = counted
+        if self.tree is not None:
+            # Undecided at the root is no mix of classes, though their number differs.
+            heard = counted & has_opinion(conditionals(plain, self.tree)[0])
+        mean = moving_mean(old, probs, heard, momentum)
         prior = torch.tensor(self.prior, dtype=probs.dtype, device=probs.device)
         shifted = aligned(probs, mean.to(probs), prior)
         bent = shifted.clamp(min=torch.finfo(shifted.dtype).tiny).log()

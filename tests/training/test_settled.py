@@ -1,0 +1,128 @@
+"""A new run from the record of another one; a run from its own record."""
+
+from __future__ import annotations
+
+import pytest
+
+from uda.errors import UsageError
+from uda.training.config import build_config
+from uda.training.settled import read_settings, recorded, settle
+
+
+@pytest.fixture
+def record(tmp_path):
+    """Write the record of a run: record(flags, steps) -> path."""
+
+    def write(flags, steps=None):
+        config = build_config(flags)
+        config = settle(config, steps or config.loop.steps)
+        data = config.data.model_copy(update={"split": "run/split.csv"})
+        loop = config.loop.model_copy(update={"threads": 2})
+        path = tmp_path / "config.yaml"
+        config = config.model_copy(update={"data": data, "loop": loop})
+        path.write_text(config.to_yaml())
+        return path, config
+
+    return write
+
+
+def again(path, flags, steps=None):
+    config = build_config(flags, read_settings(path))
+    return settle(config, steps or config.loop.steps)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {},
+        {"method": "mean-teacher", "loop.batch": 8},
+        {"model.weights": "w.safetensors"},
+        {"model.pretrain_steps": 30, "loop.eval_every": 7},
+        {"loop.patience": 3, "optimizer.schedule": "constant"},
+        {"recipe": "paper"},
+    ],
+)
+def test_a_record_repeats_its_run(record, flags):
+    path, config = record(flags, 230)
+    assert recorded(path) == config
+    assert again(path, {}) == config
+
+
+@pytest.mark.parametrize(
+    "method", ["mean-teacher", "pi-model", "fixmatch", "pseudo-label", "supervised"]
+)
+def test_another_method_has_its_own_defaults(record, method):
+    path, _ = record({"loop.batch": 8}, 230)
+    found, usual = again(path, {"method": method}), build_config({"method": method})
+    assert found.loop.batch == 8
+    assert found.loop.steps == 230
+    assert found.consistency == usual.consistency
+    assert found.views == usual.views
+
+
+def test_another_recipe_has_its_own_defaults(record):
+    path, _ = record({"consistency.threshold": 0.9})
+    found, usual = again(path, {"recipe": "paper"}), build_config({"recipe": "paper"})
+    assert found.consistency.threshold == 0.9
+    assert found.model.name == usual.model.name
+    assert found.optimizer == usual.optimizer
+    assert found.loop.steps == usual.loop.steps
+
+
+def test_what_was_chosen_goes_along_and_what_was_settled_is_settled_anew(record):
+    path, config = record({}, 1000)
+    assert config.model.pretrain_steps == 1000
+    shorter = again(path, {}, steps=300)
+    assert shorter.model.pretrain_steps == 300
+    assert (shorter.loop.eval_every, shorter.loop.save_every) == (30, 30)
+    tuned = again(path, {"model.weights": "w.safetensors"})
+    assert (tuned.model.frozen_steps, tuned.model.layer_decay) == (100, 0.7)
+    assert tuned.model.pretrain_steps == 0
+    path, _ = record({"model.pretrain_steps": 50, "loop.save_every": 20}, 1000)
+    chosen = again(path, {}, steps=300)
+    assert chosen.model.pretrain_steps == 50
+    assert (chosen.loop.eval_every, chosen.loop.save_every) == (30, 20)
+
+
+def test_from_trained_weights_to_none(record):
+    path, _ = record({"model.name": "resnet18", "model.pretrained": True}, 1000)
+    plain = again(path, {"model.pretrained": False})
+    assert (plain.model.frozen_steps, plain.model.layer_decay) == (0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "other"),
+    [
+        ({"consistency.threshold": 0.9}, {"method": "supervised"}),
+        ({"method": "fixmatch"}, {"method": "supervised"}),
+        ({"consistency.class_floor": 0.6}, {"method": "supervised"}),
+        ({"consistency.unlabeled_ratio": 4}, {"method": "texture"}),
+        ({"consistency.debias": True}, {"consistency.weak_pass": "ema"}),
+    ],
+)
+def test_the_record_of_a_run_from_a_record_can_be_read(record, tmp_path, flags, other):
+    """As resuming does: which keys act is no question of a run that has begun."""
+    path, _ = record(flags, 100)
+    config = again(path, other)
+    second = tmp_path / "second.yaml"
+    second.write_text(config.to_yaml())
+    assert recorded(second) == config
+
+
+def test_independent_networks_have_no_stages(record):
+    flags = {
+        "model.weights": "w.safetensors",
+        "model.independent": True,
+        "model.good_class": "Good",
+    }
+    path, config = record(flags, 100)
+    assert config.model.layer_decay == 1.0
+    assert recorded(path) == config
+    assert again(path, {}) == config
+
+
+def test_a_file_without_effect_is_refused_also_about_the_data(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("data:\n  split: s.csv\n  labels_per_class: 5\n")
+    with pytest.raises(UsageError, match="labels_per_class has no effect"):
+        build_config({}, read_settings(path))

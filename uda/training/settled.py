@@ -1,0 +1,83 @@
+"""What a run settles by itself when it begins, and the record of its settings.
+
+A run's config.yaml holds every setting, also those that nobody gave: defaults, and
+what followed from the length and the start. To repeat the run all of them count; to
+start another one from it, only what somebody chose does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from uda.training.config import (
+    RunConfig,
+    is_record,
+    merged,
+    read_config_file,
+)
+from uda.training.detail import default_steps
+
+EVALUATIONS_PER_RUN = 10
+EVALUATIONS_WITH_PATIENCE = 20
+
+
+def settle(config: RunConfig, steps: int) -> RunConfig:
+    """Return the configuration of a run of so many steps, with nothing left open."""
+    loop, model = config.loop, config.model
+    wanted = EVALUATIONS_PER_RUN
+    if loop.patience is not None:
+        wanted = EVALUATIONS_WITH_PATIENCE
+    every = loop.eval_every or max(1, steps // wanted)
+    fine_tuned = model.weights is not None or model.pretrained
+    # Rates fall from stage to stage of one network; independent ones are several.
+    decay = 0.7 if fine_tuned and not model.independent else 1.0
+    usual = {
+        "frozen_steps": steps // 10 if fine_tuned else 0,
+        "layer_decay": decay,
+        "pretrain_steps": default_steps(config, steps),
+    }
+    open_ones = {k: v for k, v in usual.items() if getattr(model, k) is None}
+    lengths = {
+        "steps": steps,
+        "eval_every": every,
+        "save_every": loop.save_every or every,
+    }
+    return config.model_copy(
+        update={
+            "loop": loop.model_copy(update=lengths),
+            "model": model.model_copy(update=open_ones),
+        }
+    )
+
+
+def recorded(path: Path) -> RunConfig:
+    """Return the configuration that a run wrote when it began, as it is.
+
+    Which options act together was checked then, of the flags apart from a file.
+    """
+    return merged(read_config_file(path))
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read a file of settings for a new run; see `read_config_file`.
+
+    Of a run's record, what it settled itself is left out, to be settled anew: a warm
+    start as long as that run is no choice of somebody who asks for another length.
+    """
+    file = read_config_file(path)
+    if not is_record(file):
+        return file
+    config = merged(file)
+    loop = config.loop
+    own: dict[str, Any] = {}
+    for key in ("model.frozen_steps", "model.layer_decay", "model.pretrain_steps"):
+        name = key.partition(".")[2]
+        opened = config.model.model_copy(update={name: None})
+        usual = settle(config.model_copy(update={"model": opened}), loop.steps)
+        own[key] = getattr(usual.model, name)
+    opened_loop = loop.model_copy(update={"eval_every": None})
+    usual = settle(config.model_copy(update={"loop": opened_loop}), loop.steps)
+    own["loop.eval_every"] = usual.loop.eval_every
+    own["loop.save_every"] = loop.eval_every
+    return {k: v for k, v in file.items() if k not in own or v != own[k]}
