@@ -103,7 +103,9 @@ def test_a_missing_library_names_the_extra(library, tmp_path, monkeypatch):
 
 
 def test_a_misspelt_library_is_recognised(tmp_path):
-    with pytest.raises(DataError, match=r"'albumentations'\?.*uda\[albumentations\]"):
+    with pytest.raises(
+        DataError, match=r"'albumentations'\?.*pip install albumentations"
+    ):
         load_policy(str(write(tmp_path, "import albumentation as A\n")))
 
 

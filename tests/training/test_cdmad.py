@@ -7,7 +7,8 @@ import torch
 from uda.training.build import build_state, model_spec
 from uda.training.cdmad import blank_logits
 from uda.training.config import build_config
-from uda.training.prepare import build_parts, find_split
+from uda.training.prepare import build_parts
+from uda.training.split import find_split
 
 
 def test_every_answer_loses_the_answer_to_a_white_image(surfaces, monkeypatch):

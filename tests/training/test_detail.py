@@ -8,7 +8,8 @@ from PIL import Image
 
 from uda.training.config import build_config
 from uda.training.detail import reads_texture
-from uda.training.prepare import build_parts, find_split
+from uda.training.prepare import build_parts
+from uda.training.split import find_split
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from uda.data.splits import Split
 from uda.errors import UsageError
 from uda.run.layout import open_run
 from uda.training import generations
-from uda.training.config import build_config, read_config_file
+from uda.training.config import build_config
+from uda.training.configfile import read_config_file
 from uda.training.generations import (
     choose_generation,
     generation_config,

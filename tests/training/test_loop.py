@@ -14,7 +14,8 @@ from uda.files import folder_lock
 from uda.run.bundle import load_bundle
 from uda.run.layout import RunFolder
 from uda.training import evaluate, loop
-from uda.training.config import build_config, read_config_file
+from uda.training.config import build_config
+from uda.training.configfile import read_config_file
 from uda.training.launch import resume
 from uda.training.monitor.grids import view_grid
 from uda.training.monitor.progress import Progress

@@ -18,7 +18,8 @@ from uda.training.lr_finder import (
     find_learning_rate,
     range_test,
 )
-from uda.training.prepare import build_parts, find_split
+from uda.training.prepare import build_parts
+from uda.training.split import find_split
 
 
 def descent(curvature):

@@ -26,7 +26,8 @@ from uda.evaluation.predict import Predictions
 from uda.evaluation.thresholds import Thresholds
 from uda.rng import generator
 from uda.run.bundle import load_bundle
-from uda.training.config import build_config, read_config_file
+from uda.training.config import build_config
+from uda.training.configfile import read_config_file
 from uda.training.generations import launch_generations
 from uda.training.launch import launch, resume
 from uda.training.length import Length
@@ -37,7 +38,8 @@ from uda.training.multilabel import (
     label_health,
     quick_metrics,
 )
-from uda.training.prepare import Policies, build_parts, build_stream, find_split
+from uda.training.prepare import Policies, build_parts, build_stream
+from uda.training.split import find_split
 from uda.training.stop import StopRequest
 
 QUICK = {

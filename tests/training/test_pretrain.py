@@ -28,13 +28,14 @@ from uda.training.length import (
 )
 from uda.training.monitor.progress import Progress
 from uda.training.plan import time_words
-from uda.training.prepare import build_parts, find_split
+from uda.training.prepare import build_parts
 from uda.training.pretrain import (
     pretrain,
     pretrained_trunk,
     save_trunk,
     targets_of,
 )
+from uda.training.split import find_split
 from uda.training.state import checkpoint_paths, load_newest
 from uda.training.stop import StopRequest
 from uda.training.texture import TextureTeacher

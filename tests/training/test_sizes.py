@@ -17,13 +17,15 @@ from uda.models.classifier import build_classifier
 from uda.models.ema import Ema
 from uda.training import loop, targets
 from uda.training.build import model_spec
-from uda.training.config import build_config, read_config_file
+from uda.training.config import build_config
+from uda.training.configfile import read_config_file
 from uda.training.launch import resume
 from uda.training.length import steps_within
 from uda.training.monitor.progress import Progress
-from uda.training.prepare import Policies, build_parts, build_stream, find_split
+from uda.training.prepare import Policies, build_parts, build_stream
 from uda.training.schedules import size_number, size_starts
 from uda.training.sizes import change_size, check, images_at, is_change
+from uda.training.split import find_split
 from uda.training.step import Moment
 from uda.training.stop import StopRequest
 from uda.training.teacher import statistics_rows, with_clean_statistics

@@ -54,8 +54,9 @@ def command(
     from uda.training.config import build_config
     from uda.training.lr_finder import find_learning_rate, supervised_part
     from uda.training.memory import memory_told
-    from uda.training.prepare import build_parts, find_split
+    from uda.training.prepare import build_parts
     from uda.training.settled import read_settings
+    from uda.training.split import find_split
 
     given = given_settings(data, flags, assignments)
     resolved = build_config(given, read_settings(config) if config else None)

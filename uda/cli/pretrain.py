@@ -62,12 +62,13 @@ def command(
     # Before torch is imported, as in uda train.
     stop = StopRequest().install()
     from uda.training.memory import memory_told
-    from uda.training.prepare import build_parts, find_split
+    from uda.training.prepare import build_parts
     from uda.training.pretrain import (
         pretrained_trunk,
         refuse_without_trunk,
         save_trunk,
     )
+    from uda.training.split import find_split
 
     given = given_settings(data, flags, assignments)
     resolved = _resolved(given, config, steps)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from uda.errors import UsageError
-from uda.training.config import read_mapping
+from uda.training.configfile import read_mapping
 
 BUILT_IN = Path(__file__).with_name("strategies.yaml")
 GOOD_CLASS = "{good_class}"

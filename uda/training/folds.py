@@ -34,8 +34,8 @@ from uda.training.lasting import lasting
 from uda.training.launch import begin, check_request, go_on, try_out, with_workers
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress, format_seconds
-from uda.training.prepare import find_split, scan_split
 from uda.training.settled import recorded
+from uda.training.split import find_split, scan_split
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
 

@@ -37,9 +37,10 @@ from uda.training.lasting import lasting
 from uda.training.launch import check_request, launch, resume, try_out, with_workers
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress
-from uda.training.prepare import Parts, Rows, build_parts, scan_split
+from uda.training.prepare import Parts, Rows, build_parts
 from uda.training.pseudo import write_pseudo_labels
 from uda.training.settled import recorded
+from uda.training.split import scan_split
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
 

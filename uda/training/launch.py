@@ -22,9 +22,10 @@ from uda.training.loop import train
 from uda.training.memory import memory_told
 from uda.training.monitor.progress import Progress
 from uda.training.plan import plan_words, time_words
-from uda.training.prepare import Parts, Policies, build_parts, find_split, scan_split
+from uda.training.prepare import Parts, Policies, build_parts
 from uda.training.save import policy_copy
 from uda.training.settled import recorded
+from uda.training.split import find_split, scan_split
 from uda.training.state import checkpoint_paths
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary

@@ -10,12 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from uda.training.config import (
-    RunConfig,
-    is_record,
-    merged,
-    read_config_file,
-)
+from uda.training.config import RunConfig, is_record, merged
+from uda.training.configfile import read_config_file
 from uda.training.detail import default_steps
 
 EVALUATIONS_PER_RUN = 10

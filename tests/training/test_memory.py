@@ -1,0 +1,51 @@
+"""A lack of memory is told with the way out, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from uda.errors import TrainingError
+from uda.models.forward import at_once
+from uda.training.config import build_config
+from uda.training.memory import memory_told
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_it_names_what_to_make_smaller(error):
+    config = build_config({"loop.batch": 8, "data.size": (96, 128)})
+    words = r"--batch 8 at 96x128 .* --batch 4 .*accumulation=2, or a smaller --imgsz"
+    with pytest.raises(TrainingError, match=words), memory_told(config):
+        raise error
+
+
+def test_another_fault_stays_what_it_is():
+    with pytest.raises(RuntimeError, match="shapes"), memory_told(build_config({})):
+        raise RuntimeError("shapes differ")
+
+
+def test_larger_images_are_asked_fewer_at_once():
+    assert at_once((9, 64, 64, 1), 256) == 256
+    assert at_once((9, 256, 256, 3), 256) == 64
+    assert at_once((9, 2000, 2000, 3), 256) == 16
+    assert at_once((9, 2000, 2000, 3), 4) == 4
+
+
+def test_a_run_that_ends_so_says_it_in_its_status(quick, monkeypatch, tmp_path):
+    """Also where an evaluation, not a step, asks for too much."""
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("uda.training.loop.evaluate_state", full)
+    with pytest.raises(TrainingError, match="memory does not suffice"):
+        quick({"method": "supervised"})
+    text = (tmp_path / "runs" / "t" / "status.json").read_text()
+    assert '"failed"' in text
