@@ -10,12 +10,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from uda.training.config import RunConfig, is_record, merged
+from uda.training.config import RunConfig, flatten, is_record, merged
 from uda.training.configfile import read_config_file
 from uda.training.detail import default_steps
 
 EVALUATIONS_PER_RUN = 10
 EVALUATIONS_WITH_PATIENCE = 20
+# What is settled where nobody says it, beside the length itself.
+_OWN = (
+    *("loop.eval_every", "loop.save_every"),
+    *("model.frozen_steps", "model.layer_decay", "model.pretrain_steps"),
+)
 
 
 def settle(config: RunConfig, steps: int) -> RunConfig:
@@ -65,15 +70,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     if not is_record(file):
         return file
     config = merged(file)
-    loop = config.loop
-    own: dict[str, Any] = {}
-    for key in ("model.frozen_steps", "model.layer_decay", "model.pretrain_steps"):
-        name = key.partition(".")[2]
-        opened = config.model.model_copy(update={name: None})
-        usual = settle(config.model_copy(update={"model": opened}), loop.steps)
-        own[key] = getattr(usual.model, name)
-    opened_loop = loop.model_copy(update={"eval_every": None})
-    usual = settle(config.model_copy(update={"loop": opened_loop}), loop.steps)
-    own["loop.eval_every"] = usual.loop.eval_every
-    own["loop.save_every"] = loop.eval_every
+    usual = settle(merged({**file, **dict.fromkeys(_OWN)}), config.loop.steps)
+    own = {key: flatten(usual.model_dump())[key] for key in _OWN}
+    # It follows the evaluations, also where somebody chose those.
+    own["loop.save_every"] = config.loop.eval_every
     return {k: v for k, v in file.items() if k not in own or v != own[k]}

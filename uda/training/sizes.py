@@ -57,11 +57,10 @@ def change_size(trainer: Trainer) -> None:
     Running batch-norm statistics are of the size before: averages over a map of
     another size, of blurred images. They would fade over dozens of steps (in the
     averaged model over hundreds), so both models take those of clean images of the
-    new size at once. Frozen statistics, also those of a trunk that is frozen for now,
-    came with the weights and stay. The average
-    of the weights starts its warm-up again (``Moment.ema_step``): weights learnt on
-    another size are forgotten as fast as a random start is. The optimiser keeps its
-    moments and the learning rate its schedule.
+    new size at once. Frozen statistics, also those of a trunk that is still frozen,
+    came with the weights and stay. The average of the weights starts its warm-up again
+    (``Moment.ema_step``): weights learnt on another size are forgotten as fast as a
+    random start is. The optimiser keeps its moments and the learning rate its schedule.
     """
     config, state = trainer.config, trainer.state
     if not is_change(config, state.step):
