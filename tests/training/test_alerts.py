@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from uda.training.alerts import confidence_threshold, interplay, passing_step
+from uda.training.alerts import (
+    accepts,
+    alarm_book,
+    confidence_threshold,
+    interplay,
+    passing_step,
+)
 from uda.training.config import build_config
 
 
@@ -52,3 +60,31 @@ def test_both_are_logged(quick):
     assert both
     assert all(x["unlabeled/threshold"] == 0.8 for x in both)
     assert all("labeled/tsa_threshold" in x for x in both)
+
+
+def test_what_changes_nothing_or_would_be_refused_is_not_accepted():
+    usual = config()
+    assert accepts(usual, {"consistency.threshold": 0.5})
+    assert not accepts(usual, {"consistency.threshold": usual.consistency.threshold})
+    assert not accepts(config(method="freematch"), {"consistency.threshold": 0.5})
+    both = {"supervised.class_weights": "inverse"}
+    assert accepts(config(supervised__sampling_power=1.0), both)
+    assert not accepts(config(supervised__sampling_power=0.5), both)
+
+
+def test_several_labels_are_compared_with_the_labels_drawn():
+    """By hand: images {a}, {a, b}, {b, c}, each drawn for its rarest class, by thirds.
+
+    Labels drawn: a 2/3, b 2/3, c 1/3 of the images; a 2/5, b 2/5, c 1/5 of the labels.
+    """
+    targets = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1]])
+    parts = SimpleNamespace(
+        classes=("a", "b", "c"),
+        targets=targets,
+        drawn_as=np.array([0, 1, 2]),
+        validation_targets=targets,
+    )
+    whole = config(data__multi_label=True)
+    book = alarm_book(whole, parts)
+    assert book.facts.prior == pytest.approx((0.4, 0.4, 0.2))
+    assert book.facts.validation_counts == (2, 2, 1)

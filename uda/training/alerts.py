@@ -7,19 +7,23 @@ the first step.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from uda.errors import UsageError
 from uda.objectives.annealing import tsa_threshold
+from uda.training.config import RunConfig, build_config, flatten
 from uda.training.monitor import tags
 from uda.training.monitor.alarms import CHECKS, AlarmBook, Facts
 from uda.training.monitor.diagnosis import DIAGNOSIS
+from uda.training.multilabel import drawn_shares
 from uda.training.prior import sampling_prior, stated_prior
 from uda.training.schedules import annealing_progress, consistency_start
 
 if TYPE_CHECKING:
-    from uda.training.config import RunConfig
     from uda.training.prepare import Parts
     from uda.training.step import Moment
     from uda.training.trainer import Trainer
@@ -37,13 +41,39 @@ def alarm_book(config: RunConfig, parts: Parts) -> AlarmBook:
     )
     facts = Facts(
         classes=parts.classes,
-        prior=sampling_prior(config, parts.class_counts),
+        prior=_labeled_mix(config, parts),
         validation_counts=tuple(counts.tolist()),
         total_steps=config.loop.steps,
         unlabeled_prior=stated_prior(config, parts.classes),
         threshold=confidence_threshold(config),
+        accepts=partial(accepts, config),
     )
     return AlarmBook(facts, (*CHECKS, *DIAGNOSIS))
+
+
+def _labeled_mix(config: RunConfig, parts: Parts) -> tuple[float, ...]:
+    """Return (C,) shares of the classes among the labels of the drawn images."""
+    if parts.targets.ndim == 1:
+        return sampling_prior(config, parts.class_counts)
+    shown = drawn_shares(config, parts)  # several labels per image
+    return tuple((shown / shown.sum()).tolist())
+
+
+def accepts(config: RunConfig, changes: Mapping[str, Any]) -> bool:
+    """Tell whether a run would be another one, and allowed, with settings changed.
+
+    Args:
+        config: of the run.
+        changes: dotted keys and their values.
+    """
+    now = flatten(config.model_dump())
+    if all(now[key] == value for key, value in changes.items()):
+        return False
+    try:
+        build_config(changes, now)
+    except UsageError:
+        return False
+    return True
 
 
 def confidence_threshold(config: RunConfig) -> float | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from uda.cli.train import command
+from uda.training.alerts import accepts, confidence_threshold
+from uda.training.config import build_config
 from uda.training.monitor import diagnosis
 from uda.training.monitor.alarms import CHECKS, AlarmBook, Facts, Point
 from uda.training.monitor.diagnosis import (
@@ -65,8 +68,84 @@ def test_starving_needs_others_that_are_fed():
     assert keys(check_starving, history(nobody)) == []
     some = STARVED | {"unlabeled/pseudo_share/a_b": 0.05}
     assert keys(check_starving, history(some)) == []
-    (alarm,) = check_starving(history(STARVED), replace(FACTS, threshold=None))
-    assert "--method uda --class-floor" in alarm.change
+
+
+def facts_of(**keys):
+    """Facts as of a run with these settings."""
+    config = build_config({k.replace("__", "."): v for k, v in keys.items()})
+    return replace(
+        FACTS,
+        threshold=confidence_threshold(config),
+        accepts=partial(accepts, config),
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "advice"),
+    [
+        ({}, "Try --class-floor 0.6:"),
+        ({"consistency__threshold": 0.4}, "Try --class-floor 0.3:"),
+        ({"consistency__weak_pass": "ema"}, "--class-floor 0.6 --weak-pass table:"),
+        ({"method": "freematch"}, "Try --method uda --class-floor 0.6"),
+        ({"method": "flexmatch"}, "Try --method uda --class-floor 0.6"),
+        ({"data__multi_label": True}, "Label more of this class, or lower --threshold"),
+        ({"model__good_class": "Good"}, "Label more of this class, or lower"),
+        ({"consistency__class_floor": 0.6}, "Label more of this class, or lower"),
+        (
+            {
+                "consistency__balanced_head": "acr",
+                "supervised__sampling_power": 1.0,
+            },
+            "Label more of this class, or lower --threshold.",
+        ),
+    ],
+)
+def test_a_starving_class_is_offered_what_the_run_would_accept(keys, advice):
+    (alarm,) = check_starving(history(STARVED), facts_of(**keys))
+    assert advice in alarm.change
+
+
+@pytest.mark.parametrize(
+    ("keys", "named", "left_out"),
+    [
+        ({}, ["--prior CLASS", "--prior estimate", "abc"], []),
+        ({"data__multi_label": True}, ["Label a few dozen"], ["--prior", "abc"]),
+        ({"model__good_class": "Good"}, ["--prior CLASS"], ["abc"]),
+        ({"consistency__start_share": 0.0}, ["--prior CLASS"], ["estimate"]),
+        (
+            {"supervised__logit_adjustment": "loss", "supervised__sampling_power": 1.0},
+            ["--prior CLASS"],
+            ["abc"],
+        ),
+        (
+            {"consistency__balanced_head": "abc", "supervised__sampling_power": 1.0},
+            ["Label a few dozen"],
+            ["--prior", "abc"],
+        ),
+    ],
+)
+def test_an_unknown_mix_is_offered_what_the_run_would_accept(keys, named, left_out):
+    values = {"unlabeled/pseudo_share/Good": 0.97, "unlabeled/pseudo_share/a_b": 0.03}
+    (alarm,) = check_mix(history(values), facts_of(**keys))
+    assert all(words in alarm.change for words in named), alarm.change
+    assert not any(words in alarm.change for words in left_out), alarm.change
+
+
+def test_too_few_validation_images_estimate_no_mix():
+    values = {"unlabeled/pseudo_share/Good": 0.97, "unlabeled/pseudo_share/a_b": 0.03}
+    facts = replace(facts_of(), validation_counts=(50, 4))
+    (alarm,) = check_mix(history(values), facts)
+    assert "estimate" not in alarm.change
+
+
+@pytest.mark.parametrize(("weak_pass", "told"), [("table", True), ("ema", False)])
+def test_a_missed_prior_names_the_refinery_where_there_is_a_table(weak_pass, told):
+    values = {"unlabeled/pseudo_share/Good": 0.6, "unlabeled/pseudo_share/a_b": 0.4}
+    keys = {"consistency__prior": {"Good": 0.95, "a/b": 0.05}}
+    facts = facts_of(**keys, consistency__weak_pass=weak_pass)
+    (alarm,) = check_mix(history(values), replace(facts, unlabeled_prior=(0.95, 0.05)))
+    assert ("--refinery darp" in alarm.change) == told
+    assert "Check --prior against" in alarm.change
 
 
 @pytest.mark.parametrize(

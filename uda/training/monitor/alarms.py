@@ -22,7 +22,13 @@ _START, _LEARNED = 0.1, 0.3  # shares of the run after which a class is judged
 _GROWTH = 10.0
 _WAITING = 0.05
 _FEW_VALIDATION = 10
+_LET_GROW = "let the supervised branch grow confident"
 _EVALUATIONS = 50  # remembered; each comes twice, for raw and averaged weights
+
+
+Settings = Mapping[str, Any]
+# A number other than the run's stands for every other.
+THRESHOLD: Settings = {"consistency.threshold": 0.123}
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,8 @@ class Facts:
             50 to 1,000 steps.
         unlabeled_prior: (C,) mix of the unlabelled images, where it is known.
         threshold: confidence that a target needs; None where there is no fixed one.
+        accepts: tells whether other settings (dotted keys) would be another run and
+            would be accepted; what is not is never advised.
     """
 
     classes: tuple[str, ...]
@@ -74,6 +82,7 @@ class Facts:
     total_steps: int
     unlabeled_prior: tuple[float, ...] | None = None
     threshold: float | None = None
+    accepts: Callable[[Settings], bool] = lambda changes: True
 
     @property
     def window(self) -> int:
@@ -117,6 +126,26 @@ def latest(history: History, tag: str) -> float:
     return next((p.values[tag] for p in reversed(history) if tag in p.values), 0.0)
 
 
+def one_of(facts: Facts, *options: tuple[str, Settings | None]) -> str:
+    """Say in words which options there are for a run.
+
+    Args:
+        facts: of the run.
+        options: each in words, with the settings that it means; None where it means
+            none and is always there.
+
+    Returns:
+        ``lower --threshold, or add labels``; empty where no option is left.
+    """
+    words = [text for text, new in options if new is None or facts.accepts(new)]
+    return ", or ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def sentence(words: str) -> str:
+    """Return words with a capital and a full stop; nothing of nothing."""
+    return f"{words[0].upper()}{words[1:]}." if words else ""
+
+
 def percent(share: float) -> str:
     """Return ``94 %`` for 0.94."""
     return f"{100 * share:.0f} %"
@@ -133,8 +162,14 @@ def check_mask_rate(history: History, facts: Facts) -> Iterable[Alarm]:
             f"The mask rate stays near zero ({rate:.2f} over {facts.window} steps).",
             "Almost no unlabelled image passes the confidence threshold, so the "
             "unlabelled images teach nothing and this is a supervised run.",
-            "Lower --threshold, train longer (--steps), or let the supervised "
-            "branch grow confident (--tsa log or none).",
+            sentence(
+                one_of(
+                    facts,
+                    ("lower --threshold", THRESHOLD),
+                    ("train longer (--steps)", None),
+                    (f"{_LET_GROW} (--tsa log or none)", {"supervised.tsa": "none"}),
+                )
+            ),
         )
     elif rate > _HIGH_MASK and not latest(history, tags.TEXTURE_ALONE):
         yield Alarm(
@@ -142,8 +177,17 @@ def check_mask_rate(history: History, facts: Facts) -> Iterable[Alarm]:
             f"The mask rate stays near one ({rate:.2f} over {facts.window} steps).",
             "Every pseudo label counts, the wrong ones too, so the network is "
             "taught its own mistakes.",
-            "Raise --threshold, and look at the grids: if weak and strong views "
-            "look alike, take a stronger --strong policy.",
+            sentence(
+                one_of(
+                    facts,
+                    ("raise --threshold", THRESHOLD),
+                    (
+                        "look at the grids: where weak and strong views look alike, "
+                        "take a stronger --strong policy",
+                        None,
+                    ),
+                )
+            ),
         )
 
 
@@ -162,10 +206,21 @@ def check_pseudo_labels(history: History, facts: Facts) -> Iterable[Alarm]:
                 f"{percent(prior)} of the labelled batches).",
                 "If the unlabelled images are not truly like that, the other "
                 "classes are being unlearned: their images are pulled to it.",
-                "Raise --threshold, lower --unlabeled-ratio, or add labels of the "
-                f"classes that lose. If most unlabelled images are {name}, fine: say "
-                "so with --prior.",
+                _against_dominance(facts, name),
             )
+
+
+def _against_dominance(facts: Facts, name: str) -> str:
+    options = one_of(
+        facts,
+        ("raise --threshold", THRESHOLD),
+        ("lower --unlabeled-ratio", None),
+        ("add labels of the classes that lose", None),
+    )
+    fine = f"If most unlabelled images are {name}, that is fine"
+    even = dict.fromkeys(facts.classes, 1 / len(facts.classes))
+    told = ": say so with --prior" if facts.accepts({"consistency.prior": even}) else ""
+    return f"{sentence(options)} {fine}{told}."
 
 
 def check_kept_labels(history: History, facts: Facts) -> Iterable[Alarm]:
@@ -252,8 +307,17 @@ def check_memorised(history: History, facts: Facts) -> Iterable[Alarm]:
             f"almost no unlabelled one (mask rate {rate:.2f}).",
             "It knows the labelled images by heart, or the unlabelled ones come "
             "from elsewhere (another camera, crop or part).",
-            "Compare both kinds with `uda inspect`; then lower --threshold, or "
-            "hold labels back for longer (--tsa linear).",
+            "Compare both kinds with `uda inspect`; then "
+            + one_of(
+                facts,
+                ("lower --threshold", THRESHOLD),
+                (
+                    "hold labels back for longer (--tsa linear)",
+                    {"supervised.tsa": "linear"},
+                ),
+                ("label some of the unlabelled ones", None),
+            )
+            + ".",
         )
 
 
@@ -301,7 +365,7 @@ class AlarmBook:
 
     def __init__(self, facts: Facts, checks: Sequence[Check] = CHECKS) -> None:
         """Watch a run with these facts."""
-        self._facts = facts
+        self.facts = facts
         self._checks = tuple(checks)
         self._history: deque[Point] = deque()
         self._evaluations: deque[Point] = deque(maxlen=_EVALUATIONS)
@@ -317,7 +381,7 @@ class AlarmBook:
 
     def expect(self, prior: tuple[float, ...]) -> None:
         """Take in the mix of the unlabelled images, known only during the run."""
-        self._facts = replace(self._facts, unlabeled_prior=prior)
+        self.facts = replace(self.facts, unlabeled_prior=prior)
 
     def evaluated(self, step: int, values: Mapping[str, float]) -> None:
         """Take in an evaluation; the checks of the next step see it."""
@@ -329,17 +393,17 @@ class AlarmBook:
         Steps that follow closely are passed over: twenty points make a window,
         and the checks must cost nothing beside a step.
         """
-        if self._history and step - self._history[-1].step < self._facts.window // 20:
+        if self._history and step - self._history[-1].step < self.facts.window // 20:
             return []
         self._history.append(Point(step, dict(values)))
-        while step - self._history[0].step > 2 * self._facts.window:
+        while step - self._history[0].step > 2 * self.facts.window:
             self._history.popleft()
         points = [*self._evaluations, *self._history]
         history = tuple(sorted(points, key=lambda point: point.step))
         found = {
             alarm.key: alarm
             for check in self._checks
-            for alarm in check(history, self._facts)
+            for alarm in check(history, self.facts)
         }
         new = [alarm for key, alarm in found.items() if key not in self._active]
         kept = {key: old for key, old in self._active.items() if key in found}

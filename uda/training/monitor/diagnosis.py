@@ -10,13 +10,17 @@ from collections.abc import Iterable
 
 from uda.training.monitor import tags
 from uda.training.monitor.alarms import (
+    THRESHOLD,
     Alarm,
     Check,
     Facts,
     History,
     mean_over,
+    one_of,
     percent,
+    sentence,
 )
+from uda.training.prior import MIN_VALIDATION
 
 _NONE_AT_ALL = 0.002  # share of the pseudo labels
 _SOME_MASK = 0.02
@@ -88,10 +92,18 @@ def _recall_words(found: list[float]) -> str:
 
 
 def _for_starving(facts: Facts) -> str:
-    if facts.threshold is None:
+    threshold = 1.0 if facts.threshold is None else facts.threshold
+    floor = 0.6 if threshold > 0.6 else 0.75 * threshold
+    floored = {"consistency.class_floor": floor}
+    words = "thresholds per class, none of them lower"
+    if facts.accepts(floored):
+        return f"Try --class-floor {floor:g}: {words}."
+    if facts.accepts({**floored, "consistency.weak_pass": "table"}):
+        return f"Try --class-floor {floor:g} --weak-pass table: {words}."
+    if facts.accepts({"method": "uda", "consistency.class_floor": 0.6}):
         return "Try --method uda --class-floor 0.6, which gives each class its share."
-    floor = 0.6 if facts.threshold > 0.6 else 0.75 * facts.threshold
-    return f"Try --class-floor {floor:g}: thresholds per class, none of them lower."
+    lower = ("lower --threshold", THRESHOLD)
+    return sentence(one_of(facts, ("label more of this class", None), lower))
 
 
 def check_mix(history: History, facts: Facts) -> Iterable[Alarm]:
@@ -112,8 +124,7 @@ def check_mix(history: History, facts: Facts) -> Iterable[Alarm]:
             f"have to change): {_mix(facts, known)}.",
             "Either the prior is not that of these images, or the network is sure of "
             "the wrong ones.",
-            "Check --prior against a few dozen labels; then try --refinery darp, which "
-            "bends the whole table to it.",
+            f"Check --prior against a few dozen labels{_bent(facts)}.",
             "Berthelot et al., ICLR 2020; Kim et al., NeurIPS 2020",
         )
     elif facts.unlabeled_prior is None and apart > _FAR_FROM_LABELED:
@@ -123,11 +134,34 @@ def check_mix(history: History, facts: Facts) -> Iterable[Alarm]:
             f"{_mix(facts, known)}.",
             "That is right if the unlabelled images are mixed like that, and a drift "
             "to the easy classes if not; the training cannot know.",
-            "State the mix if the line's reject rate tells it (--prior "
-            "CLASS=SHARE,…), or let it be estimated (--prior estimate). A head that "
-            "needs no prior: --balanced-head abc --sampling-power 1.",
+            _for_unknown_mix(facts),
             "Lipton et al., ICML 2018; Lee et al., NeurIPS 2021",
         )
+
+
+def _bent(facts: Facts) -> str:
+    if not facts.accepts({"consistency.refinery": "darp"}):
+        return ""
+    return "; then try --refinery darp, which bends the whole table to it"
+
+
+def _for_unknown_mix(facts: Facts) -> str:
+    even = dict.fromkeys(facts.classes, 1 / len(facts.classes))
+    stated = "state the mix if the line's reject rate tells it (--prior CLASS=SHARE,…)"
+    options = [(stated, {"consistency.prior": even})]
+    if min(facts.validation_counts) >= MIN_VALIDATION:
+        guess = (
+            "let it be estimated (--prior estimate)",
+            {"consistency.prior": "estimate"},
+        )
+        options.append(guess)
+    head = {"consistency.balanced_head": "abc", "supervised.sampling_power": 1.0}
+    needs_none = (
+        "take a head that needs no prior (--balanced-head abc --sampling-power 1)"
+    )
+    options.append((needs_none, head))
+    found = one_of(facts, *options)
+    return sentence(found or "label a few dozen of them and compare the mix")
 
 
 def _mix(facts: Facts, shares: list[float]) -> str:
