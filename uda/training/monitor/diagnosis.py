@@ -15,6 +15,7 @@ from uda.training.monitor.alarms import (
     Check,
     Facts,
     History,
+    Settings,
     mean_over,
     one_of,
     percent,
@@ -148,7 +149,7 @@ def _bent(facts: Facts) -> str:
 def _for_unknown_mix(facts: Facts) -> str:
     even = dict.fromkeys(facts.classes, 1 / len(facts.classes))
     stated = "state the mix if the line's reject rate tells it (--prior CLASS=SHARE,…)"
-    options = [(stated, {"consistency.prior": even})]
+    options: list[tuple[str, Settings]] = [(stated, {"consistency.prior": even})]
     if min(facts.validation_counts) >= MIN_VALIDATION:
         guess = (
             "let it be estimated (--prior estimate)",
