@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import csv
+import importlib.util
 import json
 import os
 import re
@@ -385,6 +387,21 @@ def test_links_lead_somewhere(page: Path) -> None:
         if "://" not in target and not (page.parent / target).exists()
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_imports_in_the_docs_exist(page: Path) -> None:
+    blocks = _BLOCK.findall(page.read_text(encoding="utf-8"))
+    for language, body in blocks:
+        if language == "python":
+            found = [
+                n for n in ast.walk(ast.parse(body)) if isinstance(n, ast.ImportFrom)
+            ]
+            for line in (one for one in found if (one.module or "").startswith("uda")):
+                module = importlib.import_module(str(line.module))
+                for name in line.names:
+                    full = f"{line.module}.{name.name}"
+                    assert hasattr(module, name.name) or importlib.util.find_spec(full)
 
 
 def test_tree_names_every_room() -> None:

@@ -173,6 +173,23 @@ def test_16_bits_of_several_channels_are_refused_in_tiff(tmp_path, planar):
     assert (read_image(path, channels=3) == 77).all()
 
 
+@pytest.mark.parametrize(("kind", "largest"), [("P6", 65535), ("P6", 256), ("P3", 999)])
+def test_16_bits_of_several_channels_are_refused_in_ppm(tmp_path, kind, largest):
+    head = f"{kind}\n2 2\n{largest}\n".encode()
+    body = b"200 " * 12 if kind == "P3" else np.full(12, 200, ">u2").tobytes()
+    path = tmp_path / "a.ppm"
+    path.write_bytes(head + body)
+    for read in (probe, is_grey, lambda p: read_image(p, channels=3)):
+        with pytest.raises(BadImage, match=r"only the upper 8 bits.*8 bits or to grey"):
+            read(path)
+
+
+def test_8_bits_of_ppm_are_read(tmp_path):
+    path = tmp_path / "a.ppm"
+    path.write_bytes(b"P6\n2 1\n255\n" + bytes(range(6)))
+    assert read_image(path, channels=3).ravel().tolist() == list(range(6))
+
+
 def test_16_bit_big_endian_tiff(tmp_path):
     values = np.array([[0, 1000], [40000, 65535]], dtype=">u2")
     header = b"MM\x00*\x00\x00\x00\x10" + values.tobytes()

@@ -152,6 +152,39 @@ def test_the_better_of_two_on_validation_names_the_targets(
     assert set(told) == {alone}
 
 
+def test_texture_is_compared_with_the_network_that_names_the_targets(
+    quick, monkeypatch
+):
+    """Not with its post-hoc adjusted answers, which are in no target."""
+    monkeypatch.setattr("uda.training.texture.TextureTeacher.skill", lambda *_: 0.9)
+    monkeypatch.setattr(
+        "uda.training.served.sampling_prior", lambda *_: (0.8, 0.15, 0.05)
+    )
+    plain, looked, seen = targets.balanced_accuracy, targets.watch.look, []
+
+    def judged(trainer, model):
+        adjusted = bool(model.logit_offset.any())
+        plain(trainer, model)
+        return (0.8 if adjusted else 0.6), 0.1
+
+    def spy(trainer, accuracy, table):
+        seen.append((trainer.health["unlabeled/texture_alone"], accuracy))
+        looked(trainer, accuracy, table)
+
+    told = {"val_ema/balanced_accuracy": 0.75}
+    monkeypatch.setattr(targets, "opinion_metrics", lambda *_: told)
+    monkeypatch.setattr(targets, "balanced_accuracy", judged)
+    monkeypatch.setattr(targets.watch, "look", spy)
+    quick(
+        {
+            "consistency.texture_weight": 0.5,
+            "supervised.sampling_power": 1.0,
+            "supervised.logit_adjustment": "post-hoc",
+        }
+    )
+    assert set(seen) == {(1.0, 0.8)}
+
+
 def test_the_opinion_is_judged_as_the_network_is(quick, monkeypatch):
     monkeypatch.setattr("uda.training.texture.TextureTeacher.skill", lambda *_: 0.9)
     seen = []

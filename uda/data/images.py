@@ -264,13 +264,21 @@ def _check_depth(path: Path, image: Image.Image) -> None:
         deep = max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,))) > 8
     else:
         raw = [tile.args for tile in getattr(image, "tile", [])]
-        deep = image.format == "PNG" and any(str(mode).endswith(";16B") for mode in raw)
+        deep = any(_is_deep(image.format, args) for args in raw)
     if deep:
         raise BadImage(
             path,
             "more than 8 bits per channel, and more than one channel: only the upper 8 "
             "bits could be read; convert all files alike, to 8 bits or to grey",
         )
+
+
+def _is_deep(kind: str | None, args: object) -> bool:
+    """Tell from what Pillow's decoder is told whether there are more than 8 bits."""
+    if kind == "PNG":
+        return str(args).endswith(";16B")
+    # (raw mode, largest value), of which it keeps 8 bits
+    return kind == "PPM" and isinstance(args, tuple) and int(args[-1]) > 255
 
 
 def _orientation(image: Image.Image) -> int:

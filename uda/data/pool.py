@@ -39,8 +39,8 @@ __all__ = ["Pool", "Preprocessing", "build_pool", "default_cache", "write_skippe
 UInt8 = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
 
-# Raise this when read_image or fit give other pixels than before.
-RESIZER = "1"
+# Raise this when read_image or fit give other pixels than before, or refuse others.
+RESIZER = "2"
 MAX_BAD_SHARE = 0.05
 
 

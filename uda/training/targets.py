@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from uda.objectives.consistency.by_class import LIMITS
 from uda.objectives.consistency.class_thresholds import class_thresholds
@@ -48,15 +48,9 @@ def renew_teacher(trainer: Trainer) -> None:
         num_classes=len(trainer.parts.classes),
         flips=FLIPS[config.teacher_flips],
     )
-    accuracy = None
-    if len(trainer.parts.validation):
-        # Validation images are of the final size, and so are the statistics for them.
-        final = images is trainer.parts.pool.images
-        post_hoc = trainer.config.supervised.logit_adjustment == "post-hoc"
-        same = final and not post_hoc
-        judged = teacher if same else clean(trainer, state.ema.model)
-        accuracy, _ = balanced_accuracy(trainer, judged)
-    table = _agreed(trainer, found.leaf, accuracy)
+    final = images is trainer.parts.pool.images
+    named, served = _accuracies(trainer, teacher if final else None)
+    table = _agreed(trainer, found.leaf, named)
     rows = torch.from_numpy(trainer.parts.unlabeled).to(table.device)
     prior = trainer.objective.prior
     if prior is not None and config.refinery == "darp":
@@ -71,11 +65,32 @@ def renew_teacher(trainer: Trainer) -> None:
             floor=config.class_floor,
         )
     table = _with_labels(trainer, table)
-    watch.look(trainer, accuracy, table)
+    watch.look(trainer, served, table)
     state.objective_state["teacher"] = table
     if found.auxiliary is not None:
         auxiliary = _with_labels(trainer, found.auxiliary)
         state.objective_state["teacher_auxiliary"] = auxiliary
+
+
+def _accuracies(
+    trainer: Trainer, teacher: nn.Module | None
+) -> tuple[float | None, float | None]:
+    """Judge the averaged network as it names targets, and as it would be handed over.
+
+    Args:
+        trainer: the run.
+        teacher: what named the targets, where that was at the final size: validation
+            images are of no other, and so are the statistics for them.
+    """
+    if not len(trainer.parts.validation):
+        return None, None
+    averaged, final = trainer.state.ema.model, trainer.parts.pool.images
+    judged = teacher or teaching(trainer, averaged, final)
+    named, _ = balanced_accuracy(trainer, judged)
+    if trainer.config.supervised.logit_adjustment != "post-hoc":
+        return named, named
+    served, _ = balanced_accuracy(trainer, clean(trainer, averaged))
+    return named, served
 
 
 def _is_due(trainer: Trainer) -> bool:
@@ -90,9 +105,9 @@ def _is_due(trainer: Trainer) -> bool:
 def _agreed(trainer: Trainer, table: Tensor, accuracy: float | None) -> Tensor:
     """Ask for the second opinion: alone where it is the better one, else agreed.
 
-    ``accuracy`` is the network's on the validation part; texture's is compared with
-    it. Where texture is ahead, waiting for the network to agree would keep the very
-    images from it that it has to learn from.
+    ``accuracy`` is on the validation part, of the network as it named the table;
+    texture's is compared with it. Where texture is ahead, waiting for the network to
+    agree would keep the very images from it that it has to learn from.
     """
     weight, tree = trainer.config.consistency.texture_weight, trainer.parts.tree
     if trainer.opinion is None:
