@@ -101,12 +101,65 @@ def test_from_trained_weights_to_none(record):
     ],
 )
 def test_the_record_of_a_run_from_a_record_can_be_read(record, tmp_path, flags, other):
-    """As resuming does: which keys act is no question of a run that has begun."""
+    """As it is, by resuming, and as settings of a third run."""
     path, _ = record(flags, 100)
     config = again(path, other)
     second = tmp_path / "second.yaml"
     second.write_text(config.to_yaml())
     assert recorded(second) == config
+    assert again(second, {}) == config
+
+
+def test_what_cannot_act_beside_the_flags_is_left_out(record):
+    path, _ = record({"consistency.threshold": 0.9, "supervised.tsa": "linear"})
+    found = again(path, {"method": "supervised"})
+    assert found.consistency.threshold == 0.8
+    assert found.supervised.tsa == "linear"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        {"model.weights": "w.safetensors"},
+        {"model.pretrained": True, "model.name": "resnet18"},
+        {"data.tiles": (2, 2), "data.background": "Good"},
+    ],
+)
+def test_another_start_needs_no_warm_start(record, start):
+    path, _ = record({"model.pretrain_steps": 50}, 100)
+    assert again(path, start).model.pretrain_steps == 0
+
+
+def test_a_record_of_before_a_key_was_there_is_one(record):
+    """As `--group auto` writes it, whose group has no effect beside its split."""
+    path, config = record({"data.group": "auto"}, 1000)
+    lines = [line for line in path.read_text().splitlines() if "debias" not in line]
+    path.write_text("\n".join(lines))
+    assert again(path, {}) == config
+    baseline = again(path, {"method": "supervised"}, 300)
+    assert baseline.model.pretrain_steps == 0
+    usual = build_config({"method": "mean-teacher"})
+    assert again(path, {"method": "mean-teacher"}).consistency == usual.consistency
+
+
+def test_a_record_without_a_length_has_the_usual_one(record):
+    path, _ = record({}, 230)
+    lines = [x for x in path.read_text().splitlines() if not x.startswith("  steps:")]
+    path.write_text("\n".join(lines))
+    usual = build_config({}).loop.steps
+    assert again(path, {"method": "supervised"}).loop.steps == usual
+
+
+def test_what_is_settled(record):
+    """In numbers: ten evaluations, a warm start as long as the run, or a tenth."""
+    _, config = record({}, 230)
+    assert (config.loop.eval_every, config.loop.save_every) == (23, 23)
+    assert config.model.pretrain_steps == 230
+    assert (config.model.frozen_steps, config.model.layer_decay) == (0, 1.0)
+    _, config = record({"model.weights": "w.safetensors", "loop.patience": 3}, 230)
+    assert (config.loop.eval_every, config.loop.save_every) == (11, 11)
+    assert config.model.pretrain_steps == 0
+    assert (config.model.frozen_steps, config.model.layer_decay) == (23, 0.7)
 
 
 def test_independent_networks_have_no_stages(record):

@@ -27,6 +27,7 @@ from uda.training.effects import (
     refuse_double_correction,
     refuse_passed_over,
     refuse_without_effect,
+    without_effect,
 )
 from uda.training.multilabel_rules import preset, refuse_with_multi_label
 from uda.training.presets import METHODS as METHODS
@@ -41,7 +42,14 @@ _SETTLED = {
     *("loop.steps", "loop.threads", "loop.eval_every", "loop.save_every"),
     *("model.frozen_steps", "model.layer_decay", "model.pretrain_steps"),
 }
-
+# Keys that no hand-written file has all of, and that were in records from the first.
+_IN_EVERY_RECORD = {
+    *("method", "recipe", "seed", "data.root", "data.size", "model.name"),
+    *("views.strong", "supervised.loss", "consistency.threshold"),
+    *("optimizer.lr", "loop.batch"),
+}
+# Flags that say where a network starts, or how it sees images, in another way.
+_STARTS = ("model.weights", "model.pretrained", "data.tiles")
 
 Method = Literal[
     "uda",
@@ -266,6 +274,9 @@ def build_config(
     Raises:
         UsageError: for an unknown key, a bad value, or a key without effect.
     """
+    if file:
+        # By itself: `--config run/config.yaml --method supervised` is a fair baseline.
+        refuse_without_effect(merged(file), _told_by(file))
     config = merged({**_of_file(file or {}, flags), **flags})
     refuse_with_multi_label(config)
     refuse_double_correction(config)
@@ -273,30 +284,41 @@ def build_config(
     refuse_with_tree(config)
     refuse_combinations(config)
     refuse_without_effect(config, set(flags))
-    if file:
-        # By itself: `--config run/config.yaml --method supervised` is a fair baseline.
-        refuse_without_effect(merged(file), _told_by(file))
     return config
 
 
 def is_record(file: Mapping[str, Any]) -> bool:
     """Tell whether a file is the complete record of a run, defaults and all."""
-    return set(known_keys()) - _SETTLED <= set(file)
+    return set(file) >= _IN_EVERY_RECORD
 
 
 def _of_file(file: Mapping[str, Any], flags: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what a file says to a run of these flags.
 
     With another method or recipe, the defaults that a record repeats are not meant:
-    the new one has its own.
+    the new one has its own. What has no effect beside the flags is left out, and so
+    the new run's own record can be read like any other.
     """
+    told = _told_by(file)
     others = any(key in flags and flags[key] != file.get(key) for key in _CHOOSING)
-    if not others or not is_record(file):
-        return file
-    kept = _told_by(file) | set(_CHOOSING) | (_SETTLED - {"loop.steps"})
-    if file["loop.steps"] != merged(_choices(file)).loop.steps:
-        kept.add("loop.steps")
-    return {k: v for k, v in file.items() if k in kept or k.startswith("data.")}
+    if others and is_record(file):
+        kept = told | set(_CHOOSING) | (_SETTLED - {"loop.steps"})
+        if file.get("loop.steps") != merged(_choices(file)).loop.steps:
+            kept.add("loop.steps")
+        file = {k: v for k, v in file.items() if k in kept or k.startswith("data.")}
+    if any(flags.get(key) for key in _STARTS):
+        file = {k: v for k, v in file.items() if k != "model.pretrain_steps"}
+    return _acting(file, told & set(file), flags)
+
+
+def _acting(
+    file: Mapping[str, Any], told: set[str], flags: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Leave out what a file tells and has no effect in a run of these flags."""
+    while idle := without_effect(merged({**file, **flags}), told - set(flags)):
+        told -= idle
+        file = {k: v for k, v in file.items() if k not in idle}
+    return file
 
 
 def merged(given: Mapping[str, Any]) -> RunConfig:

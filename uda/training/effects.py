@@ -46,6 +46,11 @@ def refuse_without_effect(config: RunConfig, given: set[str]) -> None:
             )
 
 
+def without_effect(config: RunConfig, given: set[str]) -> set[str]:
+    """Return the given keys that cannot have an effect."""
+    return {key for key in given if _why_without_effect(config, key)}
+
+
 def refuse_double_correction(config: RunConfig) -> None:
     """Raise a UsageError where the class prior would be corrected twice.
 
