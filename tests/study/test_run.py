@@ -12,11 +12,11 @@ from click.testing import CliRunner
 
 from tests.study.conftest import run, words_of
 from uda.cli import main
-from uda.data.splits import Split
+from uda.data.splitfile import Split, ordered
 from uda.evaluation.predict import Predictions
 from uda.study.answers import read_answers
 from uda.study.request import Request, read_study
-from uda.study.run import catalog_of, tasks_of, training_part
+from uda.study.run import images_of, tasks_of, training_part
 
 
 @pytest.fixture
@@ -98,8 +98,35 @@ def test_labels_that_the_split_file_alone_knows(home, tmp_path):
         home / "data", tmp_path / "split.csv", [home / "more"], folds=2, repeats=1,
         steps=3, budget=None, seed=0,
     )  # fmt: skip
-    catalog = catalog_of(request, training_part(tmp_path / "split.csv"))
+    catalog, _ = images_of(request)
     assert catalog.by_path[given.path].label == "Rust"
+
+
+def test_equal_files_of_a_split_without_hashes_are_in_one_fold(home, tmp_path):
+    """Else each cell would find the same file on two sides, and refuse to train."""
+    data = tmp_path / "data"
+    shutil.copytree(home / "data", data)
+    split = Split.load(home / "split.csv")
+    twins = []
+    for row in split.part("labeled")[:4]:
+        copy = row.path.replace("/", "/copy-of-")
+        shutil.copy(data / row.path, data / copy)
+        twins.append(replace(row, path=copy))
+    rows = [replace(r, sha256="", group="") for r in (*split.rows, *twins)]
+    Split(ordered(rows)).save(tmp_path / "split.csv")
+    (tmp_path / "one.yaml").write_text("texture: --method texture --imgsz 16\n")
+    code, output = run(
+        data, "--unlabeled", home / "more", "--split", tmp_path / "split.csv",
+        "--strategies", tmp_path / "one.yaml", "--folds", 2, "--repeats", 2,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert code == 0, output
+    assert "failed" not in output
+    for path in (tmp_path / "out" / "splits").iterdir():
+        parts = Split.load(path).by_path
+        for row in twins:
+            pair = parts[row.path], parts[row.path.replace("copy-of-", "")]
+            assert len({one.part == "test" for one in pair}) == 1
 
 
 def test_images_of_unknown_type_train_and_are_never_asked(home, tmp_path, monkeypatch):

@@ -50,8 +50,7 @@ def run_study(
         UsageError: a strategy that cannot be trained, or a folder of another study.
         DataError: images or split that cannot be used.
     """
-    split = training_part(request.split_file())
-    catalog = catalog_of(request, split)
+    catalog, split = images_of(request)
     check_plan(plan, request, catalog, split)
     coarse = coarse_labels(plan, request, catalog, split)
     fine = without_coarse(split, coarse)
@@ -89,22 +88,28 @@ def own_split(folder: Path, request: Request) -> Split:
     return Split.load(path) if path.is_file() else training_part(request.split_file())
 
 
-def catalog_of(request: Request, split: Split) -> Catalog:
+def images_of(request: Request) -> tuple[Catalog, Split]:
     """Scan a study's images; labels may be in the split file alone.
+
+    Returns:
+        The images, and the split without its test part. It knows every file's content,
+        so that equal files are dealt into one fold.
 
     Raises:
         UsageError: the split does not fit the images.
+        DataError: labelled or validation images have changed since it was written.
     """
+    split = training_part(request.split_file())
     catalog = scan(
         Path(request.data), unlabeled=[Path(folder) for folder in request.unlabeled]
     )
     catalog, _ = labels_of_split(split, catalog)
-    problems = split.verify(catalog)
+    split, problems = split.as_found(catalog, request.split)
     if problems:
         raise UsageError(
             f"{request.split}: does not fit the images: {'; '.join(problems[:3])}"
         )
-    return catalog
+    return catalog, split
 
 
 def _write_splits(
