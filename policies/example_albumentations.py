@@ -1,7 +1,7 @@
 """An albumentations compose as a policy: --strong example_albumentations.
 
-It needs `pip install albumentations`. A seed of its own is not needed: each
-view is seeded from the run's seed.
+It needs `pip install 'albumentations>=2.0.8,<2.1'`. A seed of its own is not needed:
+each view is seeded from the run's seed.
 """
 
 import albumentations as A

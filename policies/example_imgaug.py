@@ -1,6 +1,6 @@
 """An imgaug sequence as a policy: --strong example_imgaug.
 
-It needs `pip install imgaug`, and runs on today's numpy without a change.
+It needs `pip install 'imgaug>=0.4'`, and runs on today's numpy without a change.
 """
 
 import imgaug.augmenters as iaa

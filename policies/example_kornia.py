@@ -1,6 +1,6 @@
 """A kornia sequence as a policy: --strong example_kornia.
 
-It needs `pip install kornia`. It is given one image at a time, so each view
+It needs `pip install 'kornia>=0.9'`. It is given one image at a time, so each view
 draws its own ops.
 """
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from uda.augment import pluginfile
 from uda.augment.pluginfile import line_of, what
 from uda.augment.policy import Policy, load_policy
 from uda.errors import DataError
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 def write(folder, text):
@@ -98,15 +103,23 @@ def test_a_missing_library_names_the_extra(library, tmp_path, monkeypatch):
         "uda.augment.adapters.oldnumpy.PathFinder.find_spec", Missing.find_spec
     )
     path = write(tmp_path, f"import {library}\n")
-    with pytest.raises(DataError, match=rf"pip install {library}\b"):
+    with pytest.raises(DataError, match=f"pip install '{library}>=[0-9]"):
         load_policy(str(path))
 
 
 def test_a_misspelt_library_is_recognised(tmp_path):
     with pytest.raises(
-        DataError, match=r"'albumentations'\?.*pip install albumentations"
+        DataError, match=r"'albumentations'\?.*pip install 'albumentations>="
     ):
         load_policy(str(write(tmp_path, "import albumentation as A\n")))
+
+
+def test_what_to_install_is_what_the_project_asks_for():
+    """With its versions: an older kornia draws wrong signs."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    optional = project["project"]["optional-dependencies"]
+    for name, wanted in pluginfile._EXTRAS.items():
+        assert optional[name] == [wanted]
 
 
 def test_lines_are_those_of_the_first_mention(tmp_path):

@@ -89,7 +89,7 @@ def test_another_exposure_changes_the_moments_alone():
 def test_features_do_not_depend_on_chunks_or_threads(monkeypatch):
     images = pictures(9)
     whole = texture_features(images, threads=1)
-    monkeypatch.setattr(descriptors, "_CHUNK", 2)
+    monkeypatch.setattr(descriptors, "PER_THREAD", 2)
     calls = []
     cut = texture_features(images, threads=3, progress=lambda *a: calls.append(a))
     assert np.array_equal(whole, cut)
@@ -98,11 +98,11 @@ def test_features_do_not_depend_on_chunks_or_threads(monkeypatch):
 
 
 def test_large_images_are_described_fewer_at_once():
-    assert descriptors.chunk_of((1, 64, 64, 1)) == 128
-    assert descriptors.chunk_of((1, 192, 192, 3)) == 128
-    assert descriptors.chunk_of((1, 384, 384, 1)) == 32
+    assert descriptors.chunk_of((1, 64, 64, 1), 128) == 128
+    assert descriptors.chunk_of((1, 192, 192, 3), 128) == 128
+    assert descriptors.chunk_of((1, 384, 384, 1), 128) == 32
     assert descriptors.chunk_of((1, 768, 768, 1), 1024) == 64
-    assert descriptors.chunk_of((1, 9000, 9000, 1)) == 1
+    assert descriptors.chunk_of((1, 9000, 9000, 1), 128) == 1
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (9, 30, 1), (64, 64, 3), (33, 20, 1)])

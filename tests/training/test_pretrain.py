@@ -420,7 +420,7 @@ def test_memory_that_does_not_suffice_is_told_with_the_way_out(quick, monkeypatc
     def full(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("uda.training.loop.pretrain", full)
+    monkeypatch.setattr("uda.training.pretrain._Step.__call__", full)
     with pytest.raises(TrainingError, match="--batch"):
         quick({"model.pretrain_steps": 5})
 

@@ -30,7 +30,13 @@ _CONTRACT = (
     "augment(image, rng), where image is a uint8 array (H, W, K) and rng a numpy "
     "Generator"
 )
-_EXTRAS = ("albumentations", "imgaug", "kornia", "timm")
+# What to install of them; other versions draw otherwise than the adapters know.
+_EXTRAS = {
+    "albumentations": "albumentations>=2.0.8,<2.1",
+    "imgaug": "imgaug>=0.4",
+    "kornia": "kornia>=0.9",
+    "timm": "timm>=1.0.15",
+}
 
 
 def read_object(path: Path) -> Callable[..., Any] | Policy:
@@ -142,7 +148,7 @@ def what(error: BaseException) -> str:
         near = difflib.get_close_matches(top, _EXTRAS, n=1, cutoff=0.8)
         if near:
             meant = "" if near[0] == top else f" (did you mean {near[0]!r}?)"
-            words += f"{meant}; install it with: pip install {near[0]}"
+            words += f"{meant}; install it with: pip install '{_EXTRAS[near[0]]}'"
     return words
 
 

@@ -204,8 +204,9 @@ class Split:
             raise DataError(
                 f"{name}: {len(changed)} labelled or validation images have changed "
                 f"since the split was written: {listing(changed)}; restore them, or "
-                "write a new split (`uda split DATA --extend SPLIT --out NEW` takes "
-                "labelled images as they are now)"
+                "draw a new split (where they are all labelled images, `uda split DATA "
+                "--extend SPLIT --out NEW` takes them as they are now and keeps the "
+                "rest)"
             )
         split = Split(tuple(_hashed(row, hashes) for row in self.rows))
         crossing = split.crossings()

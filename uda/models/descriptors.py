@@ -20,7 +20,7 @@ Progress = Callable[[str, int, int], None]
 Images = npt.NDArray[np.float32]
 Features = npt.NDArray[np.float32]
 
-_CHUNK = 128  # images of _SIDE pixels at once: bounds the temporaries
+PER_THREAD = 128  # images of _SIDE pixels at once: bounds the temporaries
 _SIDE = 192
 _LEVELS = 3  # octaves of the pyramid: full size, half, quarter
 MIN_SIDE = 8  # a level smaller than this has no texture left
@@ -63,7 +63,7 @@ def texture_features(
             f"texture needs images of {MIN_SIDE} x {MIN_SIDE} pixels or more, not "
             f"{images.shape[1]} x {images.shape[2]}; give a larger --imgsz"
         )
-    size = chunk_of(images.shape)
+    size = chunk_of(images.shape, PER_THREAD)
     starts = range(0, len(images), size)
     # No row, but the right number of columns, also when there are no images.
     described = [_describe(np.zeros((1, *images.shape[1:]), np.uint8))[:0]]
@@ -80,14 +80,13 @@ def texture_features(
     return np.concatenate(described)
 
 
-def chunk_of(shape: tuple[int, ...], of_small: int | None = None) -> int:
+def chunk_of(shape: tuple[int, ...], of_small: int) -> int:
     """Return how many images (N, H, W, K) are worked on at once.
 
     Args:
         shape: of the images.
-        of_small: how many of 192 x 192 pixels or less; None for one thread's.
+        of_small: how many of 192 x 192 pixels or less; larger ones in proportion fewer.
     """
-    of_small = _CHUNK if of_small is None else of_small
     pixels = max(shape[1] * shape[2], _SIDE**2)
     return max(1, of_small * _SIDE**2 // pixels)
 

@@ -26,18 +26,16 @@ HORIZONTAL_FLIPS: Flips = ((), (3,))
 ALL_FLIPS: Flips = ((), (3,), (2,), (2, 3))
 
 
-ENOUGH = 16  # images of any size that give fair batch-norm statistics
-
-
-def at_once(shape: Sequence[int], most: int) -> int:
+def at_once(shape: Sequence[int], most: int, *, least: int = 1) -> int:
     """Return how many images a pass without gradients takes, so that memory is bounded.
 
     Args:
         shape: (N, H, W, K) of the images.
         most: how many of 128 x 128 pixels or less; larger ones in proportion fewer.
+        least: never fewer, whatever their size.
     """
     pixels = max(shape[1] * shape[2], 128 * 128)
-    return max(min(ENOUGH, most), most * 128 * 128 // pixels)
+    return max(min(least, most), most * 128 * 128 // pixels)
 
 
 class Views(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uda.data.pool import Pool
-from uda.models.descriptors import chunk_of
+from uda.models.descriptors import PER_THREAD, chunk_of
 from uda.models.deviation import Typical, framed_alike, reduced
 from uda.models.texture import described
 from uda.training.prepare import Parts, Rows
@@ -21,7 +21,7 @@ from uda.training.teacher import statistics_rows
 
 Features = npt.NDArray[np.float32]
 
-_CHUNK = 1024  # images of 192 x 192 pixels in memory at once
+_IN_MEMORY = 1024  # images of 192 x 192 pixels in memory at once
 _SAMPLE = 384  # images that say what is typical
 _SIDE = 64  # pixels; an odd place is no smaller than a network of that size sees
 _FINE_SIDE = 256  # pixels; bounds time and memory
@@ -96,9 +96,11 @@ def describe(
 def side_by_side(parts: Parts, num: int, threads: int) -> int:
     """Return how many threads `describe` keeps busy with so many images."""
     together = min(num, _at_once(parts))
-    return min(threads, -(-together // chunk_of(parts.texture_pool.images.shape)))
+    return min(
+        threads, -(-together // chunk_of(parts.texture_pool.images.shape, PER_THREAD))
+    )
 
 
 def _at_once(parts: Parts) -> int:
     """Return how many images `describe` takes at once, so that memory is bounded."""
-    return chunk_of(parts.texture_pool.images.shape, of_small=_CHUNK)
+    return chunk_of(parts.texture_pool.images.shape, of_small=_IN_MEMORY)

@@ -179,9 +179,9 @@ def go_on(
                 f"{run.path}: the images have changed since the run began, so it "
                 f"cannot continue bit for bit: {'; '.join(problems[:5])}"
             )
-        parts = build_parts(config, catalog, split, console.stage)
         try:
             with memory_told(config):
+                parts = build_parts(config, catalog, split, console.stage)
                 return _train(config, run, parts, console, stop, resume=True)
         except UdaError as error:
             run.update_status("failed", reason=str(error))

@@ -15,6 +15,7 @@ from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
 from uda.training.described import describe, side_by_side, typical_of
 from uda.training.detail import default_steps, reads_texture
+from uda.training.memory import memory_told
 from uda.training.objective import build_objective, start_memory
 from uda.training.prepare import Parts, Policies, build_stream
 from uda.training.pretrain import seconds_per_step
@@ -126,8 +127,9 @@ def pace_of(config: RunConfig, parts: Parts) -> Pace:
             begin = time.perf_counter()
             micro = range(step * per_update, (step + 1) * per_update)
             batches = [to_device(stream(number), device) for number in micro]
-            _, norm = training_step(state, batches, config, moment, objective)
-            float(norm)  # waits for an accelerator
+            with memory_told(config, in_step=True):
+                _, norm = training_step(state, batches, config, moment, objective)
+                float(norm)  # waits for an accelerator
             times.append(time.perf_counter() - begin)
         # Not the median: a busy moment must not make a run uselessly short.
         return min(times[1:])

@@ -25,6 +25,7 @@ from uda.training.evaluate import (
     write_worst_errors,
 )
 from uda.training.label_statistics import statistics_for
+from uda.training.memory import memory_told
 from uda.training.monitor import tags
 from uda.training.monitor.progress import Progress
 from uda.training.monitor.writer import RunWriter
@@ -240,7 +241,7 @@ def _one_step(
         if draws_at_random(state.model)
         else nullcontext()
     )
-    with draws:
+    with draws, memory_told(config, in_step=True):
         parts, norm = training_step(state, moved, config, moment, trainer.objective)
     return parts, norm, moved
 

@@ -12,23 +12,34 @@ from uda.training.config import RunConfig
 
 
 @contextmanager
-def memory_told(config: RunConfig) -> Iterator[None]:
-    """Turn a lack of memory inside the block into a `TrainingError`."""
+def memory_told(config: RunConfig, *, in_step: bool = False) -> Iterator[None]:
+    """Turn a lack of memory inside the block into a `TrainingError`.
+
+    Args:
+        config: of the run.
+        in_step: whether the block takes steps. What else a run does has no batch: it
+            takes as many images at once as fit for their size.
+    """
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory(config) from error
+        raise _out_of_memory(config, in_step) from error
     except RuntimeError as error:
         if "memory" not in str(error).lower():
             raise
-        raise _out_of_memory(config) from error
+        raise _out_of_memory(config, in_step) from error
 
 
-def _out_of_memory(config: RunConfig) -> TrainingError:
-    smaller = max(1, config.loop.batch // 2)
+def _out_of_memory(config: RunConfig, in_step: bool) -> TrainingError:
+    pixels = f"{config.data.size[0]}x{config.data.size[1]} pixels"
+    batch, smaller = config.loop.batch, config.loop.batch // 2
+    if not in_step or smaller < 1:
+        return TrainingError(
+            f"memory does not suffice for images of {pixels}; try a smaller --imgsz, "
+            "or fewer --threads, of which each describes images by texture"
+        )
     return TrainingError(
-        f"memory does not suffice for --batch {config.loop.batch} at "
-        f"{config.data.size[0]}x{config.data.size[1]} pixels; try --batch {smaller} "
-        f"--set optimizer.accumulation={config.optimizer.accumulation * 2}, "
+        f"memory does not suffice for --batch {batch} at {pixels}; try --batch "
+        f"{smaller} --set optimizer.accumulation={config.optimizer.accumulation * 2}, "
         "or a smaller --imgsz"
     )

@@ -144,8 +144,9 @@ def check(config: RunConfig, parts: Parts) -> None:
     if loop.steps // every - first // every < SMOOTHED_OVER:
         raise UsageError(
             f"--patience: fewer than {SMOOTHED_OVER} evaluations after step {first} "
-            f"(the unlabelled branch and the final size are on by then) of "
-            f"{loop.steps}; give a smaller --eval-every or train longer"
+            f"(by then all is on that was planned: size of images, a frozen trunk set "
+            f"free, late class weights, the unlabelled branch) of {loop.steps}; give a "
+            "smaller --eval-every or train longer"
         )
 
 

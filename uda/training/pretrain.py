@@ -32,6 +32,7 @@ from uda.models.seeding import draws_at_random, seeded
 from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
 from uda.training.described import Features, describe, typical_of
+from uda.training.memory import memory_told
 from uda.training.prepare import Parts
 from uda.training.schedules import learning_rate_factor
 from uda.training.state import to_device
@@ -116,7 +117,8 @@ def pretrain(
         for number, batch in enumerate(batches):
             if stop:
                 return None
-            share = step(number, to_device(batch, device))
+            with memory_told(config, in_step=True):
+                share = step(number, to_device(batch, device))
             if number >= 0.9 * steps or number + 1 == steps:
                 explained.append(share)
             if progress is not None:

@@ -25,6 +25,7 @@ from uda.rng import permutation
 
 STATISTICS_IMAGES = 768
 BATCH = 128
+_FAIR = 16  # images of any size that give fair batch-norm statistics
 
 Images = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -68,7 +69,7 @@ def with_clean_statistics(model: nn.Module, images: Images, rows: Rows) -> nn.Mo
             layer.momentum = None  # cumulative average
             layer.train()
     # Equal batches: a lone last image would count as much as a whole batch.
-    batch = at_once(images.shape, BATCH)
+    batch = at_once(images.shape, BATCH, least=_FAIR)
     for part in np.array_split(rows, max(1, -(-len(rows) // batch))):
         clean(to_tensor(np.ascontiguousarray(images[part])).to(device))
     for layer, original in zip(clean.modules(), model.modules(), strict=True):
