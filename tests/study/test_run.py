@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -203,6 +204,32 @@ def test_a_label_in_the_pile_and_an_image_that_cannot_be_read(
     ids = {path for file in paths for path in Predictions.load(file).ids}
     assert given.path in ids
     assert name not in ids
+
+
+@pytest.mark.parametrize(
+    ("flags", "validation", "words"),
+    [
+        ("--prior estimate", "0.2", r"strategy 'asks', repeat 0, fold 0: --prior est"),
+        ("--patience 3", "0", r"strategy 'asks', repeat 0, fold 0: --patience: there"),
+    ],
+)
+def test_a_validation_part_too_small_for_a_strategy_is_told_before_any_cell(
+    home, tmp_path, flags, validation, words
+):
+    split = [
+        "split", str(home / "data"), "--unlabeled", str(home / "more"), "--group",
+        "none", "--validation", validation, "--out", str(tmp_path / "split.csv"),
+    ]  # fmt: skip
+    assert CliRunner().invoke(main, split).exit_code == 0
+    (tmp_path / "one.yaml").write_text(f"asks: --imgsz 16 --batch 6 {flags}\n")
+    code, output = run(
+        home / "data", "--unlabeled", home / "more", "--split", tmp_path / "split.csv",
+        "--strategies", tmp_path / "one.yaml", "--folds", 2, "--repeats", 1,
+        "--steps", 900, "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert code == 2, output
+    assert re.search(words, output)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_same_command_trains_nothing_again(copy, home):

@@ -82,8 +82,8 @@ def test_too_few_validation_images_are_refused_with_numbers(quick):
         quick({"consistency.prior": "estimate"})
     config = build_config({"consistency.prior": "estimate"})
     with pytest.raises(UsageError, match=r"fewer of b \(4\)\."):
-        refuse_unestimable(config, ("a", "b"), np.array([0] * 5 + [1] * 4))
-    refuse_unestimable(config, ("a", "b"), np.array([0, 1] * 5))
+        refuse_unestimable(config, {"a": 5, "b": 4})
+    refuse_unestimable(config, {"a": 5, "b": 5})
 
 
 def test_without_a_warm_start_there_is_nothing_to_estimate_with():

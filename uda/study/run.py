@@ -17,11 +17,11 @@ from uda.data.splits import Split
 from uda.errors import TrainingError, UsageError
 from uda.files import folder_lock
 from uda.study.cells import Cell, all_cells, fold_file, own_split_file
-from uda.study.plan import check_plan, coarse_labels
+from uda.study.plan import check_plan, coarse_labels, configuration
 from uda.study.request import Planned, Request, open_study
 from uda.study.shares import thin
 from uda.study.worker import Task, run_cell, start_worker
-from uda.training.dealing import fine_folds, without_coarse
+from uda.training.dealing import fine_folds, refuse_too_few, without_coarse
 
 # Called with (cells finished, all cells, the row that came last or None).
 OnCell = Callable[[int, int, dict[str, Any] | None], None]
@@ -56,9 +56,12 @@ def run_study(
     fine = without_coarse(split, coarse)
     for text in fold_notes(fine, num_folds=request.folds):
         note(text)
+    folds = _dealt(request, plan, split, coarse)
+    for planned in plan:
+        _check_folds(planned, request, folds, coarse)
     with folder_lock(folder):
         open_study(folder, request, plan)
-        _write_splits(folder, request, plan, split, coarse)
+        _write_splits(folder, split, folds)
         note(_sizes(folder, request, plan))
         tasks = tasks_of(folder, request, plan)
         left = [task for task in tasks if task.cell.row(folder) is None]
@@ -112,27 +115,51 @@ def images_of(request: Request) -> tuple[Catalog, Split]:
     return catalog, split
 
 
-def _write_splits(
-    folder: Path,
-    request: Request,
-    plan: Sequence[Planned],
-    split: Split,
-    coarse: Sequence[str],
+# Splits by repeat, fold and the share of the labels that is left in them.
+Folds = dict[tuple[int, int, float], Split]
+
+
+def _dealt(
+    request: Request, plan: Sequence[Planned], split: Split, coarse: Sequence[str]
+) -> Folds:
+    found: Folds = {}
+    shares = {1.0, *(planned.strategy.share for planned in plan)}
+    for repeat in range(request.repeats):
+        seed = request.seed + repeat
+        inner = fine_folds(
+            split, coarse, num_folds=request.folds, repeat=repeat, seed=request.seed
+        )
+        for fold, one in enumerate(inner):
+            for share in shares:
+                thinned = one if share == 1 else thin(one, share, seed=seed)
+                found[repeat, fold, share] = thinned
+    return found
+
+
+def _check_folds(
+    planned: Planned, request: Request, folds: Folds, coarse: Sequence[str]
 ) -> None:
+    strategy = planned.strategy
+    if strategy.of is not None:
+        return
+    config = configuration(planned, request, split=Path(request.split), seed=0)
+    for (repeat, fold, share), split in folds.items():
+        try:
+            if share == strategy.share:
+                refuse_too_few(config, split, coarse)
+        except UsageError as error:
+            where = f"repeat {repeat}, fold {fold}"
+            raise UsageError(f"strategy {strategy.name!r}, {where}: {error}") from error
+
+
+def _write_splits(folder: Path, split: Split, folds: Folds) -> None:
     """Write the split, and those of the folds, where they are not there yet."""
     if not own_split_file(folder).is_file():
         split.save(own_split_file(folder))
-    shares = {1.0, *(planned.strategy.share for planned in plan)}
-    for repeat in range(request.repeats):
-        found = fine_folds(
-            split, coarse, num_folds=request.folds, repeat=repeat, seed=request.seed
-        )
-        for fold, inner in enumerate(found):
-            for share in shares:
-                path = fold_file(folder, repeat, fold, share)
-                if not path.is_file():
-                    seed = request.seed + repeat
-                    (inner if share == 1 else thin(inner, share, seed=seed)).save(path)
+    for (repeat, fold, share), one in folds.items():
+        path = fold_file(folder, repeat, fold, share)
+        if not path.is_file():
+            one.save(path)
 
 
 def _sizes(folder: Path, request: Request, plan: Sequence[Planned]) -> str:

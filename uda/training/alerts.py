@@ -17,8 +17,9 @@ from uda.errors import UsageError
 from uda.objectives.annealing import tsa_threshold
 from uda.training.config import RunConfig, build_config, flatten
 from uda.training.monitor import tags
-from uda.training.monitor.alarms import CHECKS, AlarmBook, Facts
+from uda.training.monitor.alarms import CHECKS, AlarmBook
 from uda.training.monitor.diagnosis import DIAGNOSIS
+from uda.training.monitor.facts import Facts
 from uda.training.multilabel import drawn_shares
 from uda.training.prior import sampling_prior, stated_prior
 from uda.training.schedules import annealing_progress, consistency_start

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from uda.data.folds import fold_notes, fold_splits
 from uda.data.records import Catalog
 from uda.data.splitfile import Split, ordered
+from uda.errors import UsageError
 from uda.training.class_tree import class_tree
 from uda.training.config import RunConfig
+from uda.training.patience import refuse_nothing_to_look_at
+from uda.training.prior import refuse_unestimable
 from uda.tree import Tree
 
 
@@ -113,14 +117,38 @@ def _with_coarse(fold: Split, split: Split, names: Collection[str]) -> Split:
     return Split(ordered(rows))
 
 
+def refuse_too_few(config: RunConfig, split: Split, coarse: Collection[str]) -> None:
+    """Refuse a split whose validation part is too small for what the settings ask.
+
+    Args:
+        config: of a training.
+        split: of it.
+        coarse: labels that are nodes of the tree.
+
+    Raises:
+        UsageError: says what is missing.
+    """
+    found = Counter(row.label for row in split.part("validation"))
+    refuse_nothing_to_look_at(config, found.total())
+    labels = {row.label for row in split.rows if row.part != "unlabeled"}
+    classes = sorted(name for name in labels if name and name not in coarse)
+    refuse_unestimable(config, {name: found[name] for name in classes})
+
+
 def check_deal(
     config: RunConfig, catalog: Catalog, split: Split, dealing: Dealing
 ) -> list[str]:
     """Deal once, so that what cannot be is refused now; return what is to be told."""
-    for _ in deal(config, catalog, split, dealing):
-        pass
+    coarse = _coarse(class_tree(config, catalog))
+    refuse_too_few(config, split, coarse)
+    for repeat, fold, one in deal(config, catalog, split, dealing):
+        try:
+            refuse_too_few(config, one, coarse)
+        except UsageError as error:
+            where = f"repeat {repeat}, fold {fold}"
+            raise UsageError(f"--folds {dealing.folds}, {where}: {error}") from error
     notes = fold_notes(
-        without_coarse(split, _coarse(class_tree(config, catalog))),
+        without_coarse(split, coarse),
         num_folds=dealing.folds,
         multi_label=config.data.multi_label,
     )

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from uda.data.multilabel import counts_of
 from uda.models.heads import Outputs
 from uda.models.links import hit_rate
 from uda.objectives.abc import abc_labeled, abc_unlabeled
@@ -212,7 +213,8 @@ def build_objective(
     """
     if config.data.multi_label:
         return Objective(config.seed, *label_branches(config, parts, device))
-    refuse_unestimable(config, parts.classes, parts.validation_targets)
+    validated = counts_of(parts.validation_targets, len(parts.classes)).tolist()
+    refuse_unestimable(config, dict(zip(parts.classes, validated, strict=True)))
     known = estimated or stated_prior(config, parts.classes)
     counts = torch.from_numpy(parts.class_counts)
     prior = torch.tensor(sampling_prior(config, parts.class_counts))

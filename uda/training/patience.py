@@ -126,6 +126,19 @@ def counts_from(config: RunConfig, trust: float = 1.0) -> int:
     return first
 
 
+def refuse_nothing_to_look_at(config: RunConfig, num_validation: int) -> None:
+    """Refuse patience without validation images.
+
+    Raises:
+        UsageError: says so.
+    """
+    if config.loop.patience is not None and num_validation == 0:
+        raise UsageError(
+            "--patience: there is no validation part; split with --validation, or "
+            "leave it out"
+        )
+
+
 def check(config: RunConfig, parts: Parts) -> None:
     """Refuse patience with nothing to look at.
 
@@ -135,11 +148,7 @@ def check(config: RunConfig, parts: Parts) -> None:
     loop = config.loop
     if loop.patience is None:
         return
-    if len(parts.validation) == 0:
-        raise UsageError(
-            "--patience: there is no validation part; split with --validation, or "
-            "leave it out"
-        )
+    refuse_nothing_to_look_at(config, len(parts.validation))
     every, first = loop.eval_every or loop.steps, counts_from(config)
     if loop.steps // every - first // every < SMOOTHED_OVER:
         raise UsageError(

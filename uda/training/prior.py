@@ -6,7 +6,7 @@ images have one that only somebody who knows the line can state.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -65,24 +65,19 @@ def stated_prior(config: RunConfig, classes: Sequence[str]) -> tuple[float, ...]
     return tuple(stated[name] / total for name in classes)
 
 
-def refuse_unestimable(
-    config: RunConfig,
-    classes: Sequence[str],
-    validation_targets: npt.NDArray[np.int64],
-) -> None:
+def refuse_unestimable(config: RunConfig, counts: Mapping[str, int]) -> None:
     """Refuse to estimate the prior from too few validation images.
+
+    Args:
+        config: of the run.
+        counts: validation images of each class.
 
     Raises:
         UsageError: says which classes lack how many.
     """
     if config.consistency.prior != "estimate":
         return
-    counts = np.bincount(validation_targets, minlength=len(classes)).tolist()
-    few = [
-        f"{name} ({count})"
-        for name, count in zip(classes, counts, strict=True)
-        if count < MIN_VALIDATION
-    ]
+    few = [f"{n} ({count})" for n, count in counts.items() if count < MIN_VALIDATION]
     if few:
         raise UsageError(
             f"--prior estimate needs {MIN_VALIDATION} validation images of each class "

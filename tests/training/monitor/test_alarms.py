@@ -15,7 +15,6 @@ from uda.training.monitor import alarms
 from uda.training.monitor.alarms import (
     AlarmBook,
     Check,
-    Facts,
     History,
     Point,
     check_kept_labels,
@@ -27,6 +26,7 @@ from uda.training.monitor.alarms import (
     check_waiting,
     mean_over,
 )
+from uda.training.monitor.facts import Facts
 
 FACTS = Facts(("Good", "a/b"), (0.5, 0.5), (50, 50), 1000)
 

@@ -13,7 +13,7 @@ from uda.cli.train import command
 from uda.training.alerts import accepts, confidence_threshold
 from uda.training.config import build_config
 from uda.training.monitor import diagnosis
-from uda.training.monitor.alarms import CHECKS, AlarmBook, Facts, Point
+from uda.training.monitor.alarms import CHECKS, AlarmBook, Point
 from uda.training.monitor.diagnosis import (
     DIAGNOSIS,
     check_annealing,
@@ -21,6 +21,7 @@ from uda.training.monitor.diagnosis import (
     check_recall,
     check_starving,
 )
+from uda.training.monitor.facts import Facts
 
 FACTS = Facts(("Good", "a/b"), (0.5, 0.5), (50, 9), 1000, threshold=0.8)
 STARVED = {

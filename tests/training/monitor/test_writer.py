@@ -14,7 +14,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.browser.fake_run import CLASSES, write_fake_run
-from uda.training.monitor.alarms import AlarmBook, Facts
+from uda.training.monitor.alarms import AlarmBook
+from uda.training.monitor.facts import Facts
 from uda.training.monitor.progress import Progress
 from uda.training.monitor.writer import RunWriter, recall_per_class, result_columns
 

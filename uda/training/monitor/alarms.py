@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from uda.training.monitor import tags
+from uda.training.monitor.facts import THRESHOLD, Facts, one_of, sentence
 
 _MIN_POINTS = 4
 _LOW_MASK, _HIGH_MASK = 0.05, 0.99
@@ -24,11 +25,6 @@ _WAITING = 0.05
 _FEW_VALIDATION = 10
 _LET_GROW = "let the supervised branch grow confident"
 _EVALUATIONS = 50  # remembered; each comes twice, for raw and averaged weights
-
-
-Settings = Mapping[str, Any]
-# A number other than the run's stands for every other.
-THRESHOLD: Settings = {"consistency.threshold": 0.123}
 
 
 @dataclass(frozen=True)
@@ -57,37 +53,6 @@ class Alarm:
     def to_dict(self) -> dict[str, Any]:
         """Return the alarm as it stands in status.json."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What does not change during a run.
-
-    Attributes:
-        classes: C class names.
-        prior: (C,) share of each class that the labelled batches are drawn
-            with; the pseudo labels are compared with it.
-        validation_counts: (C,) validation images per class.
-        total_steps: length of the run; "for long" is a twentieth of it, within
-            50 to 1,000 steps.
-        unlabeled_prior: (C,) mix of the unlabelled images, where it is known.
-        threshold: confidence that a target needs; None where there is no fixed one.
-        accepts: tells whether other settings (dotted keys) would be another run and
-            would be accepted; what is not is never advised.
-    """
-
-    classes: tuple[str, ...]
-    prior: tuple[float, ...]
-    validation_counts: tuple[int, ...]
-    total_steps: int
-    unlabeled_prior: tuple[float, ...] | None = None
-    threshold: float | None = None
-    accepts: Callable[[Settings], bool] = lambda changes: True
-
-    @property
-    def window(self) -> int:
-        """Steps that make up "for long"."""
-        return min(1000, max(50, self.total_steps // 20))
 
 
 @dataclass(frozen=True)
@@ -124,26 +89,6 @@ def mean_over(history: History, tag: str, window: int) -> float | None:
 def latest(history: History, tag: str) -> float:
     """Return the newest value of a tag that is not told at every step; 0 for none."""
     return next((p.values[tag] for p in reversed(history) if tag in p.values), 0.0)
-
-
-def one_of(facts: Facts, *options: tuple[str, Settings | None]) -> str:
-    """Say in words which options there are for a run.
-
-    Args:
-        facts: of the run.
-        options: each in words, with the settings that it means; None where it means
-            none and is always there.
-
-    Returns:
-        ``lower --threshold, or add labels``; empty where no option is left.
-    """
-    words = [text for text, new in options if new is None or facts.accepts(new)]
-    return ", or ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
-
-
-def sentence(words: str) -> str:
-    """Return words with a capital and a full stop; nothing of nothing."""
-    return f"{words[0].upper()}{words[1:]}." if words else ""
 
 
 def percent(share: float) -> str:

@@ -9,18 +9,8 @@ import math
 from collections.abc import Iterable
 
 from uda.training.monitor import tags
-from uda.training.monitor.alarms import (
-    THRESHOLD,
-    Alarm,
-    Check,
-    Facts,
-    History,
-    Settings,
-    mean_over,
-    one_of,
-    percent,
-    sentence,
-)
+from uda.training.monitor.alarms import Alarm, Check, History, mean_over, percent
+from uda.training.monitor.facts import THRESHOLD, Facts, Settings, one_of, sentence
 from uda.training.prior import MIN_VALIDATION
 
 _NONE_AT_ALL = 0.002  # share of the pseudo labels
