@@ -246,8 +246,6 @@ def test_refused_before_a_folder_is_made(folded, tmp_path):
         folded({"data.pseudo_labels": "p.csv"})
     few = "5 validation images of each class.*fewer of"
     with pytest.raises(UsageError, match=few):
-        UsageError, match=r"5 validation images of each class.*fewer of"
-    ):
         folded({"method": "uda", "consistency.prior": "estimate"})
     assert not (tmp_path / "runs").exists()
 
