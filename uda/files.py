@@ -19,6 +19,7 @@ from typing import Any
 
 from uda.errors import DataError, UsageError
 
+OUTPUT_MARK = ".uda-output"
 _RISKY_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
 
 
@@ -178,4 +179,11 @@ def numbered_folder(parent: Path, name: str) -> Path:
         except FileExistsError:
             number += 1
         else:
-            return folder
+            return output_folder(folder)
+
+
+def output_folder(folder: Path) -> Path:
+    """Make a folder of results, marked, so that its pictures are not taken for data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / OUTPUT_MARK).touch()
+    return folder

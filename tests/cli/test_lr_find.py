@@ -33,7 +33,7 @@ def test_it_names_the_rate_to_train_with(quick, tmp_path):
     assert done.exit_code == 0, done.output
     assert "Train with --lr " in done.stdout
     assert sorted(p.name for p in (tmp_path / "runs" / "lr-find").iterdir()) == [
-        "lr.csv", "lr.png",
+        ".uda-output", "lr.csv", "lr.png",
     ]  # fmt: skip
     again = call(*quick)
     first, second = done.stdout.splitlines(), again.stdout.splitlines()

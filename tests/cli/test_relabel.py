@@ -13,7 +13,8 @@ from PIL import Image
 
 from tests.support.surfaces import write_surfaces
 from uda.cli import main
-from uda.data.splits import Split
+from uda.cli.relabel import _say_applied
+from uda.data.splitfile import Split, SplitRow
 
 PLANTED = {
     "Good/Good03.png": "Rust",
@@ -160,3 +161,15 @@ def test_several_labels_are_refused(work, tmp_path):
     result = call("relabel", run, "--out", tmp_path / "x.csv")
     assert result.exit_code == 2
     assert "multi-label" in result.output
+
+
+@pytest.mark.parametrize("group", ["", "g1"])
+def test_where_test_images_have_twins_groups_are_to_be_given_again(
+    group, tmp_path, capsys
+):
+    rows = (
+        SplitRow("a.png", "test", "Good", group=group or None),
+        SplitRow("b.png", "labeled", "Good"),
+    )
+    _say_applied({"b.png": "Rust"}, Split(rows), tmp_path / "relabelled.csv")
+    assert ("--group auto" in capsys.readouterr().out) == bool(group)

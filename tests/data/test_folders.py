@@ -7,6 +7,7 @@ import pytest
 
 from uda.data.folders import find_images, read_layout
 from uda.errors import DataError
+from uda.files import numbered_folder, output_folder
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -34,6 +35,20 @@ def test_companions_are_silent_and_strangers_are_noted(tmp_path):
     assert sorted(found.others) == ["a.png.zip", "movie.avi", "noname", "pipe.png"]
     assert "4 files are not images" in found.notes()[0]
     assert "movie.avi" in found.notes()[0]
+
+
+def test_results_are_no_data(tmp_path):
+    """As after `cd photos; uda train .`, and then `uda train .` again."""
+    touch(tmp_path, "Good/a.png", "Rust/b.png")
+    run = numbered_folder(tmp_path / "runs", "train")
+    touch(run, "evaluation/ema-test/confusion_matrix.png")
+    touch(output_folder(tmp_path / "looked"), "sheet.png")
+    found = find_images(tmp_path)
+    assert found.images == ["Good/a.png", "Rust/b.png"]
+    assert sorted(found.outputs) == ["looked", "runs/train"]
+    assert found.empty == []
+    assert "2 folders hold results of uda" in found.notes()[0]
+    assert find_images(run).images == ["evaluation/ema-test/confusion_matrix.png"]
 
 
 def test_links_are_not_followed_away(tmp_path):

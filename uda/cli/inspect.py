@@ -98,12 +98,11 @@ def _check_out(out: Path | None) -> None:
 
 
 def _make_folder(out: Path | None) -> Path:
-    from uda.files import numbered_folder
+    from uda.files import numbered_folder, output_folder
 
     if out is None:
         return numbered_folder(Path("runs"), "inspect")
-    out.mkdir(parents=True, exist_ok=True)
-    return out
+    return output_folder(out)
 
 
 def _show_progress() -> Callable[[str, int, int], None] | None:

@@ -86,9 +86,8 @@ def command(
 
 
 def _new_folder(out: Path | None) -> Path:
-    from uda.files import numbered_folder
+    from uda.files import numbered_folder, output_folder
 
     if out is None:
         return numbered_folder(Path("runs"), "lr-find")
-    out.mkdir(parents=True, exist_ok=True)
-    return out
+    return output_folder(out)

@@ -13,6 +13,7 @@ from pathlib import Path
 from uda.data.images import SUFFIXES
 from uda.data.manifest import PART_WORDS, check_label, check_name, listing, shown
 from uda.errors import DataError
+from uda.files import OUTPUT_MARK
 
 # Files that lie beside images for good reasons; hidden files are left out as well.
 _SIDECARS = frozenset((".csv", ".tsv", ".json", ".txt", ".md", ".xml", ".yaml", ".yml"))
@@ -30,6 +31,7 @@ class Found:
         others: files that are no images by their suffix and no known companions.
         links: links that lead outside, nowhere or to a folder: not followed.
         closed: folders that cannot be read.
+        outputs: folders of results, by ``uda train`` and others; not looked into.
         empty: folders directly below the root without any image.
     """
 
@@ -38,6 +40,7 @@ class Found:
     others: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
 
     def notes(self) -> list[str]:
@@ -46,6 +49,7 @@ class Found:
             (self.others, "files are not images by their suffix and were left out"),
             (self.links, "links lead to a folder, outside or nowhere; not followed"),
             (self.closed, "folders cannot be read; change their permissions"),
+            (self.outputs, "folders hold results of uda, not data, and were left out"),
         )
         return [
             f"{shown(self.root)}: {len(names)} {words}: {listing(sorted(names), 5)}"
@@ -62,7 +66,8 @@ def find_images(root: Path, *, skip: Collection[Path] = ()) -> Found:
         skip: resolved folders to leave out, for example other data.
 
     Returns:
-        What was found. Hidden files and folders are left out; a link to a file is an
+        What was found. Hidden files and folders are left out, and so are folders of
+        results; a link to a file is an
         image when the file lies in the root, a link to a folder is never followed.
 
     Raises:
@@ -87,7 +92,7 @@ def find_images(root: Path, *, skip: Collection[Path] = ()) -> Found:
         for name in files:
             _sort_in(found, home, relative, name)
     found.images.sort()
-    filled = {path.split("/", 1)[0] for path in found.images}
+    filled = {path.split("/", 1)[0] for path in (*found.images, *found.outputs)}
     found.empty = [name for name in tops if name not in filled]
     return found
 
@@ -97,6 +102,9 @@ def _enter(found: Found, folder: str, relative: str, name: str) -> bool:
         return False
     if os.path.islink(os.path.join(folder, name)):  # noqa: PTH114, PTH118
         found.links.append(relative + name)
+        return False
+    if os.path.isfile(os.path.join(folder, name, OUTPUT_MARK)):  # noqa: PTH113, PTH118
+        found.outputs.append(relative + name)
         return False
     return True
 

@@ -15,7 +15,7 @@ from uda.data.labelfile import labels_of_split
 from uda.data.records import Catalog, scan
 from uda.data.splits import Split
 from uda.errors import TrainingError, UsageError
-from uda.files import folder_lock
+from uda.files import folder_lock, output_folder
 from uda.study.cells import Cell, all_cells, fold_file, own_split_file
 from uda.study.plan import check_plan, coarse_labels, configuration
 from uda.study.request import Planned, Request, open_study
@@ -59,7 +59,7 @@ def run_study(
     folds = _dealt(request, plan, split, coarse)
     for planned in plan:
         _check_folds(planned, request, folds, coarse)
-    with folder_lock(folder):
+    with folder_lock(output_folder(folder)):
         open_study(folder, request, plan)
         _write_splits(folder, split, folds)
         note(_sizes(folder, request, plan))
