@@ -168,8 +168,8 @@ def test_where_test_images_have_twins_groups_are_to_be_given_again(
     group, tmp_path, capsys
 ):
     rows = (
-        SplitRow("a.png", "test", "Good", group=group or None),
-        SplitRow("b.png", "labeled", "Good"),
+        SplitRow("a.png", "test", "Good", group or None, ""),
+        SplitRow("b.png", "labeled", "Good", None, ""),
     )
     _say_applied({"b.png": "Rust"}, Split(rows), tmp_path / "relabelled.csv")
     assert ("--group auto" in capsys.readouterr().out) == bool(group)
