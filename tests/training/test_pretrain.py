@@ -17,7 +17,7 @@ from uda.models.weights import load_backbone_weights
 from uda.training import pretrain as module
 from uda.training.build import build_state, model_spec
 from uda.training.config import build_config
-from uda.training.described import describe, side_by_side, typical_of
+from uda.training.described import describe, filling, typical_of
 from uda.training.launch import resume
 from uda.training.length import (
     Length,
@@ -408,12 +408,12 @@ def test_a_budget_that_describing_alone_eats_is_refused(prepared, monkeypatch, a
     assert steps_within(config, parts, 410.0) == (10 if asked is None else 20)
 
 
-def test_a_description_is_thought_to_use_the_threads_that_it_will(prepared):
+def test_a_description_is_timed_with_all_threads_busy(prepared):
+    """128 images of up to 192 x 192 pixels each, and no more than 1024 in memory."""
     _, parts = prepared
-    assert side_by_side(parts, 100, threads=8) == 1
-    assert side_by_side(parts, 300, threads=8) == 3
-    assert side_by_side(parts, 100_000, threads=4) == 4
-    assert side_by_side(parts, 100_000, threads=64) == 8
+    assert filling(parts, threads=1) == 128
+    assert filling(parts, threads=4) == 512
+    assert filling(parts, threads=64) == 1024
 
 
 def test_memory_that_does_not_suffice_is_told_with_the_way_out(quick, monkeypatch):

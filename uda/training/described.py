@@ -93,12 +93,10 @@ def describe(
     )
 
 
-def side_by_side(parts: Parts, num: int, threads: int) -> int:
-    """Return how many threads `describe` keeps busy with so many images."""
-    together = min(num, _at_once(parts))
-    return min(
-        threads, -(-together // chunk_of(parts.texture_pool.images.shape, PER_THREAD))
-    )
+def filling(parts: Parts, threads: int) -> int:
+    """Return how many images keep so many threads busy in `describe`."""
+    each = chunk_of(parts.texture_pool.images.shape, PER_THREAD)
+    return min(threads * each, _at_once(parts))
 
 
 def _at_once(parts: Parts) -> int:

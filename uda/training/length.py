@@ -13,7 +13,7 @@ import torch
 from uda.errors import UsageError
 from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
-from uda.training.described import describe, side_by_side, typical_of
+from uda.training.described import describe, filling, typical_of
 from uda.training.detail import default_steps, reads_texture
 from uda.training.memory import memory_told
 from uda.training.objective import build_objective, start_memory
@@ -26,7 +26,6 @@ from uda.training.step import FLIPS, Moment, training_step
 from uda.training.teacher import prediction_table
 
 PROBED_STEPS = 4
-DESCRIBED = 32
 
 
 @dataclass(frozen=True)
@@ -163,16 +162,16 @@ def _averaged(cost: Callable[[int], float], config: RunConfig, start: int) -> fl
 def _description_cost(config: RunConfig, parts: Parts) -> float:
     """Seconds that describing every image takes, from a few of them."""
     rows = parts.training_rows
-    some, num = rows[:DESCRIBED], len(rows) + len(parts.validation)
     threads = config.loop.threads or os.cpu_count() or 1
+    # So many that all threads are busy, as they will be.
+    some, num = rows[: filling(parts, threads)], len(rows) + len(parts.validation)
     begin = time.perf_counter()
     typical = typical_of(parts)
     describe(parts, some[:1], typical, threads=threads)  # what the first call loads
     loaded = time.perf_counter()
     describe(parts, some, typical, threads=threads)
     each = (time.perf_counter() - loaded) / len(some)
-    # A few images keep one thread busy, all of them as many as there are.
-    return loaded - begin + each * num / side_by_side(parts, num, threads)
+    return loaded - begin + each * num
 
 
 def _table_cost(config: RunConfig, parts: Parts, state: TrainState) -> float:
