@@ -15,6 +15,7 @@ from tests.study.conftest import run, words_of
 from uda.cli import main
 from uda.data.splitfile import Split, ordered
 from uda.evaluation.predict import Predictions
+from uda.files import OUTPUT_MARK
 from uda.study.answers import read_answers
 from uda.study.request import Request, read_study
 from uda.study.run import images_of, tasks_of, training_part
@@ -230,6 +231,16 @@ def test_a_validation_part_too_small_for_a_strategy_is_told_before_any_cell(
     assert code == 2, output
     assert re.search(words, output)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_images_by_mistake_is_not_marked_as_results(home, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(home / "data", data)
+    words = words_of(home, data / "Good")
+    code, output = run(*words)
+    assert code == 2
+    assert "no study" in output
+    assert not (data / "Good" / OUTPUT_MARK).exists()
 
 
 def test_the_same_command_trains_nothing_again(copy, home):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tests.training.test_loop import StopAt
+from uda.training import alerts
 from uda.training.alerts import (
     accepts,
     alarm_book,
@@ -16,6 +19,10 @@ from uda.training.alerts import (
     passing_step,
 )
 from uda.training.config import build_config
+from uda.training.launch import resume
+from uda.training.monitor.progress import Progress
+from uda.training.settled import settle
+from uda.training.stop import StopRequest
 
 
 def config(**keys):
@@ -70,6 +77,48 @@ def test_what_changes_nothing_or_would_be_refused_is_not_accepted():
     both = {"supervised.class_weights": "inverse"}
     assert accepts(config(supervised__sampling_power=1.0), both)
     assert not accepts(config(supervised__sampling_power=0.5), both)
+
+
+@pytest.mark.parametrize(
+    ("keys", "changes"),
+    [
+        # As flags: what the run was told, and the change.
+        ({"supervised__tsa_share": 0.3}, {"supervised.tsa": "none"}),
+        (
+            {"consistency__weak_pass": "joint", "consistency__entropy_weight": 0.1},
+            {"consistency.class_floor": 0.6, "consistency.weak_pass": "table"},
+        ),
+        ({"consistency__unlabeled_ratio": 1}, {"consistency.unlabeled_ratio": 1}),
+    ],
+)
+def test_what_is_accepted_is_what_the_command_line_would(keys, changes):
+    told = config(**keys)
+    assert not accepts(told, changes)
+    assert not accepts(settle(told, 1000), changes)
+
+
+def test_a_resumed_run_is_advised_as_an_unbroken_one(quick, monkeypatch):
+    """It reads its own copies of the policies, which nobody asked for."""
+    found = []
+    plain = alerts.alarm_book
+
+    def spy(*given):
+        found.append(plain(*given).facts)
+        return plain(*given)
+
+    monkeypatch.setattr(alerts, "alarm_book", spy)
+    folder, _ = quick(stop=StopAt(3))
+    console = Progress(stream=io.StringIO(), results=io.StringIO())
+    resume(folder, workers=None, console=console, stop=StopRequest())
+    changes = [
+        {"consistency.threshold": 0.5},
+        {"consistency.class_floor": 0.6},
+        {"supervised.tsa": "none"},
+    ]
+    assert len(found) == 2
+    before, after = ([facts.accepts(c) for c in changes] for facts in found)
+    assert before == after
+    assert before[0]
 
 
 def test_several_labels_are_compared_with_the_labels_drawn():

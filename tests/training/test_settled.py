@@ -130,6 +130,16 @@ def test_another_start_needs_no_warm_start(record, start):
     assert again(path, start).model.pretrain_steps == 0
 
 
+def test_a_hand_written_warm_start_is_not_dropped_in_silence(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("model:\n  pretrain_steps: 50\n")
+    with pytest.raises(UsageError, match="--pretrain-steps does not combine"):
+        build_config({"model.weights": "w.safetensors"}, read_settings(path))
+    path.write_text("loop:\n  patience: 3\n")
+    kept = build_config({"data.validation": 0}, read_settings(path))
+    assert kept.loop.patience == 3  # refused once the parts are known
+
+
 def test_a_record_of_before_a_key_was_there_is_one(record):
     """As `--group auto` writes it, whose group has no effect beside its split."""
     path, config = record({"data.group": "auto"}, 1000)

@@ -66,7 +66,7 @@ def command(
         raise UsageError(f"--out {out}: exists and is not empty; name a new folder")
     resolved = supervised_part(resolved)
     catalog, split, _ = find_split(resolved)
-    with memory_told(resolved, in_step=True):
+    with memory_told(resolved):
         parts = build_parts(resolved, catalog, split, counter())
         found = find_learning_rate(
             resolved, parts, steps=steps, progress=counter("steps")

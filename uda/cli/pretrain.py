@@ -75,7 +75,7 @@ def command(
     refuse_without_trunk(resolved)
     _refuse_place(out)
     catalog, split, _ = find_split(resolved)
-    with memory_told(resolved, in_step=True):
+    with memory_told(resolved):
         parts = build_parts(resolved, catalog, split, counter())
         model, explained = pretrained_trunk(
             resolved, parts, stop=stop, progress=counter("steps")

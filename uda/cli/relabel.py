@@ -212,8 +212,8 @@ def _say_applied(new_labels: dict[str, str | None], split: Split, target: Path) 
         f"{len(new_labels)} new labels in {target}; the parts of the split are as they "
         f"were. Next: uda train {target}, with --unlabeled as before"
     )
-    if any(row.part == "test" and row.group for row in split.rows):
+    if any(row.part in ("test", "validation") and row.group for row in split.rows):
         click.echo(
             "If the split was drawn with --group auto, give that again: twins of test "
-            "images in --unlabeled folders are known by it alone"
+            "and validation images in --unlabeled folders are known by it alone"
         )

@@ -49,7 +49,10 @@ class Found:
             (self.others, "files are not images by their suffix and were left out"),
             (self.links, "links lead to a folder, outside or nowhere; not followed"),
             (self.closed, "folders cannot be read; change their permissions"),
-            (self.outputs, "folders hold results of uda, not data, and were left out"),
+            (
+                self.outputs,
+                f"folders hold results of uda ({OUTPUT_MARK}) and were left out",
+            ),
         )
         return [
             f"{shown(self.root)}: {len(names)} {words}: {listing(sorted(names), 5)}"

@@ -56,11 +56,12 @@ def run_study(
     fine = without_coarse(split, coarse)
     for text in fold_notes(fine, num_folds=request.folds):
         note(text)
-    folds = _dealt(request, plan, split, coarse)
+    folds = _dealt(folder, request, plan, split, coarse)
     for planned in plan:
         _check_folds(planned, request, folds, coarse)
-    with folder_lock(output_folder(folder)):
+    with folder_lock(folder):
         open_study(folder, request, plan)
+        output_folder(folder)
         _write_splits(folder, split, folds)
         note(_sizes(folder, request, plan))
         tasks = tasks_of(folder, request, plan)
@@ -120,8 +121,13 @@ Folds = dict[tuple[int, int, float], Split]
 
 
 def _dealt(
-    request: Request, plan: Sequence[Planned], split: Split, coarse: Sequence[str]
+    folder: Path,
+    request: Request,
+    plan: Sequence[Planned],
+    split: Split,
+    coarse: Sequence[str],
 ) -> Folds:
+    """Deal the folds of a study; those that are written already stay as they are."""
     found: Folds = {}
     shares = {1.0, *(planned.strategy.share for planned in plan)}
     for repeat in range(request.repeats):
@@ -129,7 +135,9 @@ def _dealt(
         inner = fine_folds(
             split, coarse, num_folds=request.folds, repeat=repeat, seed=request.seed
         )
-        for fold, one in enumerate(inner):
+        for fold, new in enumerate(inner):
+            path = fold_file(folder, repeat, fold)
+            one = Split.load(path) if path.is_file() else new
             for share in shares:
                 thinned = one if share == 1 else thin(one, share, seed=seed)
                 found[repeat, fold, share] = thinned
@@ -144,9 +152,10 @@ def _check_folds(
         return
     config = configuration(planned, request, split=Path(request.split), seed=0)
     for (repeat, fold, share), split in folds.items():
+        if share != 1:
+            continue  # its validation part is that of the whole
         try:
-            if share == strategy.share:
-                refuse_too_few(config, split, coarse)
+            refuse_too_few(config, split, coarse)
         except UsageError as error:
             where = f"repeat {repeat}, fold {fold}"
             raise UsageError(f"strategy {strategy.name!r}, {where}: {error}") from error

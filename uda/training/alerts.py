@@ -7,9 +7,8 @@ the first step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,10 +18,11 @@ from uda.training.config import RunConfig, build_config, flatten
 from uda.training.monitor import tags
 from uda.training.monitor.alarms import CHECKS, AlarmBook
 from uda.training.monitor.diagnosis import DIAGNOSIS
-from uda.training.monitor.facts import Facts
+from uda.training.monitor.facts import Facts, Settings
 from uda.training.multilabel import drawn_shares
 from uda.training.prior import sampling_prior, stated_prior
 from uda.training.schedules import annealing_progress, consistency_start
+from uda.training.settled import told_by
 
 if TYPE_CHECKING:
     from uda.training.prepare import Parts
@@ -32,8 +32,17 @@ if TYPE_CHECKING:
 GATED = ("uda", "fixmatch", "flexmatch", "pseudo-label")
 
 
-def alarm_book(config: RunConfig, parts: Parts) -> AlarmBook:
-    """Return the alarms of a run, of faults and of treatments."""
+def alarm_book(
+    config: RunConfig, parts: Parts, asked: RunConfig | None = None
+) -> AlarmBook:
+    """Return the alarms of a run, of faults and of treatments.
+
+    Args:
+        config: of the run.
+        parts: its images.
+        asked: the configuration that the run began with; None where that is it. One
+            that goes on reads its own copies of policies, which nobody asked for.
+    """
     targets = parts.validation_targets
     counts = (
         np.bincount(targets, minlength=len(parts.classes))
@@ -47,7 +56,7 @@ def alarm_book(config: RunConfig, parts: Parts) -> AlarmBook:
         total_steps=config.loop.steps,
         unlabeled_prior=stated_prior(config, parts.classes),
         threshold=confidence_threshold(config),
-        accepts=partial(accepts, config),
+        accepts=_acceptance(asked or config),
     )
     return AlarmBook(facts, (*CHECKS, *DIAGNOSIS))
 
@@ -60,7 +69,7 @@ def _labeled_mix(config: RunConfig, parts: Parts) -> tuple[float, ...]:
     return tuple((shown / shown.sum()).tolist())
 
 
-def accepts(config: RunConfig, changes: Mapping[str, Any]) -> bool:
+def accepts(config: RunConfig, changes: Settings) -> bool:
     """Tell whether a run would be another one, and allowed, with settings changed.
 
     Args:
@@ -71,10 +80,23 @@ def accepts(config: RunConfig, changes: Mapping[str, Any]) -> bool:
     if all(now[key] == value for key, value in changes.items()):
         return False
     try:
-        build_config(changes, now)
+        build_config({**told_by(config), **changes})
     except UsageError:
         return False
     return True
+
+
+def _acceptance(config: RunConfig) -> Callable[[Settings], bool]:
+    """Return `accepts` of a run, which asks once about each change."""
+    known: dict[str, bool] = {}
+
+    def accepted(changes: Settings) -> bool:
+        key = repr(sorted(changes.items()))
+        if key not in known:
+            known[key] = accepts(config, changes)
+        return known[key]
+
+    return accepted
 
 
 def confidence_threshold(config: RunConfig) -> float | None:

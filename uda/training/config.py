@@ -36,9 +36,9 @@ from uda.training.shape_effects import refuse_combinations
 from uda.training.tree_rules import refuse_with_tree
 
 # Keys on which other keys' usual values depend.
-_CHOOSING = ("recipe", "method", "data.multi_label")
+CHOOSING = ("recipe", "method", "data.multi_label")
 # Keys that `training.settled` writes into every run's config.yaml.
-_SETTLED = {
+SETTLED = {
     *("loop.steps", "loop.threads", "loop.eval_every", "loop.save_every"),
     *("model.frozen_steps", "model.layer_decay", "model.pretrain_steps"),
 }
@@ -300,13 +300,13 @@ def _of_file(file: Mapping[str, Any], flags: Mapping[str, Any]) -> Mapping[str, 
     the new run's own record can be read like any other.
     """
     told = _told_by(file)
-    others = any(key in flags and flags[key] != file.get(key) for key in _CHOOSING)
+    others = any(key in flags and flags[key] != file.get(key) for key in CHOOSING)
     if others and is_record(file):
-        kept = told | set(_CHOOSING) | (_SETTLED - {"loop.steps"})
-        if file.get("loop.steps") != merged(_choices(file)).loop.steps:
+        kept = told | set(CHOOSING) | (SETTLED - {"loop.steps"})
+        if file.get("loop.steps") != merged(choices(file)).loop.steps:
             kept.add("loop.steps")
         file = {k: v for k, v in file.items() if k in kept or k.startswith("data.")}
-    if any(flags.get(key) for key in _STARTS):
+    if is_record(file) and any(flags.get(key) for key in _STARTS):
         file = {k: v for k, v in file.items() if k != "model.pretrain_steps"}
     return _acting(file, told & set(file), flags)
 
@@ -314,7 +314,11 @@ def _of_file(file: Mapping[str, Any], flags: Mapping[str, Any]) -> Mapping[str, 
 def _acting(
     file: Mapping[str, Any], told: set[str], flags: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Leave out what a file tells and has no effect in a run of these flags."""
+    """Leave out what a file tells and has no effect in a run of these flags.
+
+    Patience without a validation part stays: that is refused, and has to be.
+    """
+    told = told - {"loop.patience"}
     while idle := without_effect(merged({**file, **flags}), told - set(flags)):
         told -= idle
         file = {k: v for k, v in file.items() if k not in idle}
@@ -344,19 +348,20 @@ def _told_by(file: Mapping[str, Any]) -> set[str]:
     machine settled when the run began; neither is held to have an effect.
     """
     said = flatten(merged(file).model_dump())
-    usual = flatten(merged(_choices(file)).model_dump())
+    usual = flatten(merged(choices(file)).model_dump())
     record = is_record(file)
     return {
         key
         for key in file
         if said.get(key) != usual.get(key)
-        and key not in _SETTLED
+        and key not in SETTLED
         and not (record and key.startswith("data."))
     }
 
 
-def _choices(file: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: file[key] for key in _CHOOSING if key in file}
+def choices(file: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides other keys' usual values."""
+    return {key: file[key] for key in CHOOSING if key in file}
 
 
 def _refuse_unknown(given: Mapping[str, Any]) -> None:

@@ -33,6 +33,7 @@ from uda.training.objective import build_objective, start_memory
 from uda.training.prepare import Parts, Policies, build_stream
 from uda.training.pretrain import pretrain
 from uda.training.schedules import consistency_start
+from uda.training.settled import recorded
 from uda.training.sizes import change_size
 from uda.training.state import TrainState, checkpoint_paths, load_newest, to_device
 from uda.training.step import Moment, Terms, training_step
@@ -146,12 +147,17 @@ def _writer(
         # The checkpoint's own step is whole; only what came after it is done again.
         start_step=step + 1 if 0 < step < config.loop.steps else step,
         console=console,
-        alarms=alerts.alarm_book(config, parts),
+        alarms=alerts.alarm_book(config, parts, _asked(run)),
         on_alarms=lambda alarms: run.update_status("running", alarms=alarms),
     )
     if step == 0:
         writer.config(config.to_yaml())
     return writer
+
+
+def _asked(run: RunFolder) -> RunConfig | None:
+    """Return the configuration that a run began with, where it is written."""
+    return recorded(run.config) if run.config.is_file() else None
 
 
 def _compile(trainer: Trainer) -> None:

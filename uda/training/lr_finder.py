@@ -21,6 +21,7 @@ from uda.models.seeding import draws_at_random, seeded
 from uda.training.build import build_state, choose_device, model_spec
 from uda.training.config import RunConfig
 from uda.training.length import Length, fix_length
+from uda.training.memory import memory_told
 from uda.training.objective import build_objective, start_memory
 from uda.training.prepare import Parts, Policies, build_stream
 from uda.training.state import to_device
@@ -149,7 +150,8 @@ def find_learning_rate(
         moment = Moment(rate / config.optimizer.lr, 0.0, None)
         numbers = range(number * micro, (number + 1) * micro)
         batches = [to_device(stream(n), device) for n in numbers]
-        with seeded(config.seed, "dropout", number) if at_random else nullcontext():
+        draws = seeded(config.seed, "dropout", number) if at_random else nullcontext()
+        with draws, memory_told(config, in_step=True):
             terms, _ = training_step(state, batches, config, moment, objective)
         return sum(float(one.total.detach()) for one in terms) / len(terms)
 

@@ -33,7 +33,11 @@ def memory_told(config: RunConfig, *, in_step: bool = False) -> Iterator[None]:
 def _out_of_memory(config: RunConfig, in_step: bool) -> TrainingError:
     pixels = f"{config.data.size[0]}x{config.data.size[1]} pixels"
     batch, smaller = config.loop.batch, config.loop.batch // 2
-    if not in_step or smaller < 1:
+    if in_step and smaller < 1:
+        return TrainingError(
+            f"memory does not suffice for --batch 1 at {pixels}; try a smaller --imgsz"
+        )
+    if not in_step:
         return TrainingError(
             f"memory does not suffice for images of {pixels}; try a smaller --imgsz, "
             "or fewer --threads, of which each describes images by texture"

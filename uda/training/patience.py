@@ -8,7 +8,8 @@ the last three evaluations, smooths it; e_k is the standard error of the k-th.
 2. Stop once ``patience`` evaluations have brought no new largest s.
 
 Evaluations count from the step at which all that was planned is on: the unlabelled
-branch at full weight, the images at their final size. Nothing is remembered beside
+branch at full weight, late class weights, the images at their final size, and a frozen
+trunk set free. Nothing is remembered beside
 metrics.jsonl and the weights of the evaluations that may yet be handed over: those
 are new largest ones, since an earlier one that is as good would be taken instead.
 Source of the rule: Breiman, Friedman, Olshen and Stone, "Classification and

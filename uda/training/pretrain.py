@@ -203,10 +203,11 @@ def seconds_per_step(config: RunConfig, parts: Parts, model: Classifier) -> floa
     times = []
     for number in range(3):
         begin = time.perf_counter()
-        batch = to_device(stream(number), device)
-        loss = model.backbone(model.normalize(batch.labeled)).square().mean()
-        loss.backward()
-        float(loss.detach())  # waits for an accelerator
+        with memory_told(config, in_step=True):
+            batch = to_device(stream(number), device)
+            loss = model.backbone(model.normalize(batch.labeled)).square().mean()
+            loss.backward()
+            float(loss.detach())  # waits for an accelerator
         times.append(time.perf_counter() - begin)
     model.zero_grad(set_to_none=True)
     return min(times)

@@ -10,7 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from uda.training.config import RunConfig, flatten, is_record, merged
+from uda.training.config import (
+    CHOOSING,
+    SETTLED,
+    RunConfig,
+    choices,
+    flatten,
+    is_record,
+    merged,
+)
 from uda.training.configfile import read_config_file
 from uda.training.detail import default_steps
 
@@ -75,3 +83,19 @@ def read_settings(path: Path) -> dict[str, Any]:
     # It follows the evaluations, also where somebody chose those.
     own["loop.save_every"] = config.loop.eval_every
     return {k: v for k, v in file.items() if k not in own or v != own[k]}
+
+
+def told_by(config: RunConfig) -> dict[str, Any]:
+    """Return what somebody chose for a run, as the flags that would say it.
+
+    Args:
+        config: of the run, also with what it settled itself.
+    """
+    now = flatten(config.model_dump())
+    usual = flatten(merged(choices(now)).model_dump())
+    own = {*SETTLED, "data.split"}
+    return {
+        key: value
+        for key, value in now.items()
+        if key in CHOOSING or (value != usual[key] and key not in own)
+    }

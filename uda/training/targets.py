@@ -85,11 +85,14 @@ def _accuracies(
     if not len(trainer.parts.validation):
         return None, None
     averaged, final = trainer.state.ema.model, trainer.parts.pool.images
+    if trainer.config.supervised.logit_adjustment != "post-hoc":
+        both, _ = balanced_accuracy(trainer, teacher or clean(trainer, averaged))
+        return both, both
+    served, _ = balanced_accuracy(trainer, clean(trainer, averaged))
+    if trainer.opinion is None:  # nothing that the teacher is compared with
+        return None, served
     judged = teacher or teaching(trainer, averaged, final)
     named, _ = balanced_accuracy(trainer, judged)
-    if trainer.config.supervised.logit_adjustment != "post-hoc":
-        return named, named
-    served, _ = balanced_accuracy(trainer, clean(trainer, averaged))
     return named, served
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from uda.training.monitor.facts import Facts, one_of, sentence
+from uda.training.monitor.facts import Facts, less_annealing, one_of, sentence
 
 FACTS = Facts(("Good", "Rust"), (0.5, 0.5), (9, 9), 1000)
 OPTIONS = (
@@ -27,6 +27,15 @@ OPTIONS = (
 def test_options_that_a_run_would_accept(refused, words):
     facts = replace(FACTS, accepts=lambda new: not set(refused) & set(new))
     assert one_of(facts, *OPTIONS) == words
+
+
+@pytest.mark.parametrize(
+    ("kinds", "words"),
+    [("log none", "--tsa log or none"), ("none", "--tsa none"), ("", "")],
+)
+def test_less_annealing(kinds, words):
+    facts = replace(FACTS, accepts=lambda new: new["supervised.tsa"] in kinds.split())
+    assert less_annealing(facts) == words
 
 
 def test_no_option_is_no_sentence():

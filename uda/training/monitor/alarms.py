@@ -13,7 +13,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from uda.training.monitor import tags
-from uda.training.monitor.facts import THRESHOLD, Facts, one_of, sentence
+from uda.training.monitor.facts import (
+    THRESHOLD,
+    Facts,
+    Settings,
+    less_annealing,
+    one_of,
+    sentence,
+)
 
 _MIN_POINTS = 4
 _LOW_MASK, _HIGH_MASK = 0.05, 0.99
@@ -23,7 +30,6 @@ _START, _LEARNED = 0.1, 0.3  # shares of the run after which a class is judged
 _GROWTH = 10.0
 _WAITING = 0.05
 _FEW_VALIDATION = 10
-_LET_GROW = "let the supervised branch grow confident"
 _EVALUATIONS = 50  # remembered; each comes twice, for raw and averaged weights
 
 
@@ -107,14 +113,7 @@ def check_mask_rate(history: History, facts: Facts) -> Iterable[Alarm]:
             f"The mask rate stays near zero ({rate:.2f} over {facts.window} steps).",
             "Almost no unlabelled image passes the confidence threshold, so the "
             "unlabelled images teach nothing and this is a supervised run.",
-            sentence(
-                one_of(
-                    facts,
-                    ("lower --threshold", THRESHOLD),
-                    ("train longer (--steps)", None),
-                    (f"{_LET_GROW} (--tsa log or none)", {"supervised.tsa": "none"}),
-                )
-            ),
+            _for_low_mask(history, facts),
         )
     elif rate > _HIGH_MASK and not latest(history, tags.TEXTURE_ALONE):
         yield Alarm(
@@ -134,6 +133,17 @@ def check_mask_rate(history: History, facts: Facts) -> Iterable[Alarm]:
                 )
             ),
         )
+
+
+def _for_low_mask(history: History, facts: Facts) -> str:
+    options: list[tuple[str, Settings | None]] = [
+        ("lower --threshold", THRESHOLD),
+        ("train longer (--steps)", None),
+    ]
+    less = less_annealing(facts)
+    if less and any(tags.TSA_THRESHOLD in point.values for point in history):
+        options.append((f"let the supervised branch grow confident ({less})", None))
+    return sentence(one_of(facts, *options))
 
 
 def check_pseudo_labels(history: History, facts: Facts) -> Iterable[Alarm]:
@@ -159,7 +169,7 @@ def _against_dominance(facts: Facts, name: str) -> str:
     options = one_of(
         facts,
         ("raise --threshold", THRESHOLD),
-        ("lower --unlabeled-ratio", None),
+        ("lower --unlabeled-ratio", {"consistency.unlabeled_ratio": 1}),
         ("add labels of the classes that lose", None),
     )
     fine = f"If most unlabelled images are {name}, that is fine"
@@ -178,20 +188,22 @@ def check_kept_labels(history: History, facts: Facts) -> Iterable[Alarm]:
     for name, tag in zip(facts.classes, tags.class_tags(facts.classes), strict=True):
         kept = mean_over(history, f"{tags.KEPT_SHARE}/{tag}", facts.window)
         if kept is not None and kept < _LOW_KEPT:
-            yield _class_dropped(name, tag, kept)
+            yield _class_dropped(facts, name, tag, kept)
         elif kept is not None and kept > _HIGH_KEPT and slow:
             yield _class_not_learned(name, tag, annealing)
 
 
-def _class_dropped(name: str, tag: str, kept: float) -> Alarm:
+def _class_dropped(facts: Facts, name: str, tag: str, kept: float) -> Alarm:
+    less = less_annealing(facts)
+    options = [(f"take {less}", None)] if less else []
+    stronger = ("take a stronger policy for the labelled images (--labeled-view)", None)
     return Alarm(
         f"labels-dropped/{tag}",
         f"Training signal annealing leaves out {percent(1 - kept)} of the labelled "
         f"{name} images.",
         "The network is surer of them than the schedule allows, so the class "
         "learns nothing from its labels for now.",
-        "Take a faster schedule (--tsa log) or none (--tsa none), or a stronger "
-        "policy for the labelled images.",
+        sentence(one_of(facts, *options, stronger)),
     )
 
 

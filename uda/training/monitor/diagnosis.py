@@ -10,7 +10,14 @@ from collections.abc import Iterable
 
 from uda.training.monitor import tags
 from uda.training.monitor.alarms import Alarm, Check, History, mean_over, percent
-from uda.training.monitor.facts import THRESHOLD, Facts, Settings, one_of, sentence
+from uda.training.monitor.facts import (
+    THRESHOLD,
+    Facts,
+    Settings,
+    less_annealing,
+    one_of,
+    sentence,
+)
 from uda.training.prior import MIN_VALIDATION
 
 _NONE_AT_ALL = 0.002  # share of the pseudo labels
@@ -174,10 +181,20 @@ def check_annealing(history: History, facts: Facts) -> Iterable[Alarm]:
             f"{facts.threshold:g}: the mask rate is {rate:.2f}.",
             "A network that is not let become sure of its labelled images is sure of "
             "hardly any other, so the unlabelled branch idles.",
-            "End annealing before the branch starts (--tsa-share at most "
-            "--start-share), take --tsa log or none, or lower --threshold.",
+            _for_annealing(facts),
             "follows from the two formulas of Xie et al., NeurIPS 2020",
         )
+
+
+def _for_annealing(facts: Facts) -> str:
+    earlier = "end annealing before the branch starts (--tsa-share up to --start-share)"
+    options: list[tuple[str, Settings | None]] = [
+        (earlier, {"supervised.tsa_share": 0.0123})
+    ]
+    if less := less_annealing(facts):
+        options.append((f"take {less}", None))
+    options.append(("lower --threshold", THRESHOLD))
+    return sentence(one_of(facts, *options))
 
 
 DIAGNOSIS: tuple[Check, ...] = (

@@ -8,7 +8,7 @@ from typing import Any
 
 Settings = Mapping[str, Any]
 # A number other than the run's stands for every other.
-THRESHOLD: Settings = {"consistency.threshold": 0.123}
+THRESHOLD: Settings = {"consistency.threshold": 0.987}
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Facts:
         unlabeled_prior: (C,) mix of the unlabelled images, where it is known.
         threshold: confidence that a target needs; None where there is no fixed one.
         accepts: tells whether other settings (dotted keys) would be another run and
-            would be accepted; what is not is never advised.
+            would be accepted; options that are not are left out of the advice.
     """
 
     classes: tuple[str, ...]
@@ -55,6 +55,14 @@ def one_of(facts: Facts, *options: tuple[str, Settings | None]) -> str:
     """
     words = [text for text, new in options if new is None or facts.accepts(new)]
     return ", or ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def less_annealing(facts: Facts) -> str:
+    """Return the flags that hold labelled images back for a shorter time, or none."""
+    kinds = [
+        name for name in ("log", "none") if facts.accepts({"supervised.tsa": name})
+    ]
+    return f"--tsa {' or '.join(kinds)}" if kinds else ""
 
 
 def sentence(words: str) -> str:
