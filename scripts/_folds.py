@@ -183,17 +183,33 @@ def run(data: Path, work: Path, cell: Cell, length: Length, extra: list[str]) ->
         flags = flags_of(cell.arm, DRAWS[cell.draw], prior)
         if "texture" not in flags:
             flags = [*flags, *length.flags(flags), "--threads", "1", *extra]
-        begin = time.time()
-        uda(
+        words = (
             "train", str(source_of(data, work, DRAWS[cell.draw])), "--split", str(path),
-            "--seed", str(cell.seed), "--project", str(folder), "--name", "run",
-            *flags, log=folder / "log.txt",
+            "--seed", str(cell.seed), "--project", str(folder), "--name", "run", *flags,
         )  # fmt: skip
-        seconds = time.time() - begin
+        seconds = train(folder, *words)
         row = answer(folder, split) | {"seconds": round(seconds), "flags": flags}
         done.write_text(json.dumps(row, indent=2) + "\n")
     row = json.loads(done.read_text())
     return vars(cell) | row
+
+
+def train(folder: Path, *words: str) -> float:
+    """Train a cell, or go on with it; return the seconds of all its pieces."""
+    latest, begun = folder / "latest", folder / "begun.json"
+    spent = 0.0
+    if begun.is_file() and any(latest.glob("checkpoints/*.pt")):
+        piece = json.loads(begun.read_text())
+        last = (latest / "metrics.jsonl").stat().st_mtime
+        spent = piece["spent"] + max(0.0, last - piece["at"])
+        if json.loads((latest / "status.json").read_text())["state"] == "done":
+            return spent  # and was killed before it answered
+        words = ("resume", str(latest.resolve()))
+    begin = time.time()
+    folder.mkdir(parents=True, exist_ok=True)
+    begun.write_text(json.dumps({"at": begin, "spent": spent}))
+    uda(*words, log=folder / "log.txt")
+    return spent + time.time() - begin
 
 
 def answer(folder: Path, split: Split) -> Row:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -201,6 +203,35 @@ def assert_pooled(work: Path, text: str) -> None:
     for name in ("macro_f1", "balanced_accuracy"):
         assert f"| {float(rate[name]):.3f} (" in line
     assert f"| {float(rate['recall'][3]):.3f} (" in line
+
+
+def test_a_killed_run_goes_on_and_its_pieces_are_added(tmp_path, monkeypatch):
+    calls = []
+
+    def killed(*words: str, log: Path) -> None:
+        calls.append(words)
+        run = tmp_path / "cell" / "run"
+        (run / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (run / "checkpoints" / "step-00000002.pt").touch()
+        (run / "status.json").write_text('{"state": "running"}')
+        if len(calls) == 1:
+            (tmp_path / "cell" / "latest").symlink_to("run")
+            (run / "metrics.jsonl").touch()
+            later = read_json(tmp_path / "cell" / "begun.json")["at"] + 100
+            os.utime(run / "metrics.jsonl", (later, later))
+            raise subprocess.CalledProcessError(137, words)
+
+    monkeypatch.setattr(_folds, "uda", killed)
+    with pytest.raises(subprocess.CalledProcessError):
+        _folds.train(tmp_path / "cell", "train", "data")
+    seconds = _folds.train(tmp_path / "cell", "train", "data")
+    assert calls == [
+        ("train", "data"), ("resume", str(tmp_path / "cell" / "run")),
+    ]  # fmt: skip
+    assert seconds == pytest.approx(100, abs=5)
+    (tmp_path / "cell" / "run" / "status.json").write_text('{"state": "done"}')
+    _folds.train(tmp_path / "cell", "train", "data")
+    assert len(calls) == 2
 
 
 def test_a_failing_run_does_not_stop_the_others(tiny, tmp_path, monkeypatch, capsys):
