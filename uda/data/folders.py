@@ -70,8 +70,8 @@ def find_images(root: Path, *, skip: Collection[Path] = ()) -> Found:
 
     Returns:
         What was found. Hidden files and folders are left out, and so are folders of
-        results; a link to a file is an
-        image when the file lies in the root, a link to a folder is never followed.
+        results; a link to a file is an image when the file lies in the root, a link to
+        a folder is never followed.
 
     Raises:
         DataError: when the root is not a folder.

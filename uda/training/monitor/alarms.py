@@ -20,6 +20,7 @@ from uda.training.monitor.facts import (
     less_annealing,
     one_of,
     sentence,
+    some_prior,
 )
 
 _MIN_POINTS = 4
@@ -173,8 +174,7 @@ def _against_dominance(facts: Facts, name: str) -> str:
         ("add labels of the classes that lose", None),
     )
     fine = f"If most unlabelled images are {name}, that is fine"
-    even = dict.fromkeys(facts.classes, 1 / len(facts.classes))
-    told = ": say so with --prior" if facts.accepts({"consistency.prior": even}) else ""
+    told = ": say so with --prior" if facts.accepts(some_prior(facts)) else ""
     return f"{sentence(options)} {fine}{told}."
 
 

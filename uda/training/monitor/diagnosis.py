@@ -17,6 +17,7 @@ from uda.training.monitor.facts import (
     less_annealing,
     one_of,
     sentence,
+    some_prior,
 )
 from uda.training.prior import MIN_VALIDATION
 
@@ -144,9 +145,8 @@ def _bent(facts: Facts) -> str:
 
 
 def _for_unknown_mix(facts: Facts) -> str:
-    even = dict.fromkeys(facts.classes, 1 / len(facts.classes))
     stated = "state the mix if the line's reject rate tells it (--prior CLASS=SHARE,…)"
-    options: list[tuple[str, Settings]] = [(stated, {"consistency.prior": even})]
+    options: list[tuple[str, Settings]] = [(stated, some_prior(facts))]
     if min(facts.validation_counts) >= MIN_VALIDATION:
         guess = (
             "let it be estimated (--prior estimate)",

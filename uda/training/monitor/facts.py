@@ -57,6 +57,12 @@ def one_of(facts: Facts, *options: tuple[str, Settings | None]) -> str:
     return ", or ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
+def some_prior(facts: Facts) -> Settings:
+    """Return settings that state a mix; any other stands for it as well."""
+    even = dict.fromkeys(facts.classes, 1 / len(facts.classes))
+    return {"consistency.prior": even}
+
+
 def less_annealing(facts: Facts) -> str:
     """Return the flags that hold labelled images back for a shorter time, or none."""
     kinds = [
