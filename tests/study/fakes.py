@@ -32,11 +32,18 @@ def right(share: float) -> Guess:
 
 
 class FakeStudy:
-    """Three classes of 24, 12 and 9 images, three images a group; three folds."""
+    """Three classes, three images a group; three folds."""
 
-    def __init__(self, folder: Path, folds: int = 3, repeats: int = 2) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        folds: int = 3,
+        repeats: int = 2,
+        *,
+        images: tuple[int, int, int] = (24, 12, 9),
+    ) -> None:
         self.folder = folder
-        counts = dict(zip(CLASSES, (24, 12, 9), strict=True))
+        counts = dict(zip(CLASSES, images, strict=True))
         self.rows = [
             SplitRow(f"{name}{i}.png", "labeled", name, f"{name}-{i // 3}", "")
             for name, count in counts.items()

@@ -28,7 +28,7 @@ def test_the_fit_is_that_of_numpy():
 
 
 def curve(tmp_path, *shares):
-    study = FakeStudy(tmp_path / "out")
+    study = FakeStudy(tmp_path / "out", images=(24, 18, 15))
     for share, guess in shares:
         study.add(f"s {share}", guess, seed=int(100 * share), share=share)
     return curve_of(study.answers(), study.plan)
@@ -74,6 +74,47 @@ def test_a_flat_curve_tells_nothing(tmp_path):
     found = curve(tmp_path, (1.0, right(0.6)), (0.5, right(0.6)))
     assert not found.outlooks["balanced_accuracy"].told
     assert "cannot be told" in found.lines()[1]
+
+
+def all_right_but(label):
+    """Answer rightly, but about one class."""
+    return lambda targets, random: np.where(targets == label, 0, targets)
+
+
+@pytest.mark.parametrize("groups", [2, 4, 5])
+def test_groups_that_turn_all_alike_tell_nothing(tmp_path, groups):
+    """Twice the labels looked worth points without doubt, by two groups' luck."""
+    study = FakeStudy(tmp_path / "out", images=(60, 60, 3 * groups))
+    study.add("few labels", all_right_but(2), share=0.25)
+    study.add("all labels", right(1.0))
+    found = curve_of(study.answers(), study.plan)
+    for outlook in found.outlooks.values():
+        assert outlook.gain > 0
+        assert outlook.interval.high - outlook.interval.low < 1e-12
+        assert not outlook.told
+    text = "\n".join(found.lines())
+    assert "Twice the" not in text
+    assert "100.0 (unknown, as no draw differs)" in text
+    assert (f"cannot be told: Scratch has too few groups, {groups}." in text) == (
+        groups < 5
+    )
+
+
+def test_the_mean_over_classes_is_no_surer_than_the_rarest_one(tmp_path):
+    """Others vary, so the interval is not flat; what is outside it is two groups'."""
+    study = FakeStudy(tmp_path / "out", images=(60, 60, 6))
+
+    def guess(targets, random):
+        return np.where(targets == 2, 0, right(0.9)(targets, random))
+
+    def better(targets, random):
+        return np.where(targets == 2, 2, right(0.9)(targets, random))
+
+    study.add("few labels", guess, seed=1, share=0.25)
+    study.add("all labels", better, seed=2)
+    outlook = curve_of(study.answers(), study.plan).outlooks["balanced_accuracy"]
+    assert 0 < outlook.interval.low < outlook.interval.high
+    assert not outlook.told
 
 
 def test_before_all_shares_are_there(tmp_path):

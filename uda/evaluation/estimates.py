@@ -19,7 +19,7 @@ from uda.intervals import Interval, clopper_pearson
 
 Bools = npt.NDArray[np.bool_]
 Groups = npt.NDArray[Any]
-_FEW = 5  # groups
+FEW = 5  # groups
 
 PER_CLASS = ("recall", "precision", "f1", "ap")
 OVERALL = ("balanced_accuracy", "macro_f1", "accuracy", "calibration_error")
@@ -93,7 +93,7 @@ def few_groups(part: Bools, whole: Bools, groups: Groups) -> bool:
     if num_groups(groups, whole) == int(whole.sum()):
         return False
     sides = (whole & part, whole & ~part)
-    return min(num_groups(groups, side) for side in sides) < _FEW
+    return min(num_groups(groups, side) for side in sides) < FEW
 
 
 def is_flat(box: Interval) -> bool:

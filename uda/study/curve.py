@@ -2,7 +2,8 @@
 
 Errors fall with the number of labels as a power law, error = a * n^-b, over ranges
 that are not too wide (Hestness et al. 2017). It is fitted in every draw of groups, so
-that the outlook has an interval; where that holds no gain, nothing can be told.
+that the outlook has an interval; where that holds no gain, or too few groups say how
+wide it is, nothing can be told.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from uda.evaluation.estimates import FEW, is_flat
 from uda.evaluation.paired import values
 from uda.intervals import Interval
 from uda.study.answers import Answers
@@ -46,15 +48,24 @@ class Point:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What twice the labels would add to a measure, with a 95 % interval."""
+    """What twice the labels would add to a measure.
+
+    Attributes:
+        gain: by the power law.
+        interval: 95 % interval of it, from draws of groups.
+        groups: of the rarest class. Where all the few of a class turn from wrong to
+            right, no draw differs; a mean over the classes holds that class too.
+    """
 
     gain: float
     interval: Interval
+    groups: int
 
     @property
     def told(self) -> bool:
-        """Whether the interval leaves out "nothing"."""
-        return self.interval.low > 0
+        """Whether an interval that can be trusted leaves out "nothing"."""
+        trusted = self.groups >= FEW and not is_flat(self.interval)
+        return trusted and self.interval.low > 0
 
 
 @dataclass(frozen=True)
@@ -84,8 +95,7 @@ class Curve:
         for measure, row in self.points.items():
             shown = "; ".join(
                 f"{100 * p.share:g}% of the labels ({p.labels:.0f} images): "
-                f"{points(p.value)} ({points(p.interval.low)} to "
-                f"{points(p.interval.high)})"
+                f"{points(p.value)} ({_between(p.interval)})"
                 for p in row
             )
             title = self.title(measure)
@@ -98,16 +108,20 @@ class Curve:
         if outlook is None:
             return "All shares came to the same labels, so more cannot be told."
         what = "labels" if measure in _TITLES else f"{self.rarest} labels, and others,"
-        shown = f"{points(outlook.interval.low)} to {points(outlook.interval.high)}"
-        if not outlook.told:
+        if outlook.told:
             return (
-                f"What twice the {what} would be worth cannot be told: "
-                f"{points(outlook.gain)} points by a power law, interval {shown}."
+                f"Twice the {what} would be worth {points(outlook.gain)} points, "
+                f"interval {_between(outlook.interval)}, if the curve goes on as a "
+                "power law."
             )
-        return (
-            f"Twice the {what} would be worth {points(outlook.gain)} points, interval "
-            f"{shown}, if the curve goes on as a power law."
-        )
+        if outlook.groups < FEW:
+            why = f"{self.rarest} has too few groups, {outlook.groups}"
+        else:
+            why = (
+                f"{points(outlook.gain)} points by a power law, interval "
+                f"{_between(outlook.interval)}"
+            )
+        return f"What twice the {what} would be worth cannot be told: {why}."
 
     def facts(self) -> dict[str, Any]:
         """Return plain values for verdict.json."""
@@ -152,7 +166,9 @@ def curve_of(answers: Answers, plan: Sequence[Planned], *, seed: int = 0) -> Cur
         if labels.min() < labels.max():
             gains = twice(labels, drawn[:, :, place])
             outlooks[measure] = Outlook(
-                float(twice(labels, own[:, :, place])[0]), _interval(gains)
+                float(twice(labels, own[:, :, place])[0]),
+                _interval(gains),
+                answers.groups[answers.rarest],
             )
         found[measure] = tuple(
             Point(
@@ -182,6 +198,13 @@ def twice(labels: Floats, scores: Floats) -> Floats:
     slope = errors @ centred / (centred @ centred)
     at_end = np.exp(errors.mean(axis=1) + slope * centred.max())
     return np.asarray(at_end * (1 - 2.0**slope))
+
+
+def _between(interval: Interval) -> str:
+    # No spread is what a few alike groups show, and no certainty.
+    if is_flat(interval):
+        return "unknown, as no draw differs"
+    return f"{points(interval.low)} to {points(interval.high)}"
 
 
 def _interval(drawn: Floats) -> Interval:
