@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uda.data.records import Catalog, scan
+from uda.data.groups import resolve_groups
+from uda.data.records import Catalog, Record, scan
 from uda.data.splits import NO_GROUPS, Split, make_split
 from uda.errors import DataError, UsageError
 
@@ -59,6 +61,64 @@ def test_groups_stay_whole_and_parts_are_stratified(tmp_path):
     held = 40 + 94 + 32 + 11 + 7 - len(split.rows)
     assert held > 0
     assert any(f"{held} images are held out" in note for note in notes)
+
+
+def found_in_pixels(monkeypatch, groups: dict[str, str]) -> None:
+    """Stand in for the look at the pixels."""
+    monkeypatch.setattr(
+        "uda.data.duplicates.find_groups", lambda _: SimpleNamespace(groups=groups)
+    )
+
+
+def test_looking_for_twins_adds_to_the_column(tmp_path, monkeypatch):
+    column = {"a": "p2", "b": "p2", "c": "p1", "d": "p1", "e": "", "f": "g1", "g": ""}
+    rows = [(f"{name}.png", "A", "", group) for name, group in column.items()]
+    catalog = write_manifest(tmp_path, rows)
+    # b and c look alike, which links p1 and p2; e is like nothing else.
+    found = {
+        "a": "g4",
+        "b": "g2",
+        "c": "g2",
+        "d": "g3",
+        "e": "g1",
+        "f": "g5",
+        "g": "g6",
+    }
+    found_in_pixels(monkeypatch, {f"{name}.png": g for name, g in found.items()})
+    groups = resolve_groups(catalog, "auto")
+    assert groups == {
+        "a.png": "p1", "b.png": "p1", "c.png": "p1", "d.png": "p1",
+        "e.png": "g1+", "f.png": "g1", "g.png": "g6",
+    }  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6)), max_size=14))
+def test_what_column_or_pixels_put_together_is_one_group(pairs):
+    """Against joining by hand: again and again whatever shares a name."""
+    paths = [f"{i}.png" for i in range(len(pairs))]
+    column = {p: f"g{c}" for p, (c, _) in zip(paths, pairs, strict=True) if c}
+    pixels = {p: f"g{f}" for p, (_, f) in zip(paths, pairs, strict=True)}
+    records = tuple(Record(p, Path(), group=column.get(p)) for p in paths)
+    with pytest.MonkeyPatch.context() as patch:
+        found_in_pixels(patch, pixels)
+        groups = resolve_groups(Catalog(Path(), records, (), "manifest"), "auto")
+    together = {p: {p} for p in paths}
+    for _ in paths:
+        for one in paths:
+            for two in paths:
+                same = pixels[one] == pixels[two] or (
+                    column.get(one, one) == column.get(two, two)
+                )
+                if same:
+                    together[one] = together[two] = together[one] | together[two]
+    assert groups is not None
+    for one in paths:
+        assert {p for p in paths if groups[p] == groups[one]} == together[one]
+        names = {column[p] for p in together[one] if p in column}
+        assert (
+            groups[one] == min(names) if names else groups[one] not in column.values()
+        )
 
 
 def test_same_seed_same_split_whatever_the_order(tmp_path):

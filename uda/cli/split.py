@@ -32,7 +32,7 @@ _FOLDER = click.Path(path_type=Path)
     "--group",
     metavar="COLUMN|auto|none",
     help="What belongs together: a column of the manifest (default: 'group' if there "
-    "is one), 'auto' to look for twins in the pixels, 'none'.",
+    "is one), 'auto' to look for twins in the pixels as well, 'none'.",
 )
 @click.option(
     "--labels-per-class",
