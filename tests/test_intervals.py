@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from uda import intervals
-from uda.intervals import Interval, bootstrap_by_group, clopper_pearson, corrected_t
+from uda.intervals import (
+    Interval,
+    bootstrap_by_group,
+    clopper_pearson,
+    corrected_t,
+    exchange_by_group,
+)
 
 
 @pytest.mark.parametrize(
@@ -220,3 +226,50 @@ def test_draws_of_groups_do_not_depend_on_the_slices(monkeypatch):
     monkeypatch.setattr(intervals, "_SLICE_VALUES", 9)
     assert np.array_equal(whole, intervals._draw_groups(strata, 50, 3))
     assert (whole[:, strata == 1].sum(1) == 3).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_exchanged_groups_agree_with_the_permutation_test_of_scipy(seed):
+    """The value is out of reach where that test's p is 0.05 at most, and only there."""
+    random = np.random.default_rng(seed)
+    gaps = random.integers(-2, 6, 9).astype(float)  # by group, first minus second
+    groups = np.repeat(np.arange(9), 2)
+    each = gaps[groups] / 2
+
+    def difference(moved):
+        return (each * (1 - 2 * moved)).sum(axis=1)
+
+    reach = exchange_by_group(difference, groups, each != 0)
+    peer = stats.permutation_test(
+        (gaps, np.zeros(9)),
+        lambda a, b: (a - b).sum(),
+        permutation_type="samples",
+        n_resamples=np.inf,
+    )
+    assert (gaps.sum() > reach + 1e-9) == (peer.pvalue <= 0.05)
+
+
+def test_exchanges_are_drawn_where_there_are_too_many():
+    each = np.ones(40)
+
+    def difference(moved):
+        assert set(np.unique(moved)) <= {0.0, 1.0}
+        return np.stack([(each * (1 - 2 * moved)).sum(axis=1)], axis=1)
+
+    (reach,) = exchange_by_group(difference, np.arange(40), each > 0, draws=3000)
+    assert reach == pytest.approx(1.96 * 40**0.5, abs=2)  # a sum of 40 signs
+    (again,) = exchange_by_group(difference, np.arange(40), each > 0, draws=3000)
+    assert reach == again
+
+
+def test_nothing_to_exchange_is_no_reach():
+    found = exchange_by_group(lambda m: m.sum(axis=1), np.arange(4), np.zeros(4, bool))
+    assert found == 0.0
+
+
+def test_exchange_leaves_out_draws_without_value():
+    def difference(moved):
+        return np.where(moved[:, 0] > 0, np.nan, 3.0)
+
+    found = exchange_by_group(difference, np.arange(4), np.ones(4, bool))
+    assert found == 3.0

@@ -44,10 +44,10 @@ def test_the_same_answers_gain_nothing():
 
 
 def test_photos_of_one_part_count_once():
-    targets = [0] * 10 + [1] * 10
-    plain, under = [0] * 10 + [0] * 10, [0] * 10 + [0, 1] * 5
+    targets = [0] * 10 + [1] * 20
+    plain, under = [0] * 10 + [0] * 20, [0] * 10 + [0, 1] * 10
     alone = tta_gain(FLIPS, sample(targets, under), sample(targets, plain))
-    parts = ["g"] * 10 + [f"p{row % 2}" for row in range(10)]
+    parts = ["g"] * 10 + [f"p{row % 2}" for row in range(20)]
     pair = (sample(targets, under, parts), sample(targets, plain, parts))
     grouped = tta_gain(FLIPS, *pair)
     low, high = alone.differences["balanced_accuracy"].interval

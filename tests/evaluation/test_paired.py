@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 
 from uda.evaluation.paired import MEASURES, Asked, compare, values
-from uda.intervals import _draw_groups, _stratum_of_groups
+from uda.intervals import _draw_groups, _draw_sides, _stratum_of_groups
 
 RAREST = {0: 2, 7: 1}
 
@@ -65,7 +66,7 @@ def test_escape_and_overkill_of_a_good_class():
     assert np.allclose(got[-2:], np.mean(found, axis=0))
 
 
-def test_the_bootstrap_equals_a_direct_computation():
+def test_the_interval_equals_a_direct_computation():
     asked, (first, second) = example()
     draws = 200
     found = compare(asked, first, second, draws=draws, seed=3)
@@ -79,9 +80,25 @@ def test_the_bootstrap_equals_a_direct_computation():
         ]
     )
     low, high = np.quantile(gaps, (0.025, 0.975), axis=0)
+    # the same changes of sides, each pair of answers written out
+    moving = np.unique(asked.groups[first != second])
+    sides = _draw_sides(moving, asked.groups, draws, 3)[:, asked.groups] == 1
+    one = np.ones(120, int)
+    strays = np.abs(
+        [
+            literal(asked, np.where(row, second, first), one)
+            - literal(asked, np.where(row, first, second), one)
+            for row in sides
+        ]
+    )
+    reach = np.sort(strays, axis=0)[math.ceil(0.95 * (draws - 1))]
     for place, name in enumerate(MEASURES):
         entry = found[name]
-        assert entry.interval == pytest.approx((low[place], high[place]), abs=1e-9)
+        bounds = (
+            min(low[place], entry.value - reach[place]),
+            max(high[place], min(1, entry.value + reach[place])),
+        )
+        assert entry.interval == pytest.approx(bounds, abs=1e-9)
         whole = [literal(asked, a, np.ones(120, int))[place] for a in (first, second)]
         assert (entry.first, entry.second) == pytest.approx(tuple(whole))
         assert entry.value == pytest.approx(whole[0] - whole[1])
@@ -115,3 +132,35 @@ def test_a_class_without_images_is_not_a_zero():
     found = compare(part, first[keep], second[keep], draws=20)
     assert np.isnan(found["rarest_recall"].value)
     assert np.isfinite(found["balanced_accuracy"].value)
+
+
+def one_sided(num: int) -> Asked:
+    """20 images of a class and ``num`` of another, each a group of its own."""
+    targets = np.repeat([0, 1], [20, num])
+    size = targets.size
+    return Asked(targets, np.arange(size), np.zeros(size, int), {0: 1}, 2)
+
+
+@pytest.mark.parametrize("num", [1, 2, 5])
+def test_few_images_are_no_certain_gain(num):
+    """A bootstrap inside the class would give the value itself, with no spread."""
+    asked = one_sided(num)
+    right, wrong = asked.targets.copy(), np.zeros_like(asked.targets)
+    entry = compare(asked, right, wrong)["rarest_recall"]
+    assert (entry.value, entry.interval) == (1.0, (0.0, 1.0))
+
+
+def test_six_images_on_one_side_are():
+    """2 of 64 ways of changing sides are as extreme: p = 0.031."""
+    asked = one_sided(6)
+    right, wrong = asked.targets.copy(), np.zeros_like(asked.targets)
+    entry = compare(asked, right, wrong)["rarest_recall"]
+    assert entry.interval == pytest.approx((1 - 4 / 6, 1.0))
+
+
+def test_errors_of_another_class_do_not_make_one_image_sure():
+    asked = one_sided(1)
+    first, second = asked.targets.copy(), np.zeros_like(asked.targets)
+    first[:1], second[1:2] = 1, 1  # of the first class, each alone wrong on one
+    interval = compare(asked, first, second)["balanced_accuracy"].interval
+    assert interval.low <= 0 < interval.high

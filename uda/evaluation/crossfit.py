@@ -8,7 +8,7 @@ change against the model alone is pooled, with an interval from draws of groups.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,14 +20,16 @@ from uda.evaluation import conformal
 from uda.evaluation.calibration import fit_temperature, log_losses
 from uda.evaluation.decision import DecisionRule
 from uda.evaluation.escape import EscapeLimit, misses_for
-from uda.evaluation.rates import Floats, good_counts, rates, ratio
+from uda.evaluation.paired import widened
+from uda.evaluation.rates import Floats, good_counts, rates, ratio, weighted_matrices
 from uda.evaluation.tuning import Sample, TuneConfig, fit_answers, fit_limit
-from uda.intervals import Interval, bootstrap_by_group
+from uda.intervals import Interval, bootstrap_by_group, exchange_by_group
 
 Ints = npt.NDArray[np.int64]
 FOLDS = 5
 # Limits are quickly fitted, and a class may have just enough groups for them.
 _LANE_FOLDS = 50
+_UNBOUNDED = ("mean_cost", "log_loss")
 
 
 @dataclass(frozen=True)
@@ -192,29 +194,37 @@ def changes(
         (answers.predicted, answers.losses),
     ]
 
-    def both(weights: npt.NDArray[Any]) -> tuple[Floats, Floats]:
-        first, second = (
-            _measures(sample, predicted, losses, weights, good, costs)
-            for predicted, losses in sides
-        )
-        return first, second
+    def measured(*weighted: npt.NDArray[Any]) -> Floats:
+        return _measures(sample, [*zip(sides, weighted, strict=True)], good, costs)
 
-    def difference(weights: npt.NDArray[Any]) -> Floats:
-        first, second = both(weights)
-        return second - first
+    def drawn(weights: npt.NDArray[Any]) -> Floats:
+        none = np.zeros_like(weights)
+        return measured(none, weights) - measured(weights, none)
 
-    before, after = both(np.ones((1, len(alone))))
+    def exchanged(moved: npt.NDArray[Any]) -> Floats:
+        return measured(moved, 1 - moved) - measured(1 - moved, moved)
+
+    one = np.ones((1, len(alone)))
+    before, after = measured(one, 0 * one)[0], measured(0 * one, one)[0]
+    groups = np.asarray(sample.groups)
     low, high = bootstrap_by_group(
-        difference, np.asarray(sample.groups), sample.targets, draws, seed=config.seed
+        drawn, groups, sample.targets, draws, seed=config.seed
     )
+    differs = (alone != answers.predicted) | (sides[0][1] != sides[1][1])
+    reach = exchange_by_group(exchanged, groups, differs, draws, seed=config.seed)
     return tuple(
         Change(
             name,
-            _known(before[0, place]),
-            _known(after[0, place]),
+            _known(before[place]),
+            _known(after[place]),
             None
             if np.isnan(low[place])
-            else Interval(float(low[place]), float(high[place])),
+            else widened(
+                Interval(float(low[place]), float(high[place])),
+                float(after[place] - before[place]),
+                float(reach[place]),
+                None if name in _UNBOUNDED else 1.0,
+            ),
             rising,
         )
         for place, (name, rising) in enumerate(_named(good, costs))
@@ -232,27 +242,33 @@ def _named(good: int | None, costs: Floats | None) -> list[tuple[str, bool]]:
 
 def _measures(
     sample: Sample,
-    predicted: Ints,
-    losses: Floats,
-    weights: npt.NDArray[Any],
+    answers: Sequence[tuple[tuple[Ints, Floats], npt.NDArray[Any]]],
     good: int | None,
     costs: Floats | None,
 ) -> Floats:
-    """Return (d, M) what `_named` names, for (d, N) weights."""
+    """Return (d, M) what `_named` names, for a mix of answers.
+
+    Args:
+        sample: of N images.
+        answers: (N,) classes and losses of each, with their (d, N) weights.
+        good: the class of good parts.
+        costs: (C, C) of calling one class another.
+    """
     size = len(sample.classes)
-    cells = sample.targets * size + predicted
-    chosen = np.zeros((cells.size, size * size))
-    chosen[np.arange(cells.size), cells] = 1.0
-    wide = weights.astype(np.float64)
-    counts = (wide @ chosen).reshape(-1, size, size)
-    rate, total = rates(counts), wide.sum(axis=1)
+    counts = sum(
+        weighted_matrices(sample.targets, predicted, weights, size)
+        for (predicted, _), weights in answers
+    )
+    lost = sum(weights.astype(np.float64) @ losses for (_, losses), weights in answers)
+    counts, lost = np.asarray(counts), np.asarray(lost)
+    rate, total = rates(counts), counts.sum(axis=(1, 2))
     columns = [rate["macro_f1"], rate["balanced_accuracy"]]
     if good is not None:
         escape, _, overkill = good_counts(counts, good)
         columns += [ratio(*escape), ratio(*overkill)]
     if costs is not None:
         columns.append(ratio((counts * costs).sum(axis=(1, 2)), total))
-    columns.append(ratio(wide @ losses, total))
+    columns.append(ratio(lost, total))
     return np.stack(columns, axis=1)
 
 

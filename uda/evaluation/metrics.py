@@ -35,6 +35,7 @@ from uda.evaluation.rates import (
     good_counts,
     rates,
     ratio,
+    weighted_matrices,
 )
 from uda.intervals import Interval
 
@@ -109,13 +110,7 @@ class _Measurement:
 
     def statistic(self, weights: npt.NDArray[Any]) -> Floats:
         """Return (d, S) all bootstrapped values of each weighted draw."""
-        cells = self.targets * self.size + self.predicted
-        present, cell_of = np.unique(cells, return_inverse=True)
-        chosen = np.zeros((cells.size, present.size), dtype=np.float32)
-        chosen[np.arange(cells.size), cell_of] = 1
-        flat = np.zeros((weights.shape[0], self.size**2))
-        flat[:, present] = weights @ chosen
-        counts = flat.reshape(-1, self.size, self.size)
+        counts = weighted_matrices(self.targets, self.predicted, weights, self.size)
         derived = rates(counts)
         ranked = [ranking.average_precision(weights) for ranking in self.rankings]
         blocks = [derived[name] for name in ("recall", "precision", "f1")]

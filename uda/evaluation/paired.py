@@ -6,15 +6,15 @@ draw holds for both, so that what is hard for both does not count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from uda.evaluation.rates import Floats, good_counts, rates, ratio
-from uda.intervals import Interval, bootstrap_by_group
+from uda.evaluation.rates import Floats, good_counts, rates, ratio, weighted_matrices
+from uda.intervals import Interval, bootstrap_by_group, exchange_by_group
 
 Ints = npt.NDArray[np.int64]
 MEASURES = ("macro_f1", "balanced_accuracy", "rarest_recall")
@@ -67,16 +67,21 @@ def values(asked: Asked, predicted: Ints, weights: npt.NDArray[Any]) -> Floats:
     Each is computed from the confusion matrix of all folds of a repeat, then
     averaged over the repeats. NaN where no weighted image can tell.
     """
-    size = asked.num_classes
+    return _values(asked, [(predicted, weights)])
+
+
+def _values(asked: Asked, answers: Sequence[tuple[Ints, npt.NDArray[Any]]]) -> Floats:
+    """Return (d, M) measures of a mix of answers, each with its own (d, N) weights."""
     found = []
     for repeat in np.unique(asked.repeats).tolist():
         mine = np.flatnonzero(asked.repeats == repeat)
-        cells = asked.targets[mine] * size + predicted[mine]
-        chosen = np.zeros((mine.size, size * size))
-        chosen[np.arange(mine.size), cells] = 1.0
-        counts = weights[:, mine].astype(np.float64) @ chosen
-        counts = counts.reshape(-1, size, size)
-        found.append(_measured(counts, asked.rarest[repeat], asked.good))
+        counts = sum(
+            weighted_matrices(
+                asked.targets[mine], given[mine], weights[:, mine], asked.num_classes
+            )
+            for given, weights in answers
+        )
+        found.append(_measured(np.asarray(counts), asked.rarest[repeat], asked.good))
     return np.asarray(np.mean(found, axis=0))
 
 
@@ -95,7 +100,9 @@ def compare(
 ) -> dict[str, Difference]:
     """Compare two classifiers' (N,) answers to the same images.
 
-    The intervals are percentiles over draws of groups within true classes. They
+    The intervals are percentiles over draws of groups within true classes, widened to
+    hold the value plus and minus what chance alone explains (`exchange_by_group`):
+    where one group makes the difference, drawing it again shows no spread. They
     tell how other images would have changed the difference, given these labels and
     these trained networks; how much other labels or seeds change it is seen from
     the repeats alone.
@@ -107,17 +114,48 @@ def compare(
     one = np.ones((1, asked.targets.size))
     own = [values(asked, answers, one)[0] for answers in (first, second)]
 
-    def difference(weights: npt.NDArray[Any]) -> Floats:
+    def drawn(weights: npt.NDArray[Any]) -> Floats:
         return values(asked, first, weights) - values(asked, second, weights)
 
-    low, high = bootstrap_by_group(
-        difference, asked.groups, asked.targets, draws, seed=seed
+    def exchanged(moved: npt.NDArray[Any]) -> Floats:
+        stay = 1 - moved
+        return _values(asked, [(first, stay), (second, moved)]) - _values(
+            asked, [(second, stay), (first, moved)]
+        )
+
+    low, high = bootstrap_by_group(drawn, asked.groups, asked.targets, draws, seed=seed)
+    reach = exchange_by_group(
+        exchanged, asked.groups, first != second, draws, seed=seed
     )
     return {
         name: Difference(
             float(own[0][place]),
             float(own[1][place]),
-            Interval(float(low[place]), float(high[place])),
+            widened(
+                Interval(float(low[place]), float(high[place])),
+                float(own[0][place] - own[1][place]),
+                float(reach[place]),
+            ),
         )
         for place, name in enumerate(asked.measures)
     }
+
+
+def widened(
+    box: Interval, value: float, reach: float, most: float | None = 1.0
+) -> Interval:
+    """Return an interval that holds another and what chance alone explains.
+
+    Args:
+        box: of draws of groups.
+        value: of the difference.
+        reach: how far it strays by chance (`exchange_by_group`).
+        most: no difference can be farther from 0, for shares 1; None for others.
+    """
+    # A reach that is the value itself leaves 0 inside, not just outside by rounding.
+    low, high = (
+        0.0 if abs(end) < 1e-12 else end for end in (value - reach, value + reach)
+    )
+    if most is not None:
+        low, high = max(low, -most), min(high, most)
+    return box.hull(Interval(low, high))

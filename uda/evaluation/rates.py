@@ -34,6 +34,21 @@ def confusion_matrix(
     return counts.reshape(num_classes, num_classes).astype(np.int64)
 
 
+def weighted_matrices(
+    targets: npt.NDArray[np.int64],
+    predicted: npt.NDArray[np.int64],
+    weights: npt.NDArray[Any],
+    num_classes: int,
+) -> Floats:
+    """Return (d, C, C) confusion matrices of N images under (d, N) weights."""
+    cells, cell_of = np.unique(targets * num_classes + predicted, return_inverse=True)
+    chosen = np.zeros((cell_of.size, cells.size), dtype=np.float32)
+    chosen[np.arange(cell_of.size), cell_of] = 1  # sums of whole numbers stay exact
+    counts = np.zeros((len(weights), num_classes**2))
+    counts[:, cells] = weights.astype(np.float32) @ chosen
+    return counts.reshape(-1, num_classes, num_classes)
+
+
 def rates(counts: npt.NDArray[Any]) -> dict[str, Floats]:
     """Derive rates from one or many (weighted) confusion matrices.
 
