@@ -55,3 +55,13 @@ def test_pseudo_labels_beside_a_reference(run):
     assert bars[0].value == pytest.approx(1 / 3)
     assert step == "step 40"
     assert curves.pseudo_bars(replace(run, history=[]), None) == ([], "")
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_end():
+    points = [(float(step), step / 7) for step in range(50_001)]
+    kept = curves._thinned(points)
+    assert len(kept) <= 1000
+    assert kept[-1] == points[-1]
+    assert set(kept) <= set(points)
+    assert curves._thinned(points[:1000]) == points[:1000]
+    assert curves._thinned([]) == []

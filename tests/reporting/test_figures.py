@@ -96,3 +96,21 @@ def test_no_pyplot_and_no_matplotlib_at_import():
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_of_many_classes_the_worst_curves_are_drawn_beside_their_legend():
+    size = 40
+    right = answers(
+        range(size), range(size), classes=tuple(f"k{n}" for n in range(size))
+    )
+    wrong = list(range(size))
+    wrong[33] = 0
+    poor = answers(range(size), wrong, classes=right.classes)
+    figure = figures.pr_curves(poor)
+    assert len(figure.axes[0].get_lines()) == 24
+    (legend,) = figure.legends
+    names = [text.get_text().split()[0] for text in legend.get_texts()]
+    assert len(names) == 24
+    assert "k33" in names
+    assert "the lowest of 40" in legend.get_title().get_text()
+    assert figures.png_bytes(figure)[:4] == b"\x89PNG"  # warnings are errors

@@ -74,10 +74,19 @@ def test_the_branch_in_words(run):
     assert facts["Mask rate at the end"] == "80% of the unlabelled images teach"
     assert facts["Pseudo-labels that are right"].startswith("90%")
     assert facts["Guard"].startswith("weight cut to 50%")
-    assert facts["Warm start"].endswith("0.50 ± 0.10; at the end 0.80")
+    assert facts["Warm start"].endswith(
+        "0.50 ± 0.10; the network at the last step 0.80"
+    )
     assert facts["Handed over"] == "the final averaged weights"
     off = replace(run, status={"guard_factor": 0.0}, history=[])
     assert health.branch_facts(off)[0][1].startswith("switched off")
     assert health.branch_facts(replace(run, status={}, history=[])) == []
     assert health.number_unlabeled(run) == 9
     assert len(health.alarms(run)) == 1
+
+
+def test_the_end_is_the_networks_whatever_is_handed_over(run):
+    """The status holds the accuracy of what was handed over."""
+    status = {**run.status, "handed_over": "texture", "val_ema/balanced_accuracy": 0.3}
+    facts = dict(health.branch_facts(replace(run, status=status)))
+    assert facts["Warm start"].endswith("the network at the last step 0.80")

@@ -26,9 +26,9 @@ def evaluation():
     predictions.ids[0] = "=cmd()\n.png"
     images = EvaluationSet(
         "test",
-        [(name, Path(name)) for name in predictions.ids],
-        predictions.targets,
-        [],
+        [(name, Path(name)) for name in ("bad.png", *predictions.ids)],
+        np.array([0, *predictions.targets]),
+        ["z", "b", "a", "b", "c"],
     )
     metrics = {name: measure(predictions, draws=20) for name in ("ema", "raw")}
     both = {"ema": predictions, "raw": predictions}
@@ -48,6 +48,7 @@ def test_everything_is_written(evaluation, tmp_path):
     ]
     stored = json.loads((tmp_path / "test" / "metrics.json").read_text())
     assert stored["images"] == 4
+    assert stored["groups"] == [0, 1, 0, 2]
     assert stored["skipped"] == [["bad.png", "the file is empty"]]
     assert stored["main_weights"] == "ema"
     assert set(stored["weights"]) == {"ema", "raw"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.reports import make_run
+from uda.data.splits import Split
 from uda.reporting import runtext
 from uda.reporting.rundata import read_run
 from uda.run.layout import RunFolder
@@ -44,7 +45,7 @@ def test_states(run):
 
 def test_validation_without_an_evaluation(run):
     told = runtext.validation(run)
-    assert told[0].startswith("On validation images it found 50% (3 of 6; 12% to 88%)")
+    assert told[0].startswith("On validation images it found 50% (3 of 6; 3.9% to 96%)")
     assert runtext.validation(replace(run, history=[])) == []
     assert runtext.validation(replace(run, split=None)) == []
 
@@ -59,3 +60,24 @@ def test_what_is_not_there_is_told(run):
     assert runtext.subtitle(replace(run, kind="texture")).startswith(
         "method uda, texture model, 16×16 pixels"
     )
+
+
+def test_the_last_step_is_not_sold_as_what_is_handed_over(run):
+    for status in (
+        {"handed_over": "texture"},
+        {"handed_over": "warm start"},
+        {"handed_over": "final", "stopped": 90, "chosen": 60},
+    ):
+        told = runtext.validation(replace(run, status=status))
+        assert "which is not what is handed over, found on validation" in told[0]
+    same = replace(run, status={"handed_over": "final", "stopped": 90, "chosen": 90})
+    assert runtext.validation(same)[0].startswith("On validation images it found")
+
+
+def test_photos_of_one_part_make_the_interval_wider(run):
+    rows = [
+        replace(row, group=f"{row.part}{row.label}{n % 2}")
+        for n, row in enumerate(run.split.rows)
+    ]
+    told = runtext.validation(replace(run, split=Split(tuple(rows))))
+    assert told[0].startswith("On validation images it found 50% (3 of 6; 1.3% to 99%)")

@@ -31,10 +31,14 @@ def evaluated(predictions, warm=None, good=None, name="test") -> Evaluated:
     main = measure(predictions, good_class=good, draws=50).to_json()
     weights = {"ema": main}
     facts = {"main_weights": "ema", "weights": weights, "images": len(predictions.ids)}
+    facts["groups"] = list(range(len(predictions.ids)))
     return Evaluated(name, facts, predictions, warm)
 
 
 TEN = answers([0] * 10 + [1] * 10, [0] * 8 + [1] * 2 + [1] * 9 + [0])
+
+
+BLIND = [0] * 8 + [1] * 2 + [0] * 10  # to Rust, and else like TEN
 
 
 def test_of_each_defect_how_much_is_found():
@@ -73,7 +77,8 @@ def test_costs():
 @pytest.mark.parametrize(
     ("warm", "start"),
     [
-        ([0] * 20, "Better than its own warm start"),
+        (BLIND, "Better than its own warm start"),
+        ([0] * 19 + [1], "Better or worse"),  # 9 images against 3
         ([0] * 8 + [1] * 2 + [1] * 9 + [0], "Better or worse"),
         ([0] * 10 + [1] * 10, "Better or worse"),
     ],
@@ -83,11 +88,21 @@ def test_whether_it_beats_its_warm_start(warm, start):
     assert sentences.paid(evaluated(TEN, other), RUN).startswith(start)
 
 
+def test_one_image_is_no_gain():
+    """Three classes, and the only image of one makes the difference."""
+    classes, truth = ("Good", "Rust", "Pit"), [0] * 20 + [1] * 6 + [2]
+    first = answers(truth, truth, classes)
+    second = answers(truth, [0] * 20 + [1] * 6 + [0], classes)
+    text = sentences.paid(evaluated(first, second), RUN)
+    assert text.startswith("Better or worse than its own warm start")
+    assert "a change of +33.3 points (+0.0 to +66.7)" in text
+
+
 def test_worse_is_said_too():
-    poor = evaluated(answers([0] * 10 + [1] * 10, [0] * 20), TEN)
+    poor = evaluated(answers([0] * 10 + [1] * 10, BLIND), TEN)
     text = sentences.paid(poor, RUN)
     assert text.startswith("Worse than its own warm start (the same network")
-    assert "alone is right on 2 images, the warm start alone on 9" in text
+    assert "alone is right on 0 images, the warm start alone on 9" in text
 
 
 def test_without_a_warm_start_nothing_is_claimed():
@@ -126,3 +141,25 @@ def test_percent():
         "0%", "0.4%", "50%", "100%"
     ]  # fmt: skip
     assert sentences.share({"value": None}) == "n/a"
+
+
+def test_without_trust_nothing_unlabelled_came_in():
+    off = replace(RUN, status={"trust": 0.0, "handed_over": "final"})
+    better = evaluated(answers([0] * 10 + [1] * 10, [0] * 10 + [1] * 10), TEN)
+    assert "no unlabelled image came in" in sentences.paid(better, off)
+
+
+def test_groups_of_an_evaluation_are_its_own():
+    """Nine photos of one part are one witness."""
+    blind = answers([0] * 10 + [1] * 10, BLIND)
+    grouped = evaluated(TEN, blind)
+    grouped.facts["groups"] = [*range(10), *[10] * 10]
+    assert sentences.paid(grouped, RUN).startswith("Better or worse")
+
+
+def test_without_groups_of_other_data_nothing_is_claimed():
+    """An evaluation from before they were noted."""
+    blind = answers([0] * 10 + [1] * 10, BLIND)
+    old = evaluated(TEN, blind, name="data-new")
+    del old.facts["groups"]
+    assert "run uda evaluate again" in sentences.paid(old, RUN)

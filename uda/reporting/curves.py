@@ -8,6 +8,7 @@ from uda.reporting.charts import COLOURS, Bar, Chart, Line, chart
 from uda.reporting.rundata import RunData
 from uda.training.monitor import tags
 
+_MOST_POINTS = 1000
 _LOSSES = {
     "loss/supervised": "supervised",
     "loss/consistency": "consistency",
@@ -84,7 +85,7 @@ def _chart(
     note: str = "",
 ) -> Chart | None:
     lines = [
-        Line(name, points)
+        Line(name, _thinned(points))
         for tag, name in wanted.items()
         if (points := series(run, tag))
     ]
@@ -102,6 +103,12 @@ def _chart(
         alt=f"{title} over the steps; at the end: {ends}.",
         note=note,
     )
+
+
+def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Leave out points that no screen could show apart; the last one stays."""
+    every = -(-len(points) // _MOST_POINTS)
+    return points[(len(points) - 1) % every :: every] if points else points
 
 
 def _marked(line: Line) -> Line:

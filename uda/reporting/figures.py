@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MAX_NUMBERS = 25  # more classes than this: colours only
 _MAX_NAME = 24
+_MOST_CURVES = 24  # more cannot be told apart
+_BESIDE = 8  # with more curves than this the legend would lie on them
 
 
 def confusion_matrix(
@@ -65,33 +67,59 @@ def pr_curves(predictions: Predictions, *, title: str = "") -> Figure:
     """Draw precision over recall for every class that has images.
 
     The number in the legend is the average precision; images without a true
-    class are left out.
+    class are left out. Of many classes those with the lowest one are drawn.
     """
-    figure = _figure(6.5, 5.0, title)
+    curves, left = _lowest_curves(predictions)
+    many = len(curves) > _BESIDE
+    figure = _figure(9.5 if many else 6.5, 5.0, title)
     axes = figure.add_subplot()
+    for curve in curves:
+        axes.step(
+            np.r_[0.0, curve.recall],
+            np.r_[curve.precision[0], curve.precision],
+            where="pre",
+            linestyle=("-", "--", ":", "-.")[curve.index // 10 % 4],
+            label=f"{curve.name}  {curve.area:.2f}  (n={curve.images})",
+        )
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
+    axes.grid(alpha=0.3)
+    if curves:
+        words = "average precision" + (
+            f", the lowest of {left + len(curves)}" if left else ""
+        )
+        legend = (
+            figure.legend(title=words, fontsize=8, loc="outside right upper")
+            if many
+            else axes.legend(title=words, fontsize=8)
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    return figure
+
+
+class _Curve(NamedTuple):
+    index: int
+    name: str
+    images: int
+    area: float
+    recall: npt.NDArray[np.float64]
+    precision: npt.NDArray[np.float64]
+
+
+def _lowest_curves(predictions: Predictions) -> tuple[list[_Curve], int]:
+    """Return the curves of the classes that are found worst, and how many are left."""
     known = predictions.known
     log_probs, targets = predictions.log_probs[known], predictions.targets[known]
+    found = []
     for index, name in enumerate(_names(predictions.classes)):
         positive = targets[:, index] > 0 if predictions.several else targets == index
         if positive.any():
             recall, precision = pr_points(log_probs[:, index], positive)
             area = float(np.sum(np.diff(recall, prepend=0.0) * precision))
-            label = f"{name}  {area:.2f}  (n={int(positive.sum())})"
-            style = ("-", "--", ":", "-.")[index // 10 % 4]
-            axes.step(
-                np.r_[0.0, recall],
-                np.r_[precision[0], precision],
-                where="pre",
-                linestyle=style,
-                label=label,
-            )
-    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
-    axes.grid(alpha=0.3)
-    if axes.get_lines():
-        legend = axes.legend(title="average precision", fontsize=8)
-        for text in legend.get_texts():
-            text.set_parse_math(False)
-    return figure
+            images = int(positive.sum())
+            found.append(_Curve(index, name, images, area, recall, precision))
+    kept = sorted(found, key=lambda curve: curve.area)[:_MOST_CURVES]
+    return sorted(kept, key=lambda curve: curve.index), len(found) - len(kept)
 
 
 def pr_points(

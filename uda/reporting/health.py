@@ -130,12 +130,13 @@ def branch_facts(run: RunData) -> list[tuple[str, str]]:
     factor = status.get("guard_factor", last(run, "unlabeled/guard_factor"))
     if factor is not None:
         found.append(("Guard", _guard(float(factor))))
-    warm, final = status.get("warm_start"), status.get("val_ema/balanced_accuracy")
+    # The status tells of what was handed over, which need not be the network.
+    warm, final = status.get("warm_start"), last(run, "val_ema/balanced_accuracy")
     if isinstance(warm, dict):
         told = f"balanced accuracy on validation {_two(warm.get('balanced_accuracy'))}"
         told += f" ± {_two(warm.get('standard_error'))}"
         if final is not None:
-            told += f"; at the end {_two(final)}"
+            told += f"; the network at the last step {_two(final)}"
         found.append(("Warm start", told))
     if status.get("handed_over"):
         found.append(("Handed over", _handed(str(status["handed_over"]))))

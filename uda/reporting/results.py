@@ -6,7 +6,7 @@ Each file is whole or absent; a second evaluation of the same part replaces them
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from uda.evaluation.estimates import Metrics
@@ -42,6 +42,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
             "source": images.source,
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "images": len(predictions.ids),
+            "groups": _group_numbers(evaluation, predictions.ids),
             "skipped": [list(entry) for entry in evaluation.skipped],
             "notes": images.notes,
             "main_weights": main,
@@ -66,6 +67,19 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
         atomic_write(folder / "confusion_matrix.png", figures.png_bytes(matrix))
     curves = figures.pr_curves(predictions, title=title)
     atomic_write(folder / "pr_curves.png", figures.png_bytes(curves))
+
+
+def _group_numbers(evaluation: Evaluation, ids: Sequence[str]) -> list[int]:
+    """Return (N,) numbers of the groups of the images that were answered."""
+    groups = dict(
+        zip(
+            (n for n, _ in evaluation.images.files),
+            evaluation.images.groups,
+            strict=True,
+        )
+    )
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(groups[name], len(numbers)) for name in ids]
 
 
 def _rows(evaluation: Evaluation, predictions: Predictions) -> Iterator[list[object]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +54,30 @@ def validation(run: RunData) -> list[str]:
         number = one.images["validation"]
         if recall is None or not number:
             continue
-        hits = round(recall * number)
-        low, high = clopper_pearson(hits, number)
+        hits, groups = round(recall * number), one.groups["validation"]
+        low, high = clopper_pearson(hits, number).hull(
+            clopper_pearson(hits / number * groups, groups)
+        )
         found: dict[str, Any] = {"value": hits / number, "part": hits, "whole": number}
         found |= {"interval": (low, high)}
         told.append(f"{sentences.share(found)} of {shown(one.name)}")
     if not told:
         return []
+    which = "On validation images it found"
+    if run.status.get("handed_over", "final") != "final" or _earlier(run.status):
+        which = (
+            "At its last step the network, which is not what is handed over, found on "
+            "validation images"
+        )
     return [
-        f"On validation images it found {', '.join(told)}.",
+        f"{which} {', '.join(told)}.",
         "These images steered the training, so they flatter it.",
     ]
+
+
+def _earlier(status: Mapping[str, Any]) -> bool:
+    """Tell whether early stopping hands over weights of an earlier step."""
+    return status.get("chosen", status.get("stopped")) != status.get("stopped")
 
 
 def training(run: RunData) -> str:

@@ -139,6 +139,12 @@ def paid(evaluated: Evaluated, run: RunData) -> str:
     """Return whether training on unlabelled images beat the run's own warm start."""
     warm, method = evaluated.warm, shown(str(run.config.get("method", "")))
     handed = run.status.get("handed_over")
+    if run.status.get("trust") == 0:
+        return (
+            "Whether unlabelled images pay is not known from this run: its labels "
+            "carry too little from group to group to trust pseudo-labels made from "
+            "them, so no unlabelled image came in."
+        )
     if handed == "warm start":
         return (
             "The unlabelled images did not pay: the run ended worse on validation than "
@@ -164,17 +170,23 @@ def paid(evaluated: Evaluated, run: RunData) -> str:
             f"Against its own {_WARM}: {names[1]} "
             f"{share(evaluated.main[names[0]])}, there {before}."
         )
-    return _against(evaluated.predictions, warm, run)
+    return _against(evaluated, warm, run)
 
 
-def _against(main: Predictions, warm: Predictions, run: RunData) -> str:
+def _against(evaluated: Evaluated, warm: Predictions, run: RunData) -> str:
+    main, all_groups = evaluated.predictions, _groups(evaluated, run)
+    if all_groups is None:
+        return (
+            f"Against its own {_WARM} nothing is said: which images belong together "
+            "was not noted then; run uda evaluate again."
+        )
     known = main.known
     if not known.any():
         return ""
     targets = main.targets[known]
     # Both by their likeliest class: a decision rule is fitted for one of them alone.
     first, second = main.likeliest[known], warm.likeliest[known]
-    groups = np.asarray(_groups(main, run))[known]
+    groups = np.asarray(all_groups)[known]
     repeats = np.zeros(targets.size, np.int64)
     asked = Asked(targets, groups, repeats, {0: int(targets[0])}, len(main.classes))
     found = compare(asked, first, second)["balanced_accuracy"]
@@ -191,13 +203,21 @@ def _against(main: Predictions, warm: Predictions, run: RunData) -> str:
     return text + _RIVAL * (low > 0)
 
 
-def _groups(found: Predictions, run: RunData) -> list[str]:
-    """Return the group of each image by the run's split; else each is its own."""
-    by_path = run.split.by_path if run.split else {}
-    rows = [by_path.get(name) for name in found.ids]
+def _groups(evaluated: Evaluated, run: RunData) -> Sequence[object] | None:
+    """Return the group of each image; None where nothing is known of them.
+
+    Older evaluations did not note groups; those of the run's parts are in its split.
+    """
+    ids = evaluated.predictions.ids
+    noted = evaluated.facts.get("groups")
+    if isinstance(noted, list) and len(noted) == len(ids):
+        return noted
+    if evaluated.name not in ("test", "validation") or run.split is None:
+        return None
+    rows = [run.split.by_path.get(name) for name in ids]
     return [
         row.group if row and row.group else f"\0{name}"
-        for name, row in zip(found.ids, rows, strict=True)
+        for name, row in zip(ids, rows, strict=True)
     ]
 
 

@@ -87,11 +87,11 @@ def cells(predictions: Predictions) -> dict[Cell, list[int]]:
     being there.
     """
     found: dict[Cell, list[int]] = {}
-    sure = predictions.confidence
-    for row in np.argsort(-sure, kind="stable").tolist():
-        if not predictions.known[row]:
+    known, predicted = predictions.known, predictions.predicted
+    for row in np.argsort(-predictions.confidence, kind="stable").tolist():
+        if not known[row]:
             continue
-        truth, answer = predictions.targets[row], predictions.predicted[row]
+        truth, answer = predictions.targets[row], predicted[row]
         if predictions.several:
             for label in np.flatnonzero(truth != answer).tolist():
                 found.setdefault((label, int(answer[label])), []).append(row)
