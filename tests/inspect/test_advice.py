@@ -25,13 +25,19 @@ def test_a_healthy_set_gets_the_two_comparisons_alone() -> None:
 
 def test_what_makes_numbers_wrong_comes_first() -> None:
     facts = replace(
-        QUIET, conflicts=2, broken=3, leaked=0.9, gain=0.7, crossing=4, shift=0.5
+        QUIET,
+        conflicts=2,
+        broken=3,
+        leaked=0.9,
+        gain=0.7,
+        crossing={"test - training": 3, "training - validation": 1},
+        shift=0.5,
     )
     found = titles(facts)
     assert found[:4] == [
         "Decide the label of identical images",
         "Replace unreadable images",
-        "Mend the given parts: the test has been seen in training",
+        "Mend the given parts: the test part is no independent one",
         "Split by group, never at random",
     ]
     assert "Check where the unlabelled images come from" in found
@@ -68,3 +74,16 @@ def test_moderate_imbalance_few_pool_folds_and_size() -> None:
 
 def test_without_labels_there_is_little_to_say() -> None:
     assert advise(Facts(counts={}, units={}, unlabeled=50, total=50)) == []
+
+
+def test_a_twin_of_a_validation_image_is_not_the_tests():
+    (advice,) = [
+        one
+        for one in advise(replace(QUIET, crossing={"training - validation": 1}))
+        if one.title.startswith("Mend")
+    ]
+    assert (
+        advice.title
+        == "Mend the given parts: the validation part is no independent one"
+    )
+    assert "(training - validation: 1)" in advice.reason

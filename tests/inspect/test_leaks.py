@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
+from uda.inspect import leaks
 from uda.inspect.leaks import (
     grouped_test,
     leaked_share,
@@ -92,3 +93,19 @@ def test_exposure_is_taken_out() -> None:
     np.testing.assert_allclose(
         standardised(image), standardised((image + 40).astype(np.uint8)), atol=1e-5
     )
+
+
+def test_a_large_set_leaks_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Distances are kept of whole groups, and the share is that of all images."""
+    monkeypatch.setattr(leaks, "_LARGEST_SET", 60)
+    generator = np.random.default_rng(1)
+    groups = generator.permutation(np.repeat(np.arange(200), 2))
+    tiny = generator.integers(0, 256, (200, 8, 8)).astype(np.uint8)[groups]
+    labels = (groups % 2).astype(np.int64)
+    leak = measure(tiny, labels, groups)
+    assert leak is not None
+    assert leak.leaked == pytest.approx(0.7, abs=0.05)  # a twin with 70 % in training
+    assert leak.images == 60
+    assert leak.random is not None
+    assert leak.grouped is not None
+    assert leak.random[0] > leak.grouped[0] + 0.1  # the twins are among the 60

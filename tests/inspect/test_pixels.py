@@ -77,3 +77,34 @@ def test_shift_is_the_kolmogorov_smirnov_distance() -> None:
     same = shift("brightness", one.tolist(), one.tolist())
     assert same.distance == 0.0
     assert not same.beyond_chance
+
+
+def literal_colors(pixels: np.ndarray) -> list[tuple[int, int, int, float]]:
+    """Three times: the fullest cell of 32 levels, with its neighbours."""
+    left, found = [tuple(int(v) for v in row) for row in pixels], []
+    total = len(left)
+    while len(found) < 3 and len(left) > 0.02 * total:
+        cells = [tuple(v // 32 for v in row) for row in left]
+        heart = min(set(cells), key=lambda cell: (-cells.count(cell), cell))
+        near = [
+            max(abs(a - b) for a, b in zip(cell, heart, strict=True)) <= 1
+            for cell in cells
+        ]
+        mine = np.array([row for row, one in zip(left, near, strict=True) if one])
+        found.append((*(round(float(v)) for v in mine.mean(axis=0)), len(mine) / total))
+        left = [row for row, one in zip(left, near, strict=True) if not one]
+    return sorted(found, key=lambda color: -color[3])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dominant_colors_by_hand(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    hearts = generator.integers(0, 256, (5, 3))
+    image = hearts[generator.integers(5, size=(24, 24))]
+    image = np.clip(image + generator.normal(0, 9, image.shape), 0, 255)
+    looks = [describe(image.astype(np.uint8)), describe(image[::-1].astype(np.uint8))]
+    every = np.concatenate([look.small.reshape(-1, 3) for look in looks])
+    found, expected = dominant_colors(looks), literal_colors(every)
+    assert [c.share for c in found] == pytest.approx([c[3] for c in expected])
+    for color, literal in zip(found, expected, strict=True):  # a half may round up
+        assert (color.red, color.green, color.blue) == pytest.approx(literal[:3], abs=1)

@@ -46,3 +46,16 @@ def test_a_sheet_is_written(tmp_path: Path) -> None:
 def test_no_pairs_no_sheet(tmp_path: Path) -> None:
     assert write_sheet(tmp_path / "sheet.png", groups_of([], 3), []) == 0
     assert not (tmp_path / "sheet.png").exists()
+
+
+def test_twelve_bits_in_sixteen_are_seen(tmp_path: Path) -> None:
+    """A camera of 12 bits is not shown as if it had 16: nearly black."""
+    values = np.linspace(500, 3500, 900, dtype=np.uint16).reshape(30, 30)
+    for name in "01":
+        Image.fromarray(values).save(tmp_path / f"{name}.png")
+    records = [Record(f"{i}.png", tmp_path) for i in range(2)]
+    groups = groups_of([Pair(0, 1, "exact", 1.0)], 2)
+    assert write_sheet(tmp_path / "sheet.png", groups, records) == 1
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        pixels = np.asarray(sheet.convert("L"))[6:174, 6:174]
+    assert pixels.max() > 180

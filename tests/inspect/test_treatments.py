@@ -77,3 +77,9 @@ def test_treatments_name_options_that_exist():
         found = rule(SKEWED)
         named = set(re.findall(r"--[a-z][a-z-]*[a-z]", found.title + found.command))
         assert named - {"--out"} <= given, rule
+
+
+def test_a_class_without_training_images_is_not_the_rarest():
+    """All images of C are in the data's own test part."""
+    facts = replace(SKEWED, trained={"A": 50, "B": 4, "C": 0})
+    assert "each of the 4 images of B 12 times" in treatments.correction(facts).reason

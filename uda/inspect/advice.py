@@ -83,9 +83,11 @@ def _leak(facts: Facts) -> Advice | None:
 def _crossing(facts: Facts) -> Advice | None:
     if not facts.crossing:
         return None
+    pairs = ", ".join(f"{parts}: {count}" for parts, count in facts.crossing.items())
+    seen = "test" if any("test" in parts for parts in facts.crossing) else "validation"
     return Advice(
-        "Mend the given parts: the test has been seen in training",
-        f"{facts.crossing} pairs that show the same thing lie in different parts",
+        f"Mend the given parts: the {seen} part is no independent one",
+        f"pairs that show the same thing lie in different parts ({pairs})",
         "uda split DATA --group auto --out split.csv",
         "measured on this data (see pairs_across_parts in inspect.json)",
     )

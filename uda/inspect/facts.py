@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from uda.data.defects import DefectSize
 
@@ -22,9 +22,10 @@ class Facts:
         related: images that share their group with another.
         leaked: share of test images a random split leaks; None = not measured.
         gain: balanced accuracy that raw pixels gain by it; None = not measured.
-        crossing: proved pairs across the data's own parts (train, test …).
+        crossing: proved pairs across the data's own parts, by the two parts' names.
         has_groups: whether a column of groups was used.
-        shift: largest distance of brightness or contrast, labelled to unlabelled.
+        shift: largest distance of brightness or contrast, labelled to unlabelled;
+            None where chance alone explains them.
         side: median longest side in pixels.
         defects: shorter sides of boxes per class and image size; empty = unknown.
         trained: labelled images per class that training may use: without those that
@@ -43,7 +44,7 @@ class Facts:
     related: int = 0
     leaked: float | None = None
     gain: float | None = None
-    crossing: int = 0
+    crossing: Mapping[str, int] = field(default_factory=dict)
     has_groups: bool = False
     shift: float | None = None
     side: float = 0.0

@@ -32,7 +32,7 @@ class Leak:
             standard deviation over the repeats.
         grouped: the same under grouped splits; both None where they cannot be drawn.
         repeats: number of splits of each kind.
-        images: labelled images used.
+        images: labelled images used for the balanced accuracies.
     """
 
     leaked: float
@@ -129,22 +129,35 @@ def measure(
     """
     if len(labels) < 10 or len(np.unique(labels)) < 2:
         return None
-    if len(labels) > _LARGEST_SET:
-        order = rng.permutation(seed, "leak sample", 0, len(labels))
-        rows = np.sort(order[:_LARGEST_SET])
-        tiny, labels, groups = tiny[rows], labels[rows], groups[rows]
+    groups = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+    plain = [random_test(labels, seed=seed, repeat=r) for r in range(REPEATS)]
+    leaked = float(np.mean([leaked_share(groups, test) for test in plain]))
+    rows = _sampled_rows(groups, seed)
+    tiny, labels, groups = tiny[rows], labels[rows], groups[rows]
     groups = np.unique(groups, return_inverse=True)[1].astype(np.int64)
     labels = np.unique(labels, return_inverse=True)[1].astype(np.int64)
     distances = squared_distances(standardised(tiny))
     plain = [random_test(labels, seed=seed, repeat=r) for r in range(REPEATS)]
     kept = [grouped_test(labels, groups, seed=seed, repeat=r) for r in range(REPEATS)]
     return Leak(
-        float(np.mean([leaked_share(groups, test) for test in plain])),
+        leaked,
         _mean_and_spread([nearest_accuracy(distances, labels, t) for t in plain]),
         _mean_and_spread([nearest_accuracy(distances, labels, t) for t in kept]),
         REPEATS,
         len(labels),
     )
+
+
+def _sampled_rows(groups: Int64, seed: int) -> Int64:
+    """Return rows of whole groups, as many as distances can be kept of.
+
+    Single images would lose their twins, and with them the leak. A group too large for
+    all of it gives as many of its images as there is room for.
+    """
+    if len(groups) <= _LARGEST_SET:
+        return np.arange(len(groups))
+    rank = rng.permutation(seed, "leak sample", 0, int(groups.max()) + 1)[groups]
+    return np.sort(np.argsort(rank, kind="stable")[:_LARGEST_SET])
 
 
 def _mean_and_spread(values: list[float]) -> tuple[float, float] | None:

@@ -137,18 +137,33 @@ def dominant_colors(looks: Sequence[Look]) -> list[Color]:
     pixels = [k.small.reshape(-1, 3) for k in looks if k.small is not None]
     if not pixels:
         return []
-    every = np.concatenate(pixels).astype(np.int64)
-    cells = every // _COLOR_STEP
-    free = np.ones(len(every), bool)
+    sums, counts = _by_cell(pixels)
+    total = counts.sum()
     found: list[Color] = []
-    while len(found) < _COLORS and free.mean() > 0.02:
-        open_cells, counts = np.unique(cells[free], axis=0, return_counts=True)
-        heart = open_cells[counts.argmax()]
-        near = free & (np.abs(cells - heart).max(axis=1) <= 1)
-        red, green, blue = (round(float(v)) for v in every[near].mean(axis=0))
-        found.append(Color(red, green, blue, float(near.mean())))
-        free &= ~near
+    while len(found) < _COLORS and counts.sum() > 0.02 * total:
+        heart = np.unravel_index(counts.argmax(), counts.shape)
+        near = tuple(slice(max(0, int(at) - 1), int(at) + 2) for at in heart)
+        here = counts[near].sum()
+        red, green, blue = (
+            round(float(v)) for v in sums[near].sum(axis=(0, 1, 2)) / here
+        )
+        found.append(Color(red, green, blue, float(here / total)))
+        counts[near] = 0
     return sorted(found, key=lambda color: -color.share)
+
+
+def _by_cell(
+    pixels: Sequence[npt.NDArray[np.uint8]],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return per cell of colours the sum of its pixels' colours, and their number."""
+    side = -(-256 // _COLOR_STEP)
+    sums, counts = np.zeros((side**3, 3)), np.zeros(side**3, np.int64)
+    for few in pixels:
+        cells = few.astype(np.int64) // _COLOR_STEP @ [side * side, side, 1]
+        counts += np.bincount(cells, minlength=side**3)
+        for channel in range(3):
+            sums[:, channel] += np.bincount(cells, few[:, channel], side**3)
+    return sums.reshape(side, side, side, 3), counts.reshape(side, side, side)
 
 
 def all_grey(looks: Sequence[Look]) -> bool:

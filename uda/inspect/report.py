@@ -369,8 +369,11 @@ def _facts(
     gain = None
     if leak and leak.random and leak.grouped:
         gain = leak.random[0] - leak.grouped[0]
-    lights = [s.distance for s in shifts if s.name in ("brightness", "contrast")]
-    crossing = pairs_across_parts(found, catalog.records)["pairs"]
+    lights = [
+        s.distance
+        for s in shifts
+        if s.name in ("brightness", "contrast") and s.beyond_chance
+    ]
     return Facts(
         counts=catalog.class_counts,
         trained=training_counts(catalog),
@@ -384,7 +387,7 @@ def _facts(
         related=int(sizes[sizes > 1].sum()),
         leaked=leak.leaked if leak else None,
         gain=gain,
-        crossing=sum(crossing.values()),
+        crossing=pairs_across_parts(found, catalog.records)["pairs"],
         has_groups=has_groups,
         shift=max(lights, default=None),
         side=float(np.median([max(k.width, k.height) for k in read])) if read else 0.0,

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from uda.data.correlation import turned
 from uda.data.duplicates import RELATIONS, Groups, Pair
 from uda.data.images import BadImage, read_image
+from uda.data.preprocessing import detect_value_range
 from uda.data.records import Record
 from uda.files import atomic_path
 
@@ -61,6 +62,7 @@ def write_sheet(path: Path, groups: Groups, records: Sequence[Record]) -> int:
     pairs = choose_examples(groups)
     if not pairs:
         return 0
+    span = detect_value_range([record.file for record in records])
     rows = -(-len(pairs) // _COLUMNS)
     width = _COLUMNS * (2 * _TILE + 3 * _GAP)
     height = rows * (_TILE + _TEXT + _GAP) + _GAP
@@ -70,7 +72,8 @@ def write_sheet(path: Path, groups: Groups, records: Sequence[Record]) -> int:
     for number, pair in enumerate(pairs):
         left = number % _COLUMNS * (2 * _TILE + 3 * _GAP) + _GAP
         top = number // _COLUMNS * (_TILE + _TEXT + _GAP) + _GAP
-        _draw_pair(sheet, (left, top), pair, records)
+        shown = (pair, [records[i].file for i in (pair.first, pair.second)])
+        _draw_pair(sheet, (left, top), *shown, span)
         heading = f"{_HEADINGS[pair.relation]}: {_detail(pair)}"
         names = [_short(records[i].path) for i in (pair.first, pair.second)]
         below = top + _TILE + 2
@@ -110,14 +113,16 @@ def _short(path: str, longest: int = 26) -> str:
 
 
 def _draw_pair(
-    sheet: Image.Image, corner: tuple[int, int], pair: Pair, records: Sequence[Record]
+    sheet: Image.Image,
+    corner: tuple[int, int],
+    pair: Pair,
+    files: Sequence[Path],
+    span: tuple[float, float] | None,
 ) -> None:
     turns = (pair.turn, 0)
-    for column, (position, turn) in enumerate(
-        zip((pair.first, pair.second), turns, strict=True)
-    ):
+    for column, (file, turn) in enumerate(zip(files, turns, strict=True)):
         try:
-            image = read_image(records[position].file, channels=3)
+            image = read_image(file, channels=3, value_range=span)
         except (BadImage, OSError):
             continue
         tile = Image.fromarray(np.ascontiguousarray(turned(image, turn)))

@@ -24,9 +24,10 @@ _METHODS_AGAINST_IMBALANCE = "flexmatch or freematch"
 def correction(facts: Facts) -> Advice | None:
     """Name the one correction of the class prior to try first."""
     ratio = imbalance_ratio(facts.training)
-    if len(facts.training) < 2 or ratio <= BALANCED:
+    present = {name: count for name, count in facts.training.items() if count}
+    if len(present) < 2 or ratio <= BALANCED:
         return None
-    rarest = min(facts.training, key=lambda name: facts.training[name])
+    rarest = min(present, key=lambda name: present[name])
     if ratio <= SKEWED:
         return Advice(
             "Keep class-balanced sampling (the default)",
