@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from uda.data.extension import extend_split
 from uda.data.labelfile import add_labels, labels_of_split, read_labels
 from uda.data.records import scan
+from uda.data.splitfile import ordered
 from uda.data.splits import Split, make_split
 from uda.errors import DataError, UsageError
 
@@ -142,6 +144,26 @@ def test_a_new_class_is_said_aloud_and_the_split_keeps_it(data):
     assert loaded.verify(catalog) == []
     again, _ = extend_split(loaded, catalog, None)
     assert again.part("labeled") == loaded.part("labeled")
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_fold_may_hold_out_what_the_split_file_alone_has_a_label_for(data, part):
+    """Else a fold's split never fits the data again, and cannot be resumed."""
+    before = catalog_of(data)
+    split, _ = make_split(before, None, test=0.25, validation=0.25)
+    told = read_labels(write(data, "1.png,pile,Rust", "2.png,pile,Good"))
+    found = add_labels(before, told)
+    split, _ = extend_split(split, found.catalog, None, told=found.paths)
+    rows = [replace(r, part=part) if r.path == "@1/1.png" else r for r in split.rows]
+    fold = Split(ordered(rows))
+    catalog, notes = labels_of_split(fold, catalog_of(data))
+    assert fold.verify(catalog) == []
+    assert notes[0].startswith("2 labelled images have their label from the split file")
+
+    # Its part decides what it is for: extending leaves it where it is.
+    longer, notes = extend_split(fold, catalog, None)
+    assert longer == fold
+    assert notes == []
 
 
 def test_a_label_that_was_held_back_counts_when_it_is_filled_in(data):

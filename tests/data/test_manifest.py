@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from uda.data.manifest import listing, read_manifest, read_table, shown
+from uda.data.manifest import read_manifest
 from uda.errors import DataError, UsageError
 
 
@@ -138,6 +138,11 @@ def test_contradicting_rows_list_both_lines(tmp_path):
         ("path,label\n  ,A\n", "line 2: the path is empty"),
         ("path,label\na.png,A|B\n", "line 2: the label .A.B. names several classes"),
         ("path,label,split\na.png,A,trian\n", "line 2: split 'trian' is not one of"),
+        ("path,label,split\na.png,A,Withdrawn\n", "line 2: .* its label is A; empty"),
+        (
+            "path,label\na.png,Unlabelled\n",
+            "line 2: .* no class; leave the label empty",
+        ),
         ('path,label\n"a.png,A\n', "not valid CSV"),
         ("path,label\na\0.png,A\n", "line 2"),
         (b"path,label\na.png,Ri\xdf\n", "line 2: the name 'Ri.udcdf' is not UTF-8"),
@@ -150,6 +155,21 @@ def test_broken_tables_say_where(tmp_path, text, message):
     with pytest.raises(DataError, match=r"manifest\.csv") as caught:
         read_manifest(path)
     assert re.search(message, str(caught.value))
+
+
+def test_a_withdrawn_label_is_unlabelled_and_marked(tmp_path):
+    text = "path,label,split\na.png,,withdrawn\nb.png,,unlabeled\n"
+    found = read_manifest(write(folder(tmp_path, "a.png", "b.png"), text)).entries
+    assert [(e.part, e.withdrawn) for e in found] == [
+        ("unlabeled", True),
+        ("unlabeled", False),
+    ]
+
+
+def test_names_in_the_encoding_of_windows_are_told(tmp_path):
+    path = write(folder(tmp_path, "riß.png"), b"path,label\nri\xdf.png,A\n")
+    with pytest.raises(DataError, match=r"ri\\udcdf\.png \(some names are not UTF-8"):
+        read_manifest(path)
 
 
 def test_names_that_are_not_utf8_match_the_disk(tmp_path):
@@ -171,15 +191,3 @@ def test_names_with_line_breaks_and_quotes(tmp_path):
     )
     with pytest.raises(DataError, match=r"line 4: c\.png"):
         read_manifest(path)
-
-
-def test_table_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match=r"none\.csv: cannot be read"):
-        read_table(tmp_path / "none.csv", ("path",))
-
-
-def test_shown_names_fit_one_line():
-    assert shown("a\nb\x1b[31m") == "a\\nb\\x1b[31m"
-    assert shown("\udcff") == "\\udcff"
-    assert shown("Riß ✓") == "Riß ✓"
-    assert listing(["a", "b", "c"], 2) == "a, b and 1 more"

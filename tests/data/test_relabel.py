@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import csv
+import os
+from dataclasses import replace
 
 import pytest
 
+from uda.data.extension import extend_split
+from uda.data.labelfile import Told, add_labels, labels_of_split
 from uda.data.records import scan
 from uda.data.relabel import (
     HEADER,
@@ -72,6 +76,18 @@ def test_what_is_refused_names_its_line(split, tmp_path, answers, message):
         read_new_labels(filled(tmp_path / "r.csv", answers), split, CLASSES)
 
 
+def test_two_answers_for_one_image_are_refused(split, tmp_path):
+    path = filled(tmp_path / "r.csv", {"b.png": "Good"})
+    line = path.read_text().splitlines()[1]
+    path.write_text(f"{path.read_text()}{line}\n")
+    assert read_new_labels(path, split, CLASSES) == {"b.png": "Good"}
+    for other in ("unlabeled", "Rust"):  # Rust is what it was
+        end = line.removesuffix("Good") + other
+        path.write_text("\n".join([*path.read_text().splitlines()[:2], end]) + "\n")
+        with pytest.raises(DataError, match=rf"line 3: b\.png .*{other}.* Good in an"):
+            read_new_labels(path, split, CLASSES)
+
+
 def test_a_list_of_another_run_is_refused(split, tmp_path):
     path = filled(tmp_path / "r.csv", {"b.png": "Good"})
     path.write_text(path.read_text().replace("b.png,Rust", "b.png,Good"))
@@ -93,11 +109,52 @@ def test_the_manifest_keeps_parts_and_groups(split, tmp_path):
         "e.png": ("Rust", "validation", "g2"),
         "f.png": ("Good", "test", None),
     }
+    assert [r.path for r in catalog.records if r.withdrawn] == ["b.png"]
     again, _ = make_split(catalog, catalog.groups())
     parts = {row.path: row.part for row in again.rows}
     assert parts["e.png"] == "validation"
     assert parts["f.png"] == "test"
     assert parts["=a.png"] == "labeled"
+
+
+def test_a_withdrawn_label_does_not_come_back_from_the_older_split(split, tmp_path):
+    for row in ROWS:
+        if "@" not in row.path:
+            (tmp_path / row.path).write_text(row.path)
+    inner = Split(tuple(row for row in ROWS if "@" not in row.path))
+    answers = {"=a.png": None, "e.png": None}
+    write_relabelled(tmp_path / "new.csv", inner, answers)
+    catalog, notes = labels_of_split(inner, scan(tmp_path / "new.csv", min_classes=0))
+    assert notes == []
+    assert catalog.by_path["=a.png"].label is None
+
+    longer, notes = extend_split(inner, catalog, catalog.groups())
+    row = longer.by_path["=a.png"]
+    assert (row.part, row.label) == ("unlabeled", None)
+    assert longer.part("labeled")[0].path == "b.png"
+    assert any("1 labels were withdrawn" in note for note in notes)
+    # Validation stays as it was, and that is said, too.
+    assert longer.part("validation") == inner.part("validation")
+    assert any("labelled otherwise now" in note and "e.png" in note for note in notes)
+
+    # Training by the older split would learn the label after all.
+    with pytest.raises(
+        DataError, match=r"2 images differs: =a\.png is Good there and wi"
+    ):
+        inner.refuse_other_labels(catalog, "old.csv")
+    longer.refuse_other_labels(
+        replace(
+            catalog, records=tuple(r for r in catalog.records if r.path != "e.png")
+        ),
+        "new.csv",
+    )
+
+    # Whoever then fills in a label means it.
+    told = {os.path.realpath(tmp_path / "=a.png"): Told("Rust", "list.csv, line 2")}
+    more = add_labels(catalog, told)
+    again, _ = extend_split(longer, more.catalog, None, told=more.paths)
+    assert again.by_path["=a.png"].label == "Rust"
+    assert again.by_path["=a.png"].part == "labeled"
 
 
 def test_labels_that_a_manifest_cannot_name_are_refused_and_nothing_written(tmp_path):

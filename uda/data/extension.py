@@ -112,7 +112,7 @@ def _training_part(
 ) -> str | None:
     """Return ``labeled``, ``new`` (a label nobody used yet), ``unlabeled`` or None."""
     record = facts.records[path]
-    if old is not None and old.part == "labeled":
+    if old is not None and old.part == "labeled" and not record.withdrawn:
         return "labeled"
     if record.part in _FIXED or (old is not None and old.part in _FIXED):
         return None  # its part is closed, or it was just dropped from it
@@ -189,6 +189,11 @@ def _note_changes(
         r.path for r in rows if r.part == "labeled" and not _labeled(before, r.path)
     ]
     relabeled = [row.path for row in rows if _relabeled(row, before.get(row.path))]
+    withdrawn = [
+        row.path
+        for row in rows
+        if row.part == "unlabeled" and _labeled(before, row.path)
+    ]
     gone = [
         row.path
         for row in split.rows
@@ -199,6 +204,7 @@ def _note_changes(
         (came, "new images were added to training"),
         (gained, "images are labelled training now that were not"),
         (relabeled, "training images have another label than before"),
+        (withdrawn, "labels were withdrawn: these images train without one now"),
         (gone, "training images are not in the data any more and were dropped"),
         (
             held,

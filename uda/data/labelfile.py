@@ -118,7 +118,7 @@ def add_labels(
             _refuse_other(record, answer)
             paths.append(record.path)
             part = "train" if record.part == "unlabeled" else record.part
-            record = replace(record, label=answer.label, part=part)
+            record = replace(record, label=answer.label, part=part, withdrawn=False)
         records.append(record)
     if left:
         file, answer = next(iter(left.items()))
@@ -141,15 +141,19 @@ def add_labels(
 def labels_of_split(split: Split, catalog: Catalog) -> tuple[Catalog, list[str]]:
     """Give a catalog the labels that only the split file knows.
 
-    Those were filled into a list and taken in by ``uda split --labels``.
+    Those were filled into a list and taken in by ``uda split --labels``. In a fold such
+    an image may be held out: its part says what it is for, so labels of validation and
+    test count as well, and no label trains that is not in the part ``labeled``. A label
+    that the data withdraw is left out.
 
     Returns:
         The catalog, and a note where there are such labels.
     """
+    bare = {r.path for r in catalog.records if r.label is None and not r.withdrawn}
     rows = {
         row.path: row.label
-        for row in split.part("labeled")
-        if row.path in catalog.by_path and catalog.by_path[row.path].label is None
+        for row in split.rows
+        if row.part != "unlabeled" and row.path in bare
     }
     if not rows:
         return catalog, []

@@ -1,26 +1,30 @@
-"""Read a CSV table of images (path, label, split, group) made by people.
+"""Read a manifest: a CSV table of images (path, label, split, group) made by people.
 
-Delimiter and byte-order mark are sniffed; every complaint names the line.
+Every complaint names the line.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import os
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from uda.data.table import Table, listing, read_table, shown
 from uda.errors import DataError, UsageError
 from uda.files import inside
+
+__all__ = [
+    "MANIFEST_NAME", "PART_WORDS", "RESERVED", "WITHDRAWN", "Entry", "LabelOf",
+    "Manifest", "Table", "check_class", "check_label", "check_name", "listing",
+    "read_manifest", "read_table", "shown",
+]  # fmt: skip
 
 MANIFEST_NAME = "manifest.csv"
 # Columns that never are classes.
 RESERVED = ("path", "label", "split", "group")
-DELIMITERS = (",", ";", "\t")
 # What the `split` column may say, and the part it hints at.
 PART_WORDS = {
     "train": "train",
@@ -32,32 +36,9 @@ PART_WORDS = {
     "unlabeled": "unlabeled",
     "unlabelled": "unlabeled",
 }
+# Another such word: unlabelled, whatever label an older split knows.
+WITHDRAWN = "withdrawn"
 _SHOWN = 10
-
-
-def shown(text: object) -> str:
-    """Return a name fit for one line of a message: no control or broken bytes."""
-    clean = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in clean
-    )
-
-
-def listing(names: Sequence[str], limit: int = _SHOWN) -> str:
-    """Join names for a message, the first ``limit`` of them and how many more."""
-    head = ", ".join(shown(name) for name in names[:limit])
-    return head if len(names) <= limit else f"{head} and {len(names) - limit} more"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A CSV file as text: its header and (line number, cells by column)."""
-
-    path: Path
-    header: tuple[str, ...]
-    rows: tuple[tuple[int, Mapping[str, str]], ...]
-    titles: tuple[str, ...] = ()  # the header as it is spelled
-
 
 # Where (file and line), the row's cells -> its label.
 LabelOf = Callable[[str, Mapping[str, str]], str | None]
@@ -72,102 +53,7 @@ class Entry:
     label: str | None
     part: str | None
     group: str | None
-
-
-def read_table(path: Path, required: Sequence[str]) -> Table:
-    """Read a CSV file by its header.
-
-    Args:
-        path: the file; UTF-8 with or without BOM, or UTF-16 with one. Bytes that
-            are not UTF-8 become surrogates, as in file names.
-        required: columns that must be there, in lower case.
-
-    Returns:
-        The table; column names are lower case without surrounding spaces, cells
-        are verbatim. Empty lines are left out.
-
-    Raises:
-        DataError: when the file cannot be read, a required column is missing, a
-            column comes twice, or a row has more or fewer cells than the header.
-    """
-    text = _decode(path)
-    headers = {delimiter: _header(text, delimiter) for delimiter in DELIMITERS}
-    for delimiter, header in headers.items():
-        if set(required) <= set(header):
-            return _parse(path, text, delimiter)
-    raise DataError(
-        f"{path}: the first line must name the columns {', '.join(required)} "
-        "(separated by comma, semicolon or tab); it says "
-        f"'{listing(headers[DELIMITERS[0]])}'"
-    )
-
-
-def _header(text: str, delimiter: str) -> tuple[str, ...]:
-    """Return the first line that is not empty, cell by cell, in lower case."""
-    try:
-        for cells in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
-            if any(cell.strip() for cell in cells):
-                return tuple(cell.strip().lower() for cell in cells)
-    except csv.Error:  # no text at all, for example an image called .csv
-        return ()
-    return ()
-
-
-def _decode(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        try:
-            return raw.decode("utf-16")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path}: broken UTF-16; save it as CSV UTF-8") from error
-    return raw.decode("utf-8-sig", "surrogateescape")
-
-
-def _parse(path: Path, text: str, delimiter: str) -> Table:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    header: tuple[str, ...] = ()
-    titles: tuple[str, ...] = ()
-    rows: list[tuple[int, Mapping[str, str]]] = []
-    before = 0
-    try:
-        for cells in reader:
-            line, before = before + 1, reader.line_num
-            if not any(cell.strip() for cell in cells):
-                continue
-            if not header:
-                titles = tuple(cell.strip() for cell in cells)
-                header = tuple(title.lower() for title in titles)
-                _check_header(path, header)
-            else:
-                rows.append((line, _named(path, line, header, cells)))
-    except csv.Error as error:
-        raise DataError(
-            f"{path}, line {reader.line_num}: not valid CSV ({error}); a cell with "
-            'the delimiter, a quote or a line break stands in double quotes ("")'
-        ) from error
-    return Table(path, header, tuple(rows), titles)
-
-
-def _check_header(path: Path, header: tuple[str, ...]) -> None:
-    named = [name for name in header if name]
-    twice = sorted({name for name in named if named.count(name) > 1})
-    if twice:
-        raise DataError(f"{path}: column {listing(twice)} comes twice in the header")
-
-
-def _named(
-    path: Path, line: int, header: tuple[str, ...], cells: list[str]
-) -> Mapping[str, str]:
-    extra = [cell for cell in cells[len(header) :] if cell.strip()]
-    if extra or len(cells) < len([name for name in header if name]):
-        raise DataError(
-            f"{path}, line {line}: {len(cells)} cells where the header names "
-            f"{len(header)}; a comma inside a name needs double quotes around it"
-        )
-    return dict(zip(header, cells, strict=False))
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -262,31 +148,58 @@ def _entry(
     label_of: LabelOf,
 ) -> Entry:
     where = f"{table.path}, line {line}"
-    part = cells.get("split", "").strip()
-    if part and part.lower() not in PART_WORDS:
-        raise DataError(
-            f"{where}: split '{shown(part)}' is not one of train, validation, test, "
-            "unlabeled (or empty)"
-        )
+    word = cells.get("split", "").strip()
     label = label_of(where, cells)
+    part = _part(where, word, label)
     group = (cells.get(column, "").strip() or None) if column else None
     if group is not None:
         check_name(group, where)
     path = _clean_path(table.path.parent, cells["path"], where)
-    return Entry(line, path, label, PART_WORDS.get(part.lower()), group)
+    return Entry(line, path, label, part, group, word.lower() == WITHDRAWN)
+
+
+def _part(where: str, word: str, label: str | None) -> str | None:
+    """Return the part that a row's ``split`` names, None where it is empty."""
+    words = {**PART_WORDS, WITHDRAWN: "unlabeled", "": None}
+    if word.lower() not in words:
+        raise DataError(
+            f"{where}: split '{shown(word)}' is not one of train, validation, test, "
+            f"unlabeled, {WITHDRAWN} (or empty)"
+        )
+    if word.lower() == WITHDRAWN and label is not None:
+        raise DataError(
+            f"{where}: split '{shown(word)}' says that the image has no label any "
+            f"more, and its label is {shown(label)}; empty one of the two cells"
+        )
+    return words[word.lower()]
 
 
 def check_name(text: str, where: str) -> None:
     """Refuse a class or group name that no report or JSON file could hold."""
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
+    if _is_no_utf8(text):
         raise DataError(
             f"{where}: the name '{shown(text)}' is not UTF-8; save the file as CSV "
             "UTF-8, or rename the folder"
         )
 
 
+def _is_no_utf8(text: str) -> bool:
+    """Tell whether bytes of the file were read as surrogates (see ``read_table``)."""
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def check_class(name: str, where: str) -> None:
+    """Refuse a class name that says that there is no label."""
+    if PART_WORDS.get(name.lower()) == "unlabeled":
+        raise DataError(
+            f"{where}: '{shown(name)}' is no class; leave the label empty where an "
+            "image has none"
+        )
+
+
 def check_label(label: str, where: str) -> None:
-    """Refuse a cell or folder name that joins several labels."""
+    """Refuse a cell or folder name that is no class, or joins several labels."""
+    check_class(label, where)
     if "|" in label:
         raise DataError(
             f"{where}: the label '{shown(label)}' names several classes; a manifest's "
@@ -340,19 +253,29 @@ def _exists_otherwise(path: Path) -> bool:
 def _refuse_missing(path: Path, entries: Sequence[Entry]) -> None:
     # os.path: a name too long for the file system is missing, not an exception
     missing = [
-        f"line {entry.line}: {entry.path}"
+        entry
         for entry in entries
         if not os.path.isfile(path.parent / entry.path)  # noqa: PTH113
     ]
     if missing:
-        hint = ""
-        if any(_exists_otherwise(path.parent / entry.path) for entry in entries):
-            hint = (
-                " (some are there with letters in another Unicode form, as from a "
-                "Mac: rename the files, or copy their names from the folder)"
-            )
         raise DataError(
             f"{path}: {len(missing)} of {len(entries)} files are missing: "
-            f"{listing(missing)}{hint}; paths count from {path.parent}: restore the "
-            "files or delete their rows"
+            f"{listing([f'line {entry.line}: {entry.path}' for entry in missing])}"
+            f"{_hint(path.parent, missing)}; paths count from {path.parent}: restore "
+            "the files or delete their rows"
         )
+
+
+def _hint(root: Path, missing: Sequence[Entry]) -> str:
+    """Say how letters can be the reason that files are not found."""
+    if any(_is_no_utf8(entry.path) for entry in missing):
+        return (
+            " (some names are not UTF-8, as Excel writes them under 'CSV': save the "
+            "table as CSV UTF-8)"
+        )
+    if any(_exists_otherwise(root / entry.path) for entry in missing):
+        return (
+            " (some are there with letters in another Unicode form, as from a Mac: "
+            "rename the files, or copy their names from the folder)"
+        )
+    return ""

@@ -11,7 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from uda.data.manifest import RESERVED, LabelOf, Table, check_name, shown
+from uda.data.manifest import (
+    RESERVED,
+    LabelOf,
+    Table,
+    check_class,
+    check_name,
+    shown,
+)
 from uda.errors import DataError
 
 SEPARATOR = "|"
@@ -179,3 +186,4 @@ def _check_class(name: str, where: str) -> None:
     if SEPARATOR in name:
         raise DataError(f"{where}: the class '{shown(name)}' must not hold a |")
     check_name(name, where)
+    check_class(name, where)

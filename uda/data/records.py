@@ -49,6 +49,7 @@ class Record:
         group: what must stay together (part, photo, module), or None.
         part: hint of the layout: train, validation, test, unlabeled or None.
         prefix: the ``@k/`` in front of ``path``, or nothing.
+        withdrawn: the data say that a label which an older split knows counts no more.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Record:
     group: str | None = None
     part: str | None = None
     prefix: str = ""
+    withdrawn: bool = False
 
     @property
     def file(self) -> Path:
@@ -228,7 +230,8 @@ def _from_manifest(path: Path, how: _How) -> _Draft:
         labels=label_reader if how.multi_label else None,
     )
     records = [
-        Record(e.path, path.parent, e.label, e.group, e.part) for e in manifest.entries
+        Record(e.path, path.parent, e.label, e.group, e.part, withdrawn=e.withdrawn)
+        for e in manifest.entries
     ]
     records.sort(key=lambda record: record.path)
     return _Draft("manifest", records, list(manifest.notes), manifest.columns)

@@ -12,7 +12,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from uda.data.manifest import listing, read_table, shown
+from uda.data.manifest import WITHDRAWN, listing, read_table, shown
 from uda.data.records import BESIDE
 from uda.data.splitfile import Split, decode_name, encode_name
 from uda.errors import DataError
@@ -20,7 +20,7 @@ from uda.files import atomic_write, write_csv
 
 HEADER = ("path", "label", "suggested", "own_probability", "reason", "new_label")
 # Filled in, it takes an image's label away; it trains as an unlabelled one.
-WITHDRAWN = "unlabeled"
+NO_LABEL = "unlabeled"
 _WORDS = {"labeled": "train", "validation": "validation", "test": "test"}
 
 
@@ -50,11 +50,11 @@ def read_new_labels(
 
     Raises:
         DataError: an image that is not a labelled one of the split, a label that has
-            changed since the list was written, or a class that does not exist; names
-            the line.
+            changed since the list was written, a class that does not exist, or two
+            answers for one image; names the line.
     """
-    allowed = {**{name: name for name in classes}, WITHDRAWN: None}
-    found: dict[str, str | None] = {}
+    allowed = {**{name: name for name in classes}, NO_LABEL: None}
+    answers: dict[str, str] = {}
     for line, cells in read_table(path, ("path", "label", "new_label")).rows:
         new = decode_name(cells["new_label"].strip())
         if not new:
@@ -72,11 +72,18 @@ def read_new_labels(
         if new not in allowed:
             raise DataError(
                 f"{where}: there is no class {shown(new)}; give one of "
-                f"{listing(list(classes))}, or {WITHDRAWN}"
+                f"{listing(list(classes))}, or {NO_LABEL}"
             )
-        if new != label:
-            found[name] = allowed[new]
-    return found
+        if answers.setdefault(name, new) != new:
+            raise DataError(
+                f"{where} is called {shown(new)} here and {shown(answers[name])} in an "
+                "earlier line; keep one answer"
+            )
+    return {
+        name: allowed[new]
+        for name, new in answers.items()
+        if new != split.by_path[name].label
+    }
 
 
 def write_relabelled(
@@ -107,9 +114,10 @@ def write_relabelled(
         label = new_labels.get(row.path, row.label)
         part = _WORDS.get(row.part)
         if part is None or label is None:
-            # A label that was only held back (--labels-per-class) stays known.
-            part, label = WITHDRAWN, label or ""
-        writer.writerow((row.path, label, part, row.group or ""))
+            # A label that was only held back (--labels-per-class) stays known; one
+            # that is withdrawn must not come back from an older split.
+            part = WITHDRAWN if row.path in new_labels else NO_LABEL
+        writer.writerow((row.path, label or "", part, row.group or ""))
     atomic_write(path, buffer.getvalue().encode("utf-8", "surrogateescape"))
 
 

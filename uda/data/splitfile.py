@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from uda.data.manifest import listing, read_table, shown
+from uda.data.manifest import WITHDRAWN, listing, read_table, shown
 from uda.data.records import Catalog, Record
 from uda.errors import DataError, UsageError
 from uda.files import sha256_file, spreadsheet_safe, write_csv
@@ -238,12 +238,13 @@ class Split:
         found = []
         for row in self.rows:
             record = catalog.by_path.get(row.path)
-            if row.part == "unlabeled" or record is None or record.label is None:
+            if row.part == "unlabeled" or record is None:
                 continue
-            if record.label != row.label:
+            label = WITHDRAWN if record.withdrawn else record.label
+            if label not in (None, row.label):
                 found.append(
                     f"{shown(row.path)} is {shown(row.label)} there and "
-                    f"{shown(record.label)} in the data"
+                    f"{shown(label)} in the data"
                 )
         if found:
             raise DataError(
