@@ -13,6 +13,7 @@ from functools import cached_property
 from uda.errors import DataError
 
 ROOT = "(all)"
+REST = "Defect"  # node of all classes but the good one
 Branch = tuple[str, tuple[str, ...]]
 
 
@@ -133,7 +134,7 @@ def _children(count: int) -> str:
     return "no child" if count == 0 else "one child"
 
 
-def good_against_rest(good: str, labels: Sequence[str], rest: str = "Defect") -> Tree:
+def good_against_rest(good: str, labels: Sequence[str], rest: str = REST) -> Tree:
     """Return the tree of one good class against all others, then these apart.
 
     Args:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 
 import pytest
@@ -52,6 +54,7 @@ def test_a_study_is_told_again_and_keeps_its_reference_and_good_class(
         (["--steps", 3], "--steps has no effect on a study"),
         (["--jobs", 1], "--jobs has no effect on a study"),
         (["--finish", "nobody"], "not a strategy of the study"),
+        (["--project", "runs"], "--project has no effect without --finish"),
     ],
 )
 def test_of_a_study_little_can_be_asked(finished, words, told, tmp_path):
@@ -120,8 +123,9 @@ def test_where_no_cell_has_an_answer_nothing_is_chosen(tmp_path):
     every = [(repeat, fold) for repeat in (0, 1) for fold in range(3)]
     study.add("a", right(1.0), lacking=every)
     study.add("b", right(1.0), lacking=every)
-    for words in ([], ["--finish"], ["--finish", "b"]):
-        code, output = run(study.folder, *words, "--project", tmp_path / "runs")
+    end = ["--project", tmp_path / "runs", "--finish"]
+    for words in ([], end, [*end, "b"]):
+        code, output = run(study.folder, *words)
         assert code == 1
         assert "no cell has an answer" in output
         assert "TrainingError: NaN" in output
@@ -185,6 +189,7 @@ def test_a_finished_study_is_read_without_the_user_s_split(
         (["--learning-curve", "a,b"], "are no shares"),
         (["--learning-curve", "1", "--strategy", "tiny"], "two or more shares"),
         (["--finish"], "is no study"),
+        (["--project", "runs"], "--project has no effect without --finish"),
     ],
 )
 def test_what_makes_no_sense_costs_no_training(home, tmp_path, change, told):
@@ -192,6 +197,47 @@ def test_what_makes_no_sense_costs_no_training(home, tmp_path, change, told):
     assert code == 2
     assert told in output
     assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_an_out_that_is_a_file_is_named(home, tmp_path):
+    out = tmp_path / "out"
+    out.write_text("mine")
+    code, output = run(*words_of(home, out))
+    assert code == 3
+    assert f"{out}: File exists" in output
+    assert "Choose another --out" in output
+    assert out.read_text() == "mine"
+
+
+def test_a_disk_that_is_full_ends_the_study_with_a_way_out(home, tmp_path, monkeypatch):
+    def full(path, value):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("uda.study.request.write_json", full)
+    code, output = run(*words_of(home, tmp_path / "out"))
+    assert code == 3
+    assert "study.json: No space left on device" in output
+    assert "the same command goes on where it was" in output
+
+
+def test_a_study_that_cannot_be_written_is_told_all_the_same(
+    finished, tmp_path, monkeypatch
+):
+    study = tmp_path / "share"
+    shutil.copytree(finished[0], study, symlinks=True)
+    names = ("table.csv", "verdict.txt", "verdict.json", "verdict.html")
+    before = [(study / name).read_bytes() for name in names]
+
+    def read_only(path, *_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr("uda.files.atomic_path", read_only)
+    code, output = run(study, "--reference", "texture")
+    assert code == 0, output
+    assert "Everything is compared to texture" in output
+    assert "Read-only file system, so table.csv" in output
+    assert "Written to" not in output
+    assert [(study / name).read_bytes() for name in names] == before
 
 
 def test_what_has_to_be_said(home, tmp_path):

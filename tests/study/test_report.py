@@ -10,7 +10,13 @@ import pytest
 from tests.study.fakes import FakeStudy, right
 from uda.errors import UsageError
 from uda.study.findings import MAIN
-from uda.study.report import keep_view, last_view, reference_of, report_study
+from uda.study.report import (
+    keep_view,
+    last_view,
+    reference_of,
+    report_study,
+    write_report,
+)
 from uda.study.request import Planned
 from uda.study.strategies import Strategy
 
@@ -24,7 +30,11 @@ def study(tmp_path):
 
 
 def report(study, **options):
-    return report_study(study.folder, study.request, study.plan, study.split, **options)
+    found = report_study(
+        study.folder, study.request, study.plan, study.split, **options
+    )
+    write_report(study.folder, found)
+    return found
 
 
 def test_table_text_and_facts_agree(study):
@@ -37,6 +47,7 @@ def test_table_text_and_facts_agree(study):
     assert float(rows[1][f"{MAIN}_low"]) == pytest.approx(gap.interval.low)
     assert rows[0][f"{MAIN}_gap"] == ""
     text = (study.folder / "verdict.txt").read_text()
+    assert text == found.text
     assert "good gains" in text
     assert "To train in the end: good" in text
     assert "the test part was not read" in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from uda.cli.compare import plan_of
+from uda.cli.compare_plan import plan_of
 from uda.errors import UsageError
 from uda.study.strategies import BUILT_IN, Strategy, read_strategies
 

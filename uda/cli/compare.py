@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from uda.cli.options import DurationType, SharesType, parse_assignments
+from uda.cli.compare_plan import classes_of, curve_of, plan_of, strategies_of
+from uda.cli.options import DurationType, SharesType
 from uda.cli.studies import cells_progress, table_text
-from uda.cli.train_flags import given_keys, train_flags
-from uda.errors import TrainingError, UdaError, UsageError
+from uda.errors import DataError, TrainingError, UsageError
 
 if TYPE_CHECKING:
     from uda.study.report import Report
     from uda.study.request import Planned, Request
-    from uda.study.strategies import Strategy
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 _FOLDER = click.Path(path_type=Path)
@@ -121,6 +122,8 @@ def command(
         return
     if data is None:
         raise UsageError("give DATA, or the folder of a study")
+    if finish is None and _given(context, "project"):
+        raise UsageError("--project has no effect without --finish; leave it out")
     if (data / "study.json").is_file():
         _only(context, {"data", "good_class", "reference", "finish", "project"})
         _of_study(data, reference, good_class, finish, project)
@@ -132,11 +135,11 @@ def command(
     if split is None or out is None:
         raise UsageError("give --split and --out")
     from uda.study.request import Request
-    from uda.study.strategies import read_strategies
 
-    plan = plan_of(read_strategies(strategies, good_class))
+    _check_good(split, good_class)
+    plan = plan_of(strategies_of(strategies, split, good_class, note=_note))
     shares = learning_curve or ()
-    plan = _curve(plan, shares, strategy)
+    plan = curve_of(plan, shares, strategy)
     _check_length(plan, steps, budget)
     request = Request.of(
         data, split, unlabeled, folds=folds, repeats=repeats, steps=steps,
@@ -145,13 +148,16 @@ def command(
     _run(out, request, plan, jobs, reference, good_class)
 
 
-def _only(context: click.Context, known: set[str]) -> None:
-    """Refuse options that a study has settled."""
+def _given(context: click.Context, name: str) -> bool:
     from click.core import ParameterSource
 
+    return context.get_parameter_source(name) is not ParameterSource.DEFAULT
+
+
+def _only(context: click.Context, known: set[str]) -> None:
+    """Refuse options that a study has settled."""
     for name in context.params:
-        source = context.get_parameter_source(name)
-        if name not in known and source is not ParameterSource.DEFAULT:
+        if name not in known and _given(context, name):
             raise UsageError(
                 f"--{name.replace('_', '-')} has no effect on a study that is there; "
                 "give DATA and all its options to continue it, or leave this one out"
@@ -174,23 +180,6 @@ def _check_length(
         )
 
 
-def _curve(
-    plan: tuple[Planned, ...], shares: tuple[float, ...], strategy: str | None
-) -> tuple[Planned, ...]:
-    from uda.study.shares import curve_plan
-
-    if not shares:
-        if strategy is not None:
-            raise UsageError("--strategy has no effect without --learning-curve")
-        return plan
-    names = [planned.strategy.name for planned in plan]
-    if strategy not in names:
-        raise UsageError(
-            f"--learning-curve: which strategy? --strategy is one of {', '.join(names)}"
-        )
-    return curve_plan(plan[names.index(strategy)], shares)
-
-
 def _run(
     out: Path,
     request: Request,
@@ -203,30 +192,40 @@ def _run(
     from uda.study.run import run_study
 
     reference_of(plan, reference)  # a misspelt name must not cost a night
-    _check_good(request, good_class)
-    with cells_progress() as show:
+    with _written(out), cells_progress() as show:
 
         def on_cell(done: int, total: int, row: dict[str, Any] | None) -> None:
             if row is None:  # the study is there, and nothing is trained yet
                 keep_view(out, reference, good_class)
             show(done, total, row)
 
-        run_study(
-            out, request, plan, jobs=jobs, on_cell=on_cell,
-            note=lambda text: click.echo(f"Note: {text}", err=True),
-        )  # fmt: skip
+        run_study(out, request, plan, jobs=jobs, on_cell=on_cell, note=_note)
     _tell(out, request, plan, reference, good_class)
 
 
-def _check_good(request: Request, good_class: str | None) -> None:
-    from uda.study.run import training_part
+def _note(text: str) -> None:
+    click.echo(f"Note: {text}", err=True)
 
-    rows = training_part(Path(request.split)).rows
-    classes = sorted({row.label for row in rows if row.label and row.part != "test"})
+
+@contextmanager
+def _written(out: Path) -> Iterator[None]:
+    """Say what to do where a study cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or out}: {error.strerror or error}; the study cannot go "
+            "on. Choose another --out, or make room: the same command goes on where it "
+            "was"
+        ) from error
+
+
+def _check_good(split: Path, good_class: str | None) -> None:
+    classes = classes_of(split)
     if good_class is not None and good_class not in classes:
         raise UsageError(
             f"--good-class {good_class!r} is not a class; choose one of "
-            f"{', '.join(classes)}"
+            f"{', '.join(sorted(classes))}"
         )
 
 
@@ -274,19 +273,27 @@ def _tell(
     reference: str | None,
     good_class: str | None,
 ) -> Report:
-    """Write the study's files and print its table and verdict."""
+    """Print the study's table and verdict, and write them where that can be done."""
     from uda.reporting.verdict import write_verdict
-    from uda.study.report import report_study
+    from uda.study.report import report_study, write_report
     from uda.study.run import own_split
 
     report = report_study(
         study, request, plan, own_split(study, request),
         reference=reference, good_class=good_class,
     )  # fmt: skip
-    page = write_verdict(study)
     click.echo(table_text(report))
-    click.echo((study / "verdict.txt").read_text(encoding="utf-8"))
-    click.echo(f"Written to {page.parent}: table.csv, verdict.txt, {page.name}")
+    click.echo(report.text)
+    try:
+        write_report(study, report)
+        page = write_verdict(study)
+        click.echo(f"Written to {page.parent}: table.csv, verdict.txt, {page.name}")
+    except OSError as error:  # a full disk, or another's study on a share
+        _note(
+            f"{error.filename or study}: {error.strerror or error}, so table.csv, "
+            "verdict.txt and verdict.html are not written; make room, or copy the "
+            "study to where you may write, and run `uda compare STUDY`"
+        )
     errors = [error for row in report.findings.rows for error in row.errors]
     if errors and not any(row.cells for row in report.findings.rows):
         raise TrainingError(
@@ -294,31 +301,3 @@ def _tell(
             f"{errors[0]}; see error.txt and log.txt in {study / 'cells'}"
         )
     return report
-
-
-def plan_of(strategies: tuple[Strategy, ...]) -> tuple[Planned, ...]:
-    """Read every strategy's flags as ``uda train`` reads them."""
-    from uda.study.request import Planned
-
-    return tuple(Planned(s, _keys(s)) for s in strategies)
-
-
-@click.command(add_help_option=False)
-@train_flags
-@click.option("--set", "assignments", multiple=True)
-def _train_words(assignments: tuple[str, ...], **flags: Any) -> dict[str, Any]:
-    """The words that a strategy may give."""
-    return {**given_keys(flags), **parse_assignments(assignments)}
-
-
-def _keys(strategy: Strategy) -> dict[str, Any]:
-    name = f"strategy {strategy.name!r}"
-    try:
-        keys: dict[str, Any] = _train_words.main(
-            list(strategy.flags), prog_name=name, standalone_mode=False
-        )
-    except click.ClickException as error:
-        raise UsageError(f"{name}: {error.format_message()}") from error
-    except UdaError as error:
-        raise UsageError(f"{name}: {error}") from error
-    return keys

@@ -1,4 +1,4 @@
-"""A study's files for people and pages: table.csv, verdict.txt, verdict.json."""
+"""What a study says, and its files: table.csv, verdict.txt, verdict.json."""
 
 from __future__ import annotations
 
@@ -36,12 +36,16 @@ class Report:
         lines: the verdict, a sentence each.
         choice: what to train in the end; None where nothing can be chosen.
         curve: where the study is a learning curve.
+        text: verdict, choice and method, as verdict.txt holds them.
+        facts: plain values for verdict.json.
     """
 
     findings: Findings
     lines: list[str]
     choice: verdict.Choice | None
     curve: Curve | None
+    text: str
+    facts: dict[str, Any]
 
 
 def reference_of(plan: Sequence[Planned], named: str | None) -> str:
@@ -73,7 +77,7 @@ def report_study(
     reference: str | None = None,
     good_class: str | None = None,
 ) -> Report:
-    """Read a study's finished cells, and write what they tell.
+    """Read a study's finished cells; return what they tell.
 
     Args:
         folder: of the study.
@@ -102,9 +106,30 @@ def report_study(
         else verdict.lines(findings)
     )
     choice = verdict.choose(findings)
-    report = Report(findings, lines, choice, curve)
-    _write(folder, request, plan, answers, report, good_class)
-    return report
+    words = [*lines]
+    if curve is None and findings.complete and choice:
+        words += ["", f"To train in the end: {choice.why}."]
+    text = "\n".join([*words, "", *method(request)]) + "\n"
+    facts = {
+        **_facts(request, plan, answers, findings),
+        "good_class": good_class,
+        "lines": lines,
+        "choice": asdict(choice) if choice else None,
+        "curve": curve.facts() if curve else None,
+    }
+    return Report(findings, lines, choice, curve, text, facts)
+
+
+def write_report(folder: Path, report: Report) -> None:
+    """Write table.csv, verdict.txt and verdict.json into a study."""
+    measures = shown_measures(report.findings)
+    header = ["strategy", "cells", "failed", "seconds", "chance_best"]
+    for name in measures:
+        header += [name, f"{name}_gap", f"{name}_low", f"{name}_high"]
+    rows = [_csv_row(row, measures) for row in report.findings.rows]
+    write_csv(folder / "table.csv", header, rows)
+    atomic_write(folder / "verdict.txt", report.text)
+    write_json(folder / "verdict.json", report.facts)
 
 
 def last_view(folder: Path) -> tuple[str | None, str | None]:
@@ -125,32 +150,6 @@ def keep_view(folder: Path, reference: str | None, good_class: str | None) -> No
 def shown_measures(findings: Findings) -> list[str]:
     """Return the measures in the order in which tables show them."""
     return [name for name in TITLES if name in findings.measures]
-
-
-def _write(
-    folder: Path,
-    request: Request,
-    plan: Sequence[Planned],
-    answers: Answers,
-    report: Report,
-    good_class: str | None,
-) -> None:
-    findings = report.findings
-    measures = shown_measures(findings)
-    header = ["strategy", "cells", "failed", "seconds", "chance_best"]
-    for name in measures:
-        header += [name, f"{name}_gap", f"{name}_low", f"{name}_high"]
-    rows = [_csv_row(row, measures) for row in findings.rows]
-    write_csv(folder / "table.csv", header, rows)
-    words = [*report.lines]
-    if report.curve is None and findings.complete and report.choice:
-        words += ["", f"To train in the end: {report.choice.why}."]
-    atomic_write(
-        folder / "verdict.txt", "\n".join([*words, "", *method(request)]) + "\n"
-    )
-    write_json(
-        folder / "verdict.json", _facts(request, plan, answers, report, good_class)
-    )
 
 
 def _csv_row(row: Row, measures: Sequence[str]) -> list[object]:
@@ -180,21 +179,16 @@ def _facts(
     request: Request,
     plan: Sequence[Planned],
     answers: Answers,
-    report: Report,
-    good_class: str | None,
+    findings: Findings,
 ) -> dict[str, Any]:
-    findings = report.findings
     flags = {p.strategy.name: _flags(p) for p in plan}
     return {
         "format": 1,
         "title": Path(request.data).name,
         "reference": findings.reference,
-        "good_class": good_class,
         "measures": {name: TITLES[name] for name in shown_measures(findings)},
         "main": MAIN,
         "rarest": findings.rarest[0],
-        "lines": report.lines,
-        "choice": asdict(report.choice) if report.choice else None,
         "method": method(request),
         "cells": [findings.finished, findings.wanted],
         "classes": [
@@ -204,7 +198,6 @@ def _facts(
             )
         ],
         "rows": [_row_facts(row, flags[row.name]) for row in findings.rows],
-        "curve": report.curve.facts() if report.curve else None,
     }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from uda.errors import UsageError
 from uda.training.configfile import read_mapping
+from uda.tree import REST
 
 BUILT_IN = Path(__file__).with_name("strategies.yaml")
 GOOD_CLASS = "{good_class}"
@@ -69,6 +70,23 @@ def read_strategies(path: Path | None, good_class: str | None) -> tuple[Strategy
     found = tuple(_with_good_class(source, s, good_class) for s in found)
     _check_names(source, found)
     return found
+
+
+def no_tree(good_class: str, classes: Collection[str]) -> str | None:
+    """Return why classes have no tree of the good one against the rest, or None.
+
+    A class that is called as the tree calls the rest would be several classes there and
+    one for other strategies.
+    """
+    if REST in classes:
+        return (
+            f"{REST!r} is a class of these data, and there the name of all defects. If "
+            "it means a defect of unknown type, list strategies that all have "
+            f"--good-class {good_class!r} (--strategies)"
+        )
+    if len({*classes} - {good_class}) < 2:
+        return f"besides {good_class!r} there are no two classes to tell apart"
+    return None
 
 
 def _read(path: Path) -> Mapping[str, Any]:
