@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.inspect.test_report import build
+from tests.inspect.test_report import build, several
 from uda.cli import main
 
 
@@ -46,3 +46,16 @@ def test_wrong_data_and_columns_have_exit_codes(tmp_path: Path) -> None:
     )
     assert column.exit_code == 2
     assert "lot" in column.output
+
+
+def test_several_labels_per_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(several(tmp_path))
+    result = CliRunner().invoke(main, ["inspect", ".", "--multi-label"])
+    assert result.exit_code == 0, result.output
+    assert "30 images, 24 labelled in 2 classes" in result.output
+    assert "(no class)" in result.output
+    one = CliRunner().invoke(main, ["inspect", "."])
+    assert one.exit_code == 3
+    assert "--multi-label" in one.output

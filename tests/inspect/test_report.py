@@ -131,3 +131,41 @@ def test_what_can_be_learned_is_judged_without_the_test_part():
     (more,) = (a for a in advise(facts) if a.title.startswith("Collect more of"))
     assert "7 independent units of B to learn from; the 30 of the test" in more.reason
     assert f"{numbers.best_recall_low(30):.2f}" in more.reason
+
+
+def several(folder: Path) -> Path:
+    """Thirty images: 18 show rust, 6 of them a scratch too, 6 nothing, 6 unread."""
+    rows = ["path,label"]
+    for i in range(30):
+        label = ("Rust", "Rust|Scratch", "none", "", "Rust")[i % 5]
+        Image.fromarray(texture(i, (40, 40))).save(folder / f"{i:02}.png")
+        rows.append(f"{i:02}.png,{label}")
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_several_labels_count_for_each_class(tmp_path: Path) -> None:
+    value = inspect_data(several(tmp_path), multi_label=True).as_dict()
+    assert {c["name"]: c["images"] for c in value["classes"]} == {
+        "Rust": 18, "Scratch": 6
+    }  # fmt: skip
+    assert value["counts_per_part"]["(no class)"] == {"all": 6}
+    assert value["counts_per_part"]["(unlabelled)"] == {"all": 6}
+    assert value["imbalance_ratio"] == 3.0
+
+
+def test_advice_for_several_labels_is_accepted_by_training() -> None:
+    """No command names what several labels refuse; each names the option."""
+    facts = Facts(
+        counts={"Rust": 60, "Pit": 4}, units={"Rust": 60, "Pit": 4}, unlabeled=900,
+        leaked=0.5, shift=0.4, side=900.0, multi_label=True,
+    )  # fmt: skip
+    found = advise(facts)
+    titles = [one.title for one in found]
+    assert "Keep balanced batches, then try weights or the asymmetric loss" in titles
+    commands = [one.command for one in found if "uda train" in one.command]
+    assert commands
+    for command in commands:
+        assert "uda train DATA --multi-label" in command
+        for refused in ("--logit-adjustment", "--tsa", "--prior", "texture", "abc"):
+            assert refused not in command

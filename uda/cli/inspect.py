@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     help="Which images belong together; the manifest's column group if it has one.",
 )
 @click.option(
+    "--multi-label",
+    is_flag=True,
+    help="An image may have several labels, or none: Rust|Scratch, or a column each.",
+)
+@click.option(
     "--boxes",
     type=click.Path(path_type=Path),
     help="Boxes of defects (COCO, VOC, YOLO, corners): their size in pixels.",
@@ -53,6 +58,7 @@ def command(
     unlabeled: tuple[Path, ...],
     out: Path | None,
     group: str | None,
+    multi_label: bool,
     boxes: Path | None,
     imgsz: tuple[tuple[int, int], ...],
     seed: int,
@@ -78,6 +84,7 @@ def command(
         data,
         unlabeled=unlabeled,
         group=group,
+        multi_label=multi_label,
         seed=seed,
         threads=threads,
         boxes=boxes,

@@ -6,7 +6,9 @@ Pure functions on numbers; thresholds stand beside the rule that uses them.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from uda.data.defects import LEAST_SIDE
 from uda.inspect import treatments
@@ -34,8 +36,15 @@ def advise(facts: Facts) -> list[Advice]:
     Order: what makes numbers wrong (labels, leaks, broken files), then what limits
     them (too few units), then what improves the model.
     """
-    found = (rule(facts) for rule in _RULES)
-    return [advice for advice in found if advice is not None]
+    rules = [r for r in _RULES if not facts.multi_label or r not in _ONE_LABEL]
+    found = [advice for rule in rules if (advice := rule(facts)) is not None]
+    return [_for_several(one) for one in found] if facts.multi_label else found
+
+
+def _for_several(advice: Advice) -> Advice:
+    """Name the option that reads several labels wherever the data are named."""
+    command = re.sub(r"uda (train|split) DATA", r"\g<0> --multi-label", advice.command)
+    return replace(advice, command=command)
 
 
 def _conflicts(facts: Facts) -> Advice | None:
@@ -241,6 +250,7 @@ _RULES: tuple[Callable[[Facts], Advice | None], ...] = (
     _pretrained,
     _unlabeled,
     treatments.correction,
+    treatments.several_labels,
     treatments.balanced_head,
     treatments.discouraged,
     treatments.annealing,
@@ -249,4 +259,15 @@ _RULES: tuple[Callable[[Facts], Advice | None], ...] = (
     _thresholds,
     _folds,
     _size,
+)
+# These name what several labels per image do not combine with.
+_ONE_LABEL = (
+    _baseline,
+    treatments.correction,
+    treatments.balanced_head,
+    treatments.discouraged,
+    treatments.annealing,
+    treatments.mix,
+    treatments.foreign_images,
+    _thresholds,
 )

@@ -24,6 +24,7 @@ class Facts:
         gain: balanced accuracy that raw pixels gain by it; None = not measured.
         crossing: proved pairs across the data's own parts, by the two parts' names.
         has_groups: whether a column of groups was used.
+        multi_label: whether an image may have several labels, or none.
         shift: largest distance of brightness or contrast, labelled to unlabelled;
             None where chance alone explains them.
         side: median longest side in pixels.
@@ -46,6 +47,7 @@ class Facts:
     gain: float | None = None
     crossing: Mapping[str, int] = field(default_factory=dict)
     has_groups: bool = False
+    multi_label: bool = False
     shift: float | None = None
     side: float = 0.0
     defects: tuple[DefectSize, ...] = ()

@@ -26,6 +26,7 @@ from uda.inspect.sheet import write_sheet
 
 Progress = Callable[[str, int, int], None]
 
+UNLABELLED, NO_CLASS = "(unlabelled)", "(no class)"
 _LISTED = 200
 
 
@@ -88,7 +89,7 @@ class Inspection:
             "labeled": sum(r.label is not None for r in records),
             "unlabeled": sum(r.label is None for r in records),
             "classes": [asdict(support) for support in self.support],
-            "counts_per_part": counts_per_part(records),
+            "counts_per_part": counts_per_part(self.catalog),
             "imbalance_ratio": numbers.imbalance_ratio(training_counts(self.catalog)),
             "claims": claims(self.support),
             "sizes": [
@@ -133,6 +134,7 @@ def inspect_data(
     *,
     unlabeled: Sequence[Path] = (),
     group: str | None = None,
+    multi_label: bool = False,
     seed: int = 0,
     threads: int = 1,
     boxes: Path | None = None,
@@ -146,6 +148,7 @@ def inspect_data(
         unlabeled: further folders of unlabelled images.
         group: a manifest column, "auto", or None: the column ``group`` if any,
             else auto.
+        multi_label: whether an image may have several labels.
         seed: of splits and random projections.
         threads: that decode images.
         boxes: annotations of defects, in any format that ``read_boxes`` knows.
@@ -158,7 +161,13 @@ def inspect_data(
     """
     defects = _defects(boxes, data, sizes)
     column = None if group in (None, "auto") else group
-    catalog = scan(data, unlabeled=unlabeled, group_column=column, min_classes=0)
+    catalog = scan(
+        data,
+        unlabeled=unlabeled,
+        group_column=column,
+        min_classes=0,
+        multi_label=multi_label,
+    )
     looks = pixels.look_at(catalog.records, threads=threads, progress=progress)
     found = find_groups(catalog, seed=seed, threads=threads, progress=progress)
     given = {} if group == "auto" else catalog.groups()
@@ -199,13 +208,20 @@ def _defects(boxes: Path | None, data: Path, sizes: Sequence[Size]) -> list[Defe
     return defect_sizes(load(boxes, data), [None, *sorted({*USUAL_SIZES, *sizes})])
 
 
-def counts_per_part(records: Sequence[Record]) -> dict[str, dict[str, int]]:
+def counts_per_part(catalog: Catalog) -> dict[str, dict[str, int]]:
     """Return images per class and per part of the layout ("all" without parts)."""
     table: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for record in records:
-        name = record.label if record.label is not None else "(unlabelled)"
-        table[name][record.part or "all"] += 1
+    for record in catalog.records:
+        for name in _names(catalog, record):
+            table[name][record.part or "all"] += 1
     return {name: dict(sorted(parts.items())) for name, parts in sorted(table.items())}
+
+
+def _names(catalog: Catalog, record: Record) -> tuple[str, ...]:
+    """Return under which names an image is counted."""
+    if record.label is None:
+        return (UNLABELLED,)
+    return catalog.names_in(record.label) or (NO_CLASS,)
 
 
 def claims(support: Sequence[numbers.ClassSupport]) -> dict[str, Any]:
@@ -346,9 +362,8 @@ def _colors(
         return {}
     by_class: defaultdict[str, list[pixels.Look]] = defaultdict(list)
     for record, look in zip(catalog.records, looks, strict=True):
-        by_class[record.label if record.label is not None else "(unlabelled)"].append(
-            look
-        )
+        for name in _names(catalog, record):
+            by_class[name].append(look)
     return {
         name: pixels.dominant_colors(of_class)
         for name, of_class in sorted(by_class.items())
@@ -389,6 +404,7 @@ def _facts(
         gain=gain,
         crossing=pairs_across_parts(found, catalog.records)["pairs"],
         has_groups=has_groups,
+        multi_label=catalog.multi_label,
         shift=max(lights, default=None),
         side=float(np.median([max(k.width, k.height) for k in read])) if read else 0.0,
     )

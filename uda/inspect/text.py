@@ -14,6 +14,8 @@ from uda.inspect import numbers, pixels
 from uda.inspect.colours import name_of, told_by_hue
 from uda.inspect.defects import defect_parts
 from uda.inspect.report import (
+    NO_CLASS,
+    UNLABELLED,
     Inspection,
     claims,
     conflicts,
@@ -55,7 +57,7 @@ def _headline(inspection: Inspection) -> Text:
 
 
 def _classes(inspection: Inspection) -> Table:
-    parts = counts_per_part(inspection.catalog.records)
+    parts = counts_per_part(inspection.catalog)
     columns = sorted({part for row in parts.values() for part in row})
     table = Table(title="Which numbers are too low", title_justify="left")
     table.add_column("class")
@@ -77,9 +79,10 @@ def _classes(inspection: Inspection) -> Table:
             f">= {support.best_recall_low_test:.3f}",
             Text(support.verdict, _STYLES[support.verdict]),
         )
-    if "(unlabelled)" in parts:
-        row = [str(parts["(unlabelled)"].get(part, 0)) for part in columns]
-        table.add_row("(unlabelled)", *row, "", "", "", "")
+    for name in (NO_CLASS, UNLABELLED):
+        if name in parts:
+            row = [str(parts[name].get(part, 0)) for part in columns]
+            table.add_row(name, *row, "", "", "", "")
     return table
 
 

@@ -51,6 +51,23 @@ def correction(facts: Facts) -> Advice | None:
     )
 
 
+def several_labels(facts: Facts) -> Advice | None:
+    """Name what weighs rare classes where each is a question of its own."""
+    ratio = imbalance_ratio(facts.training)
+    if not facts.multi_label or ratio <= BALANCED:
+        return None
+    return Advice(
+        "Keep balanced batches, then try weights or the asymmetric loss",
+        f"imbalance {ratio:.1f} : 1 between classes; batches are drawn evenly by each "
+        "image's rarest class (the default). Weights of the positives are the "
+        "alternative to that, never an addition; the asymmetric loss lets the many "
+        "easy negatives count for little",
+        "uda train DATA --loss asymmetric   (or --class-weights inverse "
+        "--sampling-power 1)",
+        "Ridnik et al., ICCV 2021",
+    )
+
+
 def balanced_head(facts: Facts) -> Advice | None:
     """Name the auxiliary head where the pool is large and the classes uneven."""
     ratio = imbalance_ratio(facts.training)
