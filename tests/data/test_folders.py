@@ -117,6 +117,55 @@ def test_parts(tmp_path, word):
     assert "extra/7.png" in found.notes[0]
 
 
+def test_unlabelled_images_beside_the_classes_of_a_part_are_no_class(tmp_path):
+    touch(tmp_path, "train/A/1.png", "train/B/2.png", "train/Unlabelled/deep/3.png")
+    touch(tmp_path, "test/A/4.png", "test/unlabeled/5.png", "train/A/unlabeled/6.png")
+    assert {path[-5]: said for path, *said in layout(tmp_path).images} == {
+        "1": ["A", "train"],
+        "2": ["B", "train"],
+        "3": [None, "unlabeled"],
+        "4": ["A", "test"],
+        "5": [None, "test"],  # nothing to test by, and not for training either
+        "6": ["A", "train"],  # class folders may nest
+    }
+
+
+def test_a_test_part_beside_class_folders(tmp_path):
+    touch(tmp_path, "Good/1.png", "Rust/deep/2.png", "test/Good/3.png", "loose.png")
+    touch(tmp_path, "test/Rust/4.png", "Unlabeled/5.png", "ground_truth/Rust/4.png")
+    found = layout(tmp_path)
+    assert found.name == "parts"
+    assert found.images == [
+        ("Good/1.png", "Good", "train"),
+        ("Rust/deep/2.png", "Rust", "train"),
+        ("Unlabeled/5.png", None, "unlabeled"),
+        ("test/Good/3.png", "Good", "test"),
+        ("test/Rust/4.png", "Rust", "test"),
+    ]
+    assert "no folder train/: Good, Rust are read as the classes" in found.notes[0]
+    assert "1 images lie outside of a class folder" in found.notes[1]
+    # With train/ the others are no classes: nobody knows what they are for.
+    touch(tmp_path, "train/Good/6.png")
+    found = layout(tmp_path)
+    assert {path for path, _, part in found.images if part == "train"} == {
+        "train/Good/6.png"
+    }
+    assert "3 images lie outside" in found.notes[0]
+
+
+def test_mvtec_without_train_is_divided_anew(tmp_path):
+    touch(tmp_path, "good/1.png", "test/good/2.png", "test/crack/3.png")
+    touch(tmp_path, "test/unlabeled/4.png")
+    found = layout(tmp_path)
+    assert found.name == "mvtec"
+    assert {path[-5]: said for path, *said in found.images} == {
+        "1": ["good", None],
+        "2": ["good", None],
+        "3": ["crack", None],
+        "4": [None, None],
+    }
+
+
 def test_mvtec_is_divided_anew_without_masks(tmp_path):
     touch(tmp_path, "train/good/1.png", "test/good/2.png", "test/crack/3.png")
     touch(tmp_path, "ground_truth/crack/3_mask.png", "license.txt")

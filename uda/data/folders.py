@@ -19,6 +19,7 @@ from uda.files import OUTPUT_MARK
 _SIDECARS = frozenset((".csv", ".tsv", ".json", ".txt", ".md", ".xml", ".yaml", ".yml"))
 _SYSTEM_FILES = frozenset(("thumbs.db", "desktop.ini"))
 _SYSTEM_FOLDERS = frozenset(("__macosx", "__pycache__"))
+_MASKS = "ground_truth/"  # beside the parts of an MVTec-like folder
 
 
 @dataclass
@@ -188,29 +189,55 @@ def _parts(found: Found, parts: Mapping[str, str]) -> Layout:
     layout = Layout("parts", [], [])
     astray = []
     for path in found.images:
-        top, *middle, _ = path.split("/")
-        part = parts.get(top)
-        if part == "unlabeled":
-            layout.images.append((path, None, part))
-        elif part is None or not middle:
-            astray += [path] if top != "ground_truth" else []  # masks, not parts
-        else:
-            layout.images.append((path, _class_name(found, middle[0]), part))
+        named = _in_parts(found, parts, path)
+        if named is not None:
+            layout.images.append(named)
+        elif not path.startswith(_MASKS):
+            astray.append(path)
+    if "train" not in parts.values():
+        tops = {
+            path.split("/", 1)[0] for path, _, part in layout.images if part == "train"
+        }
+        layout.notes += [
+            f"there is no folder train/: {listing(sorted(tops))} are read as the "
+            "classes of training"
+        ] * bool(tops)
     _note_astray(layout, astray)
     return _mvtec(layout) or layout
 
 
+def _in_parts(found: Found, parts: Mapping[str, str], path: str) -> Named | None:
+    """Return what the folders say of an image, None where they say nothing."""
+    top, *below = path.split("/")
+    part = parts.get(top)
+    if part == "unlabeled":
+        return path, None, part
+    if part is None and below and "train" not in parts.values():
+        # Classes beside test/: whoever puts a test aside means the rest for training.
+        return (
+            None
+            if path.startswith(_MASKS)
+            else (path, _class_name(found, top), "train")
+        )
+    if part is None or len(below) < 2:
+        return None
+    if PART_WORDS.get(below[0].lower()) == "unlabeled":
+        return path, None, "unlabeled" if part == "train" else part
+    return path, _class_name(found, below[0]), part
+
+
 def _mvtec(layout: Layout) -> Layout | None:
     """Return the layout without parts when only good images are for training."""
-    classes: dict[str | None, set[str | None]] = {}
+    classes: dict[str | None, set[str]] = {}
     for _, label, part in layout.images:
-        classes.setdefault(part, set()).add(label)
-    good: set[str | None] = {"good"}
+        if label is not None:
+            classes.setdefault(part, set()).add(label)
+    good = {"good"}
     if classes.get("train") != good or not classes.get("test", good) - good:
         return None
     note = (
-        "train/ holds the class 'good' alone, on which no classifier can be trained: "
-        "the images of train/ and test/ are divided anew"
+        "training holds the class 'good' alone, on which no classifier can be trained: "
+        "its images and those of test/ are divided anew"
     )
     images: list[Named] = [
         (path, label, part if part == "unlabeled" else None)

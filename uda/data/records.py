@@ -126,7 +126,8 @@ def scan(
     ``manifest.csv``); MVTec-like parts (``train/good``, ``test/DEFECT``, where
     ``ground_truth`` is ignored and the parts are to be drawn anew, as training has
     one class only); parts (``train``, ``val``, ``test`` with class folders inside,
-    ``unlabeled`` with anything); class folders. Class folders may nest.
+    ``unlabeled`` with anything; class folders beside ``test`` where there is no
+    ``train``); class folders. Class folders may nest.
 
     Args:
         data: the data folder or the manifest.
