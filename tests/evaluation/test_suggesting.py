@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from tests.data.test_detail import texture
 from tests.evaluation.fakes import CLASSES, make_run, write_image
-from uda.data.duplicates import Groups
+from uda.data.duplicates import Groups, Pair
 from uda.errors import DataError
 from uda.evaluation import suggesting
 from uda.evaluation.decision import DecisionRule
@@ -43,6 +44,9 @@ def test_of_near_copies_one_is_suggested_and_of_labelled_ones_none(run, tmp_path
         pixels = texture(number, (100, 100))
         save(pile / f"a{number}.png", pixels)
         save(pile / f"b{number}.png", pixels + rng.normal(0, 2, pixels.shape))
+    for name in ("a0", "b0", "a1"):  # of copies each is found beside one other alone
+        for again in "xy":
+            shutil.copy(pile / f"{name}.png", pile / f"{name}{again}.png")
     for number in range(10, 20):
         save(pile / f"c{number}.png", texture(number, (100, 100)))
     # Whoever has a label already is not asked about, nor is what is in the test.
@@ -52,11 +56,32 @@ def test_of_near_copies_one_is_suggested_and_of_labelled_ones_none(run, tmp_path
     names = [entry.record.path.removeprefix("@0/") for entry in found.chosen]
     assert not any(name.startswith("known") for name in names)
     for number in range(6):
-        assert (f"a{number}.png" in names) + (f"b{number}.png" in names) == 1
-    assert found.pile == 24
+        alike = [name for name in names if name[:2] in (f"a{number}", f"b{number}")]
+        assert len(alike) == 1
+    assert found.pile == 30
     parts = " ".join(found.left_out)
     assert "part labeled" in parts
     assert "part test" in parts
+
+
+def test_copies_of_what_is_like_a_test_image_are_left_out(run, pile, monkeypatch):
+    """The test image is like the first; that one has a copy."""
+
+    def chained(records, **_):
+        paths = tuple(record.path for record in records)
+        test = next(i for i, path in enumerate(paths) if path == "Rust/test0.png")
+        alike = [i for i, p in enumerate(paths) if p in ("@0/0.png", "@0/1.png")]
+        first, copy = alike
+        ids = np.arange(len(paths))
+        ids[alike] = test
+        pairs = (Pair(first, copy, "exact", 1.0), Pair(test, first, "near", 0.9))
+        return Groups(paths, ids, pairs, ("",) * len(paths))
+
+    monkeypatch.setattr("uda.evaluation.suggesting.find_groups", chained)
+    found = ask(run, pile, 100)
+    names = {entry.record.path for entry in found.chosen}
+    assert names.isdisjoint({"@0/0.png", "@0/1.png"})
+    assert found.left_out == {"shows the same as an image of the part test": 2}
 
 
 @pytest.fixture

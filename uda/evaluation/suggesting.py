@@ -184,18 +184,22 @@ def write_suggestions(path: Path, chosen: Sequence[Suggestion]) -> None:
 def _kinship(
     found: Groups, known: Known, nameless: Mapping[int, str]
 ) -> tuple[dict[int, list[int]], dict[int, str]]:
-    """Return kin in the pile by place, and {place: why} of what may not be chosen."""
+    """Return kin in the pile by place, and {place: why} of what may not be chosen.
+
+    All images of a group are kin, not only the pairs that were found: of exact copies
+    and their near copies each is paired with one alone.
+    """
     num = len(known.records)
     kin: dict[int, list[int]] = {}
     out = dict(nameless)
-    for pair in found.pairs:
-        first, second = pair.first - num, pair.second - num
-        if first >= 0:
-            kin.setdefault(first, []).append(second)
-            kin.setdefault(second, []).append(first)
-        elif second >= 0:
-            part = known.parts[pair.first]
-            out.setdefault(second, f"shows the same as an image of the part {part}")
+    for members in found.members:
+        parts = [known.parts[place] for place in members if place < num]
+        mine = [place - num for place in members if place >= num]
+        for place_ in mine:
+            kin[place_] = mine
+            if parts:
+                why = f"shows the same as an image of the part {parts[0]}"
+                out.setdefault(place_, why)
     for place_, digest in enumerate(found.hashes[num:]):
         if digest in known.hashes:
             out.setdefault(place_, "is a file that the split has a label of")
