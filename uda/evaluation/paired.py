@@ -6,6 +6,7 @@ draw holds for both, so that what is hard for both does not count.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from uda.evaluation.estimates import is_flat
 from uda.evaluation.rates import Floats, good_counts, rates, ratio, weighted_matrices
 from uda.intervals import Interval, bootstrap_by_group, exchange_by_group
 
@@ -100,9 +102,9 @@ def compare(
 ) -> dict[str, Difference]:
     """Compare two classifiers' (N,) answers to the same images.
 
-    The intervals are percentiles over draws of groups within true classes, widened to
-    hold the value plus and minus what chance alone explains (`exchange_by_group`):
-    where one group makes the difference, drawing it again shows no spread. They
+    The intervals are percentiles over draws of groups within true classes, and hold 0
+    where chance alone explains the difference (`exchange_by_group`): where one group
+    makes it, drawing that again shows no spread. They
     tell how other images would have changed the difference, given these labels and
     these trained networks; how much other labels or seeds change it is seen from
     the repeats alone.
@@ -144,18 +146,21 @@ def compare(
 def widened(
     box: Interval, value: float, reach: float, most: float | None = 1.0
 ) -> Interval:
-    """Return an interval that holds another and what chance alone explains.
+    """Return an interval that leaves out 0 only where a randomization test does, too.
 
     Args:
         box: of draws of groups.
         value: of the difference.
-        reach: how far it strays by chance (`exchange_by_group`).
+        reach: how far it strays by chance (`exchange_by_group`), which stands in where
+            the draws show no spread: where one group makes the difference.
         most: no difference can be farther from 0, for shares 1; None for others.
     """
-    # A reach that is the value itself leaves 0 inside, not just outside by rounding.
-    low, high = (
-        0.0 if abs(end) < 1e-12 else end for end in (value - reach, value + reach)
-    )
-    if most is not None:
-        low, high = max(low, -most), min(high, most)
-    return box.hull(Interval(low, high))
+    if math.isnan(value):
+        return box
+    if is_flat(box):
+        low, high = value - reach, value + reach
+        if most is not None:
+            low, high = max(low, -most), min(high, most)
+        box = box.hull(Interval(low, high))
+    # Rounding must not make a difference where the reach is the value itself.
+    return box.hull(Interval(0.0, 0.0)) if abs(value) <= reach + 1e-12 else box
