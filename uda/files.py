@@ -93,7 +93,11 @@ def spreadsheet_safe(cell: object) -> object:
     """Defuse text that a spreadsheet would run as a formula (CWE-1236)."""
     if not isinstance(cell, str):
         return cell
-    text = cell.encode("utf-8", "backslashreplace").decode("utf-8")
+    return guarded(cell.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
+def guarded(text: str) -> str:
+    """Put a quote before text that a spreadsheet would run; leave all else as it is."""
     return "'" + text if text.startswith(_RISKY_STARTS) else text
 
 

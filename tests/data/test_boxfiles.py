@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
 
 import numpy as np
 import pytest
@@ -65,6 +66,18 @@ def test_between_any_two_formats_nothing_is_lost(tmp_path, first, second):
         ids = [extra.get("id") for extra in found.images[0].extras]
         assert ids == [40, 7, 9]
     assert (tmp_path / "a" / "boxes_extra.json").exists() is (first != "coco")
+
+
+@pytest.mark.parametrize("kind", ["coco", "yolo", "corners"])
+def test_a_name_that_is_not_utf8_comes_back(tmp_path, kind):
+    name = os.fsdecode(b"ri\xdf \\u00e4.png")
+    images = write_images(tmp_path / "images", {name: (8, 8)})
+    box = BoxedImage(name, 8, 8, np.array([[1.0, 2, 3, 4]]), (0,), ({"id": 5},))
+    found = there_and_back(
+        BoxSet((box,), (Category("pit"),)), kind, tmp_path / "a", images
+    )
+    assert found.images[0].path == name
+    assert found.images[0].extras[0]["id"] == 5
 
 
 @pytest.mark.parametrize("kind", FORMATS)

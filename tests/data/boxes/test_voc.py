@@ -32,6 +32,35 @@ def test_reads_flags_parts_and_floats(tmp_path):
     }  # fmt: skip
 
 
+def test_repeated_tags_and_attributes_are_kept(tmp_path):
+    """As CVAT writes them (attributes), and labelImg (verified)."""
+    more = """<attributes><attribute><name>a</name><value>1</value></attribute>
+    <attribute><name>b</name><value unit="mm">2</value></attribute></attributes>
+    <bndbox>"""
+    text = FILE.replace("<bndbox>\n", "<bndbox>").replace(
+        "<bndbox><xmin>2", more + "<xmin>2"
+    )
+    text = text.replace("<annotation>", '<annotation verified="yes">')
+    text = text.replace("<source>", '<source id="7">two words<database>its</database>')
+    found = read(tmp_path, text).images[0]
+    assert found.extras[0]["attributes"] == {
+        "attribute": [
+            {"name": "a", "value": "1"},
+            {"name": "b", "value": {"@unit": "mm", "#text": "2"}},
+        ]
+    }
+    assert found.extra["@verified"] == "yes"
+    assert found.extra["source"] == {
+        "@id": "7", "database": ["its", "ours"], "#text": "two words",
+    }  # fmt: skip
+
+    # What VOC has a place for is written there, and read again alike.
+    files = voc.encode(BoxSet((found,), (Category("pit"),)))
+    again = read(tmp_path / "again", files["annotations/one.xml"].decode()).images[0]
+    assert again.extra["source"] == found.extra["source"]
+    assert again.extras[0]["part"] == found.extras[0]["part"]
+
+
 def test_counting_from_one(tmp_path):
     assert read(tmp_path, FILE, voc_base=1).images[0].boxes.tolist() == [
         [1, 2.5, 9, 10]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -47,6 +49,30 @@ def test_names_of_a_data_file(tmp_path, names, expected):
     for place in (tmp_path, tmp_path / "data.yaml"):
         found = yolo.read(place, rules(images))
         assert found.categories[found.images[0].labels[0]].name == "pit"
+
+
+@pytest.mark.parametrize("form", ["[{}]", "{{0: {}}}", "\n  - {}", "\n  0: {}"])
+def test_class_names_stay_text(tmp_path, form):
+    for name in ("NO", "on", "1.50", "007", "null", "2024-01-01", "yes"):
+        (tmp_path / "data.yaml").write_text(f"names: {form.format(name)}\n")
+        assert yolo._names_from_yaml(tmp_path / "data.yaml") == {0: name}
+
+
+def test_many_label_files_are_looked_up_at_once(tmp_path, monkeypatch):
+    """Not each label file against each image: of 20,000 that would take minutes."""
+    num, made = 60, []
+
+    def counted(*parts):
+        made.append(parts)
+        return Path(*parts)
+
+    monkeypatch.setattr(yolo, "Path", counted)
+    write_files(tmp_path, {f"l/{i:03}.txt": b"0 .5 .5 .5 .5\n" for i in range(num)})
+    write_files(tmp_path, {"l/classes.txt": b"pit\n"})
+    images = write_images(tmp_path / "i", {f"{i:03}.png": (4, 4) for i in range(num)})
+    found = yolo.read(tmp_path / "l", rules(images))
+    assert found.num_boxes == num
+    assert len(made) < 8 * num
 
 
 @pytest.mark.parametrize(

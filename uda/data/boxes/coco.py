@@ -211,7 +211,9 @@ def encode(boxes: BoxSet) -> dict[str, bytes]:
             for key, category in zip(categories, boxes.categories, strict=True)
         ],
     }
-    return {FILE: (json.dumps(content, ensure_ascii=False) + "\n").encode()}
+    text = json.dumps(content, ensure_ascii=False) + "\n"
+    # A name that is not UTF-8 holds surrogates; \udcff is JSON for one of them.
+    return {FILE: text.encode("utf-8", "backslashreplace")}
 
 
 def _flat(

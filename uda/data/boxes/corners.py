@@ -24,7 +24,7 @@ from uda.data.boxes.side import Side
 from uda.data.images import BadImage, probe
 from uda.data.manifest import read_table, shown
 from uda.errors import DataError
-from uda.files import inside, spreadsheet_safe
+from uda.files import guarded, inside
 
 FILE = "boxes.csv"
 _EDGES = ("x0", "y0", "x1", "y1")
@@ -106,12 +106,8 @@ def _no_numbers(cells: list[str]) -> str:
 
 
 def _plain(cell: str) -> str:
-    """Undo what ``spreadsheet_safe`` put before a cell."""
-    return (
-        cell[1:]
-        if cell.startswith("'") and spreadsheet_safe(cell[1:]) == cell
-        else cell
-    )
+    """Undo what ``guarded`` put before a cell."""
+    return cell[1:] if cell.startswith("'") and guarded(cell[1:]) == cell else cell
 
 
 def encode(boxes: BoxSet) -> dict[str, bytes]:
@@ -120,7 +116,7 @@ def encode(boxes: BoxSet) -> dict[str, bytes]:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for image in boxes.images:
-        path = spreadsheet_safe(image.path)
+        path = guarded(image.path)
         if not len(image.boxes):
             writer.writerow([path, "", "", "", "", ""])
         for box, label, _ in each_box(image, boxes.categories):
@@ -129,5 +125,5 @@ def encode(boxes: BoxSet) -> dict[str, bytes]:
                 x0 / image.width, y0 / image.height,
                 x1 / image.width, y1 / image.height,
             ]  # fmt: skip
-            writer.writerow([path, spreadsheet_safe(label), *map(repr, shares)])
+            writer.writerow([path, guarded(label), *map(repr, shares)])
     return {FILE: buffer.getvalue().encode("utf-8", "surrogateescape")}

@@ -173,7 +173,9 @@ def encode(
         "categories": named,
         "images": images,
     }
-    return {FILE: (json.dumps(content, ensure_ascii=False) + "\n").encode()}
+    text = json.dumps(content, ensure_ascii=False) + "\n"
+    # A name that is not UTF-8 holds surrogates; \udcff is JSON for one of them.
+    return {FILE: text.encode("utf-8", "backslashreplace")}
 
 
 def _entry(

@@ -78,11 +78,7 @@ def _image(
         box = _object(item, f"{where}, object {place}", base, problems)
         if box is not None:
             boxes.append(box)
-    extra = {
-        child.tag: _value(child)
-        for child in tree
-        if child.tag not in ("filename", "size", "object")
-    }
+    extra = _content(tree, ("filename", "size", "object"))
     depth = tree.findtext("size/depth", "").strip()
     if depth.isdecimal() and int(depth) != _DEPTH:
         extra["depth"] = int(depth)
@@ -136,11 +132,7 @@ def _object(
         )
         return None
     x0, y0, x1, y1 = (float(edge or 0) for edge in edges)
-    extra = {
-        child.tag: _value(child)
-        for child in item
-        if child.tag not in ("name", "bndbox")
-    }
+    extra = _content(item, ("name", "bndbox"))
     parts = item.findall("part")
     if parts:
         extra["part"] = [_value(part) for part in parts]
@@ -154,11 +146,29 @@ def _float(text: str) -> float | None:
         return None
 
 
+def _content(element: ET.Element, leave_out: Sequence[str] = ()) -> Extra:
+    """Return an element's attributes as ``@name``, and its children by their tag.
+
+    A tag that comes several times holds a list.
+    """
+    children: dict[str, list[Any]] = {}
+    for child in element:
+        if child.tag not in leave_out:
+            children.setdefault(child.tag, []).append(_value(child))
+    return {f"@{key}": text for key, text in element.attrib.items()} | {
+        tag: values if len(values) > 1 else values[0]
+        for tag, values in children.items()
+    }
+
+
 def _value(element: ET.Element) -> Any:
-    """Turn an element into text, a flag, or a dictionary of its children."""
-    if len(element):
-        return {child.tag: _value(child) for child in element}
+    """Turn an element into text, a flag, or a dictionary of what is in it.
+
+    Its own text is ``#text`` there.
+    """
     text = (element.text or "").strip()
+    if len(element) or element.attrib:
+        return _content(element) | ({"#text": text} if text else {})
     return int(text) if element.tag in _FLAGS and text.isdecimal() else text
 
 
@@ -208,20 +218,32 @@ def _document(image: BoxedImage, categories: Sequence[Category], base: int) -> b
 def _inline(parent: ET.Element, extra: Extra, keys: frozenset[str]) -> None:
     for key, value in extra.items():
         if key in keys:
-            for item in value if isinstance(value, list) else [value]:
-                _element(parent, key, item)
+            _element(parent, key, value)
 
 
 def _element(parent: ET.Element, key: str, value: Any) -> None:
-    if isinstance(value, dict):
+    """Write what ``_content`` and ``_value`` read."""
+    if isinstance(value, list):
+        for item in value:
+            _element(parent, key, item)
+    elif isinstance(value, dict):
         child = ET.SubElement(parent, key)
         for inner, content in value.items():
-            _element(child, inner, content)
+            if inner == "#text":
+                child.text = _checked(content)
+            elif inner.startswith("@"):
+                child.set(inner[1:], _checked(content))
+            else:
+                _element(child, inner, content)
     else:
         _text(parent, key, value)
 
 
 def _text(parent: ET.Element, key: str, value: object) -> None:
+    ET.SubElement(parent, key).text = _checked(value)
+
+
+def _checked(value: object) -> str:
     text = str(value)
     control = any(ord(c) < 32 and c not in "\t\n" for c in text)
     if control or any("\ud800" <= c <= "\udfff" for c in text):
@@ -229,4 +251,4 @@ def _text(parent: ET.Element, key: str, value: object) -> None:
             f"{shown(text)!r}: XML cannot hold this name; rename it, or choose "
             "--format coco"
         )
-    ET.SubElement(parent, key).text = text
+    return text

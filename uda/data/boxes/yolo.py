@@ -79,8 +79,9 @@ def read(path: Path, rules: ReadRules, side: Side | None = None) -> BoxSet:
             continue
         used[label] = name
         raw.append(_image(name, labels / label, (names, rules.images), problems))
+    known = {Path(label) for label in used}
     for file in sorted(labels.rglob("*.txt")):
-        if file.name not in _OTHER and file.relative_to(labels) not in map(Path, used):
+        if file.name not in _OTHER and file.relative_to(labels) not in known:
             problems.add(
                 str(file),
                 f"there is no such image below {rules.images}; restore it, or remove "
@@ -126,15 +127,17 @@ def _text(path: Path) -> str:
 
 def _names_from_yaml(path: Path) -> dict[int, str]:
     try:
-        content = yaml.safe_load(path.read_text("utf-8-sig"))
+        # As plain text: a class may be called NO, on or 1.50.
+        content = yaml.load(path.read_text("utf-8-sig"), yaml.BaseLoader)
     except (yaml.YAMLError, OSError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, list):
         names = dict(enumerate(names))
-    if not isinstance(names, dict) or not all(isinstance(k, int) for k in names):
+    if not isinstance(names, dict) or not all(str(k).isdecimal() for k in names):
         raise DataError(f"{path}: needs 'names', a list or number: name")
-    return {key: str(names[key]) for key in sorted(names)}
+    numbered = {int(key): str(name) for key, name in names.items()}
+    return dict(sorted(numbered.items()))
 
 
 def _image(
