@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 
 import numpy as np
@@ -156,8 +157,13 @@ def test_foreign_folders_are_refused(base, tmp_path):
         augment_images(request(base, tmp_path / "mine"))
     with pytest.raises(UsageError, match="lies in the data folder"):
         augment_images(request(base, base / "data" / "more"))
+    with pytest.raises(UsageError, match=r"lies in --unlabeled .*more"):
+        augment_images(request(base, base / "more" / "new"))
+    assert not (base / "more" / "new").exists()
     with pytest.raises(UsageError, match="is a file"):
         augment_images(request(base, tmp_path / "mine" / "a.txt"))
+    with pytest.raises(DataError, match=r"a\.txt/new: Not a directory"):
+        augment_images(request(base, tmp_path / "mine" / "a.txt" / "new"))
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["a.txt"]
 
 
@@ -257,3 +263,35 @@ def test_the_state_names_what_decides(base, tmp_path):
     assert state["to_count"] == 12
     assert state["policy"]["fingerprint"] == POLICY.fingerprint()
     assert str(tmp_path) not in json.dumps(state)
+
+
+def test_a_name_that_is_not_utf8_gets_a_group_that_a_manifest_can_hold(base, tmp_path):
+    data = shutil.copytree(base / "data", tmp_path / "d")
+    odd = data / "Scratch" / os.fsdecode(b"Schl\xfcssel.png")
+    (data / "Scratch" / "Scratch00.png").rename(odd)
+    values = {"data": data, "split": None, "unlabeled": ()}
+    augment_images(request(base, tmp_path / "out", **values))
+    catalog = scan(tmp_path / "out")
+    assert catalog.class_counts == dict.fromkeys(("Good", "Rust", "Scratch"), 12)
+    groups = catalog.groups()
+    mine = [path for path in groups if "Schl" in path]
+    assert len(mine) >= 3  # of 4 images, 8 copies
+    assert {groups[path] for path in mine} == {sha256_file(odd)}
+    assert groups["Rust/Rust00.png"] == "Rust/Rust00.png"
+
+
+def test_copies_of_equal_names_are_listed_with_their_sources(tmp_path):
+    rows = ["path,label"]
+    for name, label in (("a.png", "Good"), ("a.bmp", "Rust"), ("b.png", "Rust")):
+        Image.new("L", (6, 6), len(rows)).save(tmp_path / name)
+        rows.append(f"{name},{label}")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
+    values = {"data": tmp_path / "manifest.csv", "split": None, "unlabeled": ()}
+    out = tmp_path.parent / f"{tmp_path.name}-out"
+    with pytest.raises(DataError) as caught:
+        augment_images(request(tmp_path, out, to_count=9, **values))
+    said = str(caught.value)
+    assert ".png (of a.png and of a.bmp)" in said
+    assert "would be called like other images: a.aug0000" in said
+    assert "rename images" in said
+    assert not out.exists()

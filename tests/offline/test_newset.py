@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from uda.augment.policy import Policy
 from uda.data.manifest import read_manifest
-from uda.errors import UsageError
-from uda.offline.newset import STATE, begin, refuse_foreign, write_manifest
+from uda.errors import DataError, UsageError
+from uda.files import folder_lock
+from uda.offline.newset import (
+    STATE,
+    begin,
+    refuse_foreign,
+    refuse_nested,
+    unfinished,
+    write_manifest,
+)
 
 THIS = {
     "format": 1, "to_count": 5, "policy": {"name": "p", "fingerprint": "a" * 64},
@@ -60,3 +70,63 @@ def test_names_come_back_to_the_letter(tmp_path):
     assert {entry.group for entry in found} == {None}
     first = (tmp_path / "manifest.csv").read_text().splitlines()[1]
     assert first.startswith(("./", '"./'))
+
+
+def test_no_folder_that_is_read_is_written_to(tmp_path):
+    for name in ("data", "pile/deep", "listed"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "listed" / "a.png").write_text("")
+    table = tmp_path / "lists" / "kept.csv"
+    table.parent.mkdir()
+    table.write_text("path,folder,kept\na.png,../listed,1\n")
+    extra = [tmp_path / "pile", table]
+    for out, name in (
+        ("data", "the data folder"),
+        ("data/new", "the data folder"),
+        ("pile/new", f"--unlabeled {tmp_path / 'pile'}"),
+        ("pile/deep/new", f"--unlabeled {tmp_path / 'pile'}"),
+        ("listed/new", f"--unlabeled {table}"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            refuse_nested(tmp_path / out, tmp_path / "data", extra)
+        assert f"lies in {name}, whose images it would join" in str(caught.value)
+    (tmp_path / "way").symlink_to(tmp_path / "pile")
+    with pytest.raises(UsageError, match="--unlabeled"):
+        refuse_nested(tmp_path / "way" / "new", tmp_path / "data", extra)
+    refuse_nested(tmp_path / "lists" / "new", tmp_path / "data", extra)
+    refuse_nested(tmp_path / "pile2", tmp_path / "data", extra)
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_disk_that_is_full_is_told_with_what_is_left(tmp_path, made):
+    out = tmp_path / "o"
+    if made:
+        out.mkdir()
+        (out / "a.png").write_text("")
+    with pytest.raises(DataError) as caught, unfinished(out, ["a.png", "b.png"]):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    said = str(caught.value)
+    assert said.startswith(f"{out}: No space left on device; see to its permissions")
+    assert "choose another folder with --out" in said
+    assert ("(1 of 2 images are written)" in said) is made
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "new"
+    refuse_foreign(out, THIS)
+    with (
+        pytest.raises(DataError, match=r"file/new: Not a directory; see to"),
+        unfinished(out, []),
+        folder_lock(out),
+    ):
+        pass
+
+
+def test_a_folder_that_nobody_may_look_into_is_told(tmp_path, monkeypatch):
+    def closed(self):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", closed)
+    with pytest.raises(DataError, match=r"Permission denied; see to"):
+        refuse_foreign(tmp_path, THIS)

@@ -111,7 +111,7 @@ def augment_boxes(request: BoxRequest, progress: Progress | None = None) -> BoxR
     paths = [f"{IMAGES}/{i.path}" for i in planned.images] if _writes(request) else []
     if refuse_foreign(request.out, state):
         return _finished(request, paths)
-    with folder_lock(request.out), unfinished(request.out, paths):
+    with unfinished(request.out, paths), folder_lock(request.out):
         if not (request.out / STATE).exists():
             write_json(request.out / STATE, state)
         if request.with_originals:

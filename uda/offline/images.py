@@ -18,7 +18,7 @@ import numpy as np
 
 from uda.augment.policy import Policy, PythonPolicy
 from uda.data.images import BadImage
-from uda.data.manifest import MANIFEST_NAME, listing, shown
+from uda.data.manifest import MANIFEST_NAME, listing
 from uda.data.preprocessing import detect_value_range, evenly
 from uda.errors import DataError, UsageError
 from uda.files import folder_lock, sha256_file
@@ -28,6 +28,7 @@ from uda.offline.newset import (
     begin,
     copy_originals,
     refuse_foreign,
+    refuse_nested,
     unfinished,
     write_tables,
 )
@@ -114,7 +115,7 @@ def augment_images(request: Request, progress: Progress | None = None) -> Report
             else or was made with other options.
         DataError: images that cannot be used, a fault of a Python policy.
     """
-    _refuse_nested(request)
+    refuse_nested(request.out, request.data, request.unlabeled)
     originals = read_originals(
         request.data,
         split=request.split,
@@ -133,7 +134,7 @@ def augment_images(request: Request, progress: Progress | None = None) -> Report
     _refuse_taken(originals, copies)
     paths = [*(image.path for image in originals.images), *(c.path for c in copies)]
     complete = all((request.out / name).is_file() for name in (MANIFEST_NAME, *paths))
-    with folder_lock(request.out), unfinished(request.out, paths):
+    with unfinished(request.out, paths), folder_lock(request.out):
         begin(request.out, state, request.policy)
         copy_originals(request.out, originals, progress)
         look = Look(_mean(originals, span), span)
@@ -142,16 +143,6 @@ def augment_images(request: Request, progress: Progress | None = None) -> Report
     notes = [*originals.notes, *notes, *_depth(span), *made]
     path = request.out / SPLIT if originals.has_split else None
     return Report(tuple(counts), path, notes, complete)
-
-
-def _refuse_nested(request: Request) -> None:
-    out, root = request.out.resolve(), request.data.resolve()
-    root = root if root.is_dir() else root.parent
-    if out == root or out.is_relative_to(root):
-        raise UsageError(
-            f"--out {shown(request.out)}: lies in the data folder, whose images it "
-            "would join; choose a folder outside of it"
-        )
 
 
 def _usable(
@@ -296,9 +287,15 @@ def _plan(
 
 def _refuse_taken(originals: Originals, copies: Sequence[Copy]) -> None:
     names = {image.path for image in originals.images}
-    taken = [copy.path for copy in copies if copy.path in names]
-    twice = len(copies) - len({copy.path for copy in copies})
-    if taken or twice:
+    sources: dict[str, list[str]] = {}
+    for copy in copies:
+        sources.setdefault(copy.path, []).append(copy.source.path)
+    taken = [
+        f"{path} (of {' and of '.join(of)})"
+        for path, of in sources.items()
+        if path in names or len(of) > 1
+    ]
+    if taken:
         raise DataError(
             f"copies would be called like other images: {listing(taken, 3)}; are these "
             "copies from before? Augment the original images alone, and rename images "

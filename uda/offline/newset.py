@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from uda.augment.policy import Policy, PythonPolicy
+from uda.data.chosen import chosen_folders
 from uda.data.manifest import MANIFEST_NAME, listing, shown
 from uda.data.splitfile import ordered
 from uda.data.splits import Split, SplitRow
@@ -40,6 +41,54 @@ _OPTIONS = {
 }
 
 
+def refuse_nested(out: Path, data: Path, unlabeled: Sequence[Path] = ()) -> None:
+    """Refuse to write into a folder that is read, now and the next time.
+
+    Args:
+        out: the new set's folder.
+        data: the data folder or manifest.
+        unlabeled: folders of unlabelled images, or lists that name some.
+
+    Raises:
+        UsageError: the new set would lie among its own sources.
+        DataError: a list of unlabelled images that is wrong.
+    """
+    here = out.resolve()
+    home = data.resolve()
+    roots = {home if home.is_dir() else home.parent: "the data folder"}
+    for extra in chosen_folders(unlabeled):
+        roots.setdefault(extra.folder, f"--unlabeled {shown(extra.source)}")
+    for root, name in roots.items():
+        if here.is_relative_to(root):
+            raise UsageError(
+                f"--out {shown(out)}: lies in {name}, whose images it would join; "
+                "choose a folder outside of it"
+            )
+
+
+def names_in(out: Path) -> set[str]:
+    """Return what a folder of ``--out`` holds; nothing where there is none yet.
+
+    Raises:
+        UsageError: it is a file.
+        DataError: nobody may look into it.
+    """
+    try:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"--out {shown(out)}: is a file; choose a folder")
+        found = {entry.name for entry in out.iterdir()} if out.exists() else set()
+    except OSError as error:
+        raise DataError(_unusable(out, error)) from error
+    return found - {".lock"}
+
+
+def _unusable(out: Path, error: OSError) -> str:
+    return (
+        f"{shown(error.filename or out)}: {error.strerror or error}; see to its "
+        "permissions and to the free space, or choose another folder with --out"
+    )
+
+
 def refuse_foreign(out: Path, state: dict[str, Any]) -> None:
     """Refuse a folder that holds anything but a call with the same state.
 
@@ -49,12 +98,12 @@ def refuse_foreign(out: Path, state: dict[str, Any]) -> None:
 
     Raises:
         UsageError: names each option that differs, with both values.
+        DataError: a folder that cannot be read.
     """
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {shown(out)}: is a file; choose a folder")
-    if not out.exists() or not any(entry.name != ".lock" for entry in out.iterdir()):
+    content = names_in(out)
+    if not content:
         return
-    if not (out / STATE).is_file():
+    if STATE not in content:
         raise UsageError(
             f"--out {shown(out)}: is not empty and was not made by this command "
             f"({STATE} is missing); nothing is overwritten: choose another folder"
@@ -91,7 +140,8 @@ def unfinished(out: Path, paths: Sequence[str]) -> Iterator[None]:
 
     Raises:
         KeyboardInterrupt: as it came, with the words as its text.
-        DataError: as it came, with the words behind its own.
+        DataError: as it came, with the words behind its own; also for files that
+            cannot be read or written.
     """
 
     def left() -> str:
@@ -108,6 +158,10 @@ def unfinished(out: Path, paths: Sequence[str]) -> Iterator[None]:
         raise KeyboardInterrupt(left()) from stop
     except DataError as error:
         raise DataError(f"{error}\n{left()}") from error
+    except OSError as error:
+        # A folder that could not be made holds nothing to go on with.
+        words = f"\n{left()}" if out.is_dir() else ""
+        raise DataError(_unusable(out, error) + words) from error
 
 
 def begin(out: Path, state: dict[str, Any], policy: Policy | PythonPolicy) -> None:

@@ -82,9 +82,9 @@ class Originals:
         return [image for image in self.images if image.trains and image.label == label]
 
     def keep_together(self, labels: Sequence[str]) -> Originals:
-        """Give each image that gets copies a group, its own path where it has none."""
+        """Give each image that gets copies a group: one of its own if it has none."""
         images = tuple(
-            replace(image, group=image.path)
+            replace(image, group=_own_name(image))
             if image.trains and image.group is None and image.label in labels
             else image
             for image in self.images
@@ -98,6 +98,15 @@ class Originals:
             SplitRow(i.path, parts[str(i.part)], i.label, i.group, i.sha256)
             for i in self.images
         ]
+
+
+def _own_name(image: Original) -> str:
+    """Return the image's path; where it is not UTF-8, which no group is, its hash."""
+    try:
+        image.path.encode()
+    except UnicodeEncodeError:
+        return image.sha256
+    return image.path
 
 
 def read_originals(
