@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from uda.data.streams import Batch
 from uda.objectives.consistency.method import ConsistencyTerms
 from uda.training.monitor import tags
+from uda.training.objective import labeled_rows
 from uda.training.statistics import StepStatistics
 from uda.training.step import Terms
 
@@ -27,7 +29,7 @@ class LabelStatistics(StepStatistics):
         """Start a new window."""
         super().reset()
         self.sure = torch.zeros(len(self.class_tags), device=self.device)
-        self.images = 0
+        self.images = torch.zeros((), device=self.device)
 
     def take_labels(self, batch: Batch, terms: Terms) -> None:
         """Take in what was drawn and kept of each class."""
@@ -35,15 +37,17 @@ class LabelStatistics(StepStatistics):
         self.drawn[:-1] += shown.sum(0)
         self.kept[:-1] += (shown * terms.kept[:, None]).sum(0)
 
-    def take_pseudo_labels(self, batch: Batch, found: ConsistencyTerms) -> None:
-        """Take in the answers that count, by class."""
-        if found.entries is None or batch.unlabeled_index is None:
+    def take_pseudo_labels(
+        self, found: ConsistencyTerms, truth: Tensor, counted: Tensor
+    ) -> None:
+        """Take in the answers that count, by class; ``truth`` is (U, C)."""
+        if found.entries is None:
             return
-        named = found.entries * (found.targets > 0.5)
+        sure = counted[:, None] * found.entries
+        named = sure * (found.targets > 0.5)
         self.pseudo += named.sum(0)
-        self.sure += found.entries.sum(0)
-        self.images += len(found.entries)
-        truth = self.hidden[batch.unlabeled_index]
+        self.sure += sure.sum(0)
+        self.images += counted.sum()
         known = named * (truth >= 0)
         self.known += known.sum()
         self.right += (known * (truth > 0)).sum()
@@ -51,7 +55,7 @@ class LabelStatistics(StepStatistics):
     def values(self) -> dict[str, float]:
         """Return the window's means and shares."""
         found = super().values()
-        if self.images:
+        if float(self.images):
             sure = (self.sure / self.images).tolist()
             for tag, share in zip(self.class_tags, sure, strict=True):
                 found[f"{tags.MASK_RATE}/{tag}"] = share
@@ -61,12 +65,7 @@ class LabelStatistics(StepStatistics):
 def statistics_for(
     parts: Parts, class_tags: tuple[str, ...], device: torch.device
 ) -> StepStatistics:
-    """Return empty running sums for a run.
-
-    Labelled images that are also trained on as unlabelled ones tell nothing of how
-    many pseudo-labels are right: their label was learned.
-    """
+    """Return empty running sums for a run."""
     kind = LabelStatistics if parts.targets.ndim == 2 else StepStatistics
-    hidden = parts.hidden.copy()
-    hidden[parts.truly_labeled.labeled] = -1
-    return kind(class_tags, device, torch.from_numpy(hidden))
+    hidden = torch.from_numpy(parts.hidden)
+    return kind(class_tags, device, hidden, labeled_rows(parts, device))

@@ -227,7 +227,7 @@ def build_objective(
     return Objective(
         seed=config.seed,
         labeled=_in_tree(_labeled(config, counts, prior, device), parts),
-        method=_method(config, known, parts.tree, _labeled_rows(parts, device)),
+        method=_method(config, known, parts.tree, labeled_rows(parts, device)),
         head={"none": None, "abc": "abc", "acr": acr}[balanced],
         counts=prior,
         train_counts=counts,
@@ -328,7 +328,7 @@ def _method(
     return method
 
 
-def _labeled_rows(parts: Parts, device: torch.device) -> Tensor:
+def labeled_rows(parts: Parts, device: torch.device) -> Tensor:
     """Return (N,) bool: the pool rows that a person has labelled for training."""
     rows = torch.zeros(len(parts.pool.images), dtype=torch.bool)
     rows[torch.from_numpy(parts.truly_labeled.labeled)] = True

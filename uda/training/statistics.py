@@ -18,7 +18,11 @@ class StepStatistics:
     """Sums over the steps since the last log line."""
 
     def __init__(
-        self, class_tags: tuple[str, ...], device: torch.device, hidden: Tensor
+        self,
+        class_tags: tuple[str, ...],
+        device: torch.device,
+        hidden: Tensor,
+        labeled: Tensor,
     ) -> None:
         """Start empty.
 
@@ -27,9 +31,13 @@ class StepStatistics:
             device: where the sums are kept.
             hidden: (N,) class of each pool row where it is known, else -1; only
                 for telling how many pseudo-labels are right.
+            labeled: (N,) bool, pool rows that a person has labelled. Where they are
+                among the unlabelled images they tell nothing of these: their target
+                is their label.
         """
         self.class_tags = class_tags
         self.hidden = hidden.to(device)
+        self.labeled = labeled.to(device)
         self.device = device
         self.reset()
 
@@ -39,6 +47,7 @@ class StepStatistics:
         self.steps = 0
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
+        self.shares: dict[str, tuple[Tensor, Tensor]] = {}
         # The last is for labels of several classes, the nodes of a tree.
         self.drawn = torch.zeros(size + 1, device=self.device)
         self.kept = torch.zeros(size + 1, device=self.device)
@@ -54,17 +63,19 @@ class StepStatistics:
         self._sum(tags.GRADIENT_NORM, norm)
         self._sum(tags.LABELED_ACCURACY, terms.correct)
         self.take_labels(batch, terms)
-        if terms.unlabeled is None or terms.consistency is None:
+        found, rows = terms.unlabeled, batch.unlabeled_index
+        if found is None or terms.consistency is None or rows is None:
             return
         self._sum("loss/consistency", terms.consistency)
         if terms.entropy is not None:
             self._sum("loss/entropy", terms.entropy)
-        self._sum(tags.MASK_RATE, terms.unlabeled.mask.to(self.drawn.dtype).mean())
-        by_node = terms.unlabeled.by_node or {}
+        counted = (~self.labeled[rows]).to(self.drawn.dtype)
+        self._share(tags.MASK_RATE, counted * found.mask, counted)
+        by_node = found.by_node or {}
         names = tags.class_tags(tuple(by_node))
-        for name, share in zip(names, by_node.values(), strict=True):
-            self._sum(f"{tags.MASK_RATE}/{name}", share)
-        self.take_pseudo_labels(batch, terms.unlabeled)
+        for name, (reached, kept) in zip(names, by_node.values(), strict=True):
+            self._share(f"{tags.MASK_RATE}/{name}", counted * kept, counted * reached)
+        self.take_pseudo_labels(found, self.hidden[rows], counted)
 
     def take_labels(self, batch: Batch, terms: Terms) -> None:
         """Take in what was drawn and kept of each class."""
@@ -73,24 +84,39 @@ class StepStatistics:
         self.drawn.index_add_(0, labels, ones)
         self.kept.index_add_(0, labels, terms.kept.to(ones.dtype))
 
-    def take_pseudo_labels(self, batch: Batch, found: ConsistencyTerms) -> None:
-        """Take in the pseudo-labels that count, by class."""
-        mask = found.mask.to(self.drawn.dtype)
-        predicted = found.targets.argmax(1)
+    def take_pseudo_labels(
+        self, found: ConsistencyTerms, truth: Tensor, counted: Tensor
+    ) -> None:
+        """Take in the pseudo-labels that count, by class.
+
+        Args:
+            found: of a batch.
+            truth: (U,) classes where they are known, else -1.
+            counted: (U,) 0 for images that a person has labelled, else 1.
+        """
+        # A class that several decisions lead to needs all of them.
+        mask = found.mask if found.named is None else found.named.amax(1)
+        predicted = (found.targets if found.named is None else found.named).argmax(1)
+        mask = counted * mask.to(counted.dtype)
         self.pseudo.index_add_(0, predicted, mask)
-        if batch.unlabeled_index is not None:
-            truth = self.hidden[batch.unlabeled_index]
-            known = mask * (truth >= 0)
-            self.known += known.sum()
-            self.right += (known * (truth == predicted)).sum()
+        known = mask * (truth >= 0)
+        self.known += known.sum()
+        self.right += (known * (truth == predicted)).sum()
 
     def _sum(self, tag: str, value: Tensor) -> None:
         self.sums[tag] = self.sums.get(tag, torch.zeros_like(value)) + value
         self.counts[tag] = self.counts.get(tag, 0) + 1
 
+    def _share(self, tag: str, part: Tensor, whole: Tensor) -> None:
+        zero = torch.zeros((), device=self.device)
+        before = self.shares.get(tag, (zero, zero))
+        self.shares[tag] = (before[0] + part.sum(), before[1] + whole.sum())
+
     def values(self) -> dict[str, float]:
         """Return the window's means and shares; the only host-device sync."""
         found = {tag: float(s) / self.counts[tag] for tag, s in self.sums.items()}
+        shares = {tag: (float(p), float(w)) for tag, (p, w) in self.shares.items()}
+        found |= {tag: part / whole for tag, (part, whole) in shares.items() if whole}
         drawn, kept = self.drawn.tolist()[:-1], self.kept.tolist()[:-1]
         for tag, total, part in zip(self.class_tags, drawn, kept, strict=True):
             if total:

@@ -74,8 +74,10 @@ def test_sure_that_it_is_a_defect_unsure_which():
     method = TreeConsistency(Uda(0.4, 0.9), DEEP)
     terms, _ = method(weak, strong, torch.zeros(1), {})
     assert terms.by_node is not None
-    kept = {name: float(share) for name, share in terms.by_node.items()}
+    kept = {name: float(part / whole) for name, (whole, part) in terms.by_node.items()}
     assert kept == {ROOT: 1.0, "Defect": 0.0, "Marks": 0.0}
+    assert terms.named is not None
+    assert terms.named.tolist() == [[0.0] * 5]  # no class is named by that
     assert float(Uda(0.4, 0.9)(weak, strong, torch.zeros(1), {})[0].mask) == 0.0
     terms.loss.sum().backward()
     # Good must fall; the defects rise together, their proportions stay.
@@ -86,6 +88,35 @@ def test_sure_that_it_is_a_defect_unsure_which():
     # Decisions: the root surely, "Defect" surely reached, "Marks" at three quarters.
     assert float(terms.mask) == pytest.approx(1 / (1 + 1 + 0.75), abs=1e-3)
     assert float(terms.targets.sum()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("method", [Uda(0.4, 0.5), FixMatch(0.5), FixMatch(0.2)])
+def test_children_that_are_all_alike_are_no_decision_at_any_threshold(method):
+    """Of two alike each has 0.5, which is not below 0.5; the first is no answer."""
+    # Root: a defect, 0.9. Defect: Rust and Marks alike. Marks: Scratch, nearly.
+    weak = torch.tensor([[0.01, 0.1, 0.01, 0.45, 0.43]], dtype=torch.float64).log()
+    strong = torch.zeros(1, 5, dtype=torch.float64, requires_grad=True)
+    terms, _ = TreeConsistency(method, DEEP)(weak, strong, torch.zeros(1), {})
+    assert terms.by_node is not None
+    kept = {name: float(part / whole) for name, (whole, part) in terms.by_node.items()}
+    assert kept == {ROOT: 1.0, "Defect": 0.0, "Marks": 1.0}
+    terms.loss.sum().backward()
+    below = strong.grad[0]
+    # Neither Rust nor the marks as a whole gain on each other.
+    torch.testing.assert_close(below[[0, 2, 4]].sum(), 3 * below[3])
+    assert terms.named is not None
+    assert terms.named.sum() == 0
+
+
+def test_a_class_is_named_where_every_decision_leads_to_it():
+    sure = torch.tensor(
+        [[0.01, 0.95, 0.02, 0.01, 0.01], [0.01, 0.01, 0.01, 0.02, 0.95]]
+    )
+    terms, _ = TreeConsistency(FixMatch(0.9), DEEP)(
+        sure.log(), torch.zeros(2, 5), torch.arange(2), {}
+    )
+    assert terms.named is not None
+    assert terms.named.tolist() == [[0, 1, 0, 0, 0], [0, 0, 0, 0, 1]]
 
 
 def test_a_node_that_is_hardly_reached_hardly_counts():

@@ -24,7 +24,10 @@ class ConsistencyTerms(NamedTuple):
         targets: (U, C) probabilities without gradient.
         penalty: scalar added to the mean, already weighted, or None.
         entries: (U, C) mask by class, where each class decides for itself, or None.
-        by_node: share kept at each node of a class tree, scalars by name, or None.
+        by_node: for each node of a class tree, by name, two (U,): how far an image
+            takes part in its decision, and how much of that is kept; or None.
+        named: (U, C) of 0 and 1, the class that an image is a pseudo-label of, where
+            it takes several decisions to name one; None where the targets name it.
     """
 
     loss: Tensor
@@ -32,7 +35,8 @@ class ConsistencyTerms(NamedTuple):
     targets: Tensor
     penalty: Tensor | None = None
     entries: Tensor | None = None
-    by_node: dict[str, Tensor] | None = None
+    by_node: dict[str, tuple[Tensor, Tensor]] | None = None
+    named: Tensor | None = None
 
 
 class Shape(NamedTuple):
