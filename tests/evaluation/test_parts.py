@@ -172,16 +172,57 @@ def test_a_run_without_its_split_says_what_is_unknown(fake, tmp_path):
     assert "unknown" in found.notes[0]
 
 
-def test_images_of_groups_in_training_are_left_out(fake, tmp_path):
+def test_images_of_groups_that_the_run_knows_are_left_out(fake, tmp_path):
     run, folder = RunFolder(fake.folder), tmp_path / "new"
-    write_manifest(folder, "group", ["Rustlabeled1", "Rusttest1", "other"])
+    groups = ["Rustlabeled1", "Rusttest1", "other", "Rusttest0", "Rusttest1"]
+    write_manifest(folder, "group", groups)
     found = unseen_folder(run, CLASSES, folder)
-    assert [name for name, _ in found.files] == ["1.png", "2.png"]
-    assert found.targets.tolist() == [2, 2]
-    assert "1 images are of groups that were in training" in found.notes[-1]
-    write_manifest(folder, "group", ["Rustlabeled1"])
+    assert [name for name, _ in found.files] == ["2.png"]
+    assert found.targets.tolist() == [2]
+    assert found.notes == [
+        "1 images are of groups that were in training and are left out",
+        "3 images are of groups of the run's test part and are left out",
+    ]
+    # To be asked is no training: an evaluation may read the test part's groups.
+    read = class_folder(run, CLASSES, folder)
+    assert len(read.files) == 5
+    assert read.notes == ["1 images are of groups that were in training"]
+    write_manifest(folder, "group", ["Rustlabeled1", "Rusttest1"])
     with pytest.raises(DataError, match="all its images"):
         unseen_folder(run, CLASSES, folder)
+
+
+def test_copies_of_a_photo_are_one_part(fake, tmp_path):
+    """59 copies of one photo would have certified an escape limit of 5 %."""
+    run, folder = RunFolder(fake.folder), tmp_path / "new"
+    for number in range(2):
+        write_image(folder / "Rust" / f"{number}.png", "Rust", 9000 + number)
+    for number in range(58):
+        shutil.copy(folder / "Rust" / "0.png", folder / "Rust" / f"copy{number}.png")
+    note = "59 groups hold copies of the same files and count as 1"
+    for found in (
+        unseen_folder(run, CLASSES, folder, "none"),
+        class_folder(run, CLASSES, folder, group="none"),
+    ):
+        assert (len(found.files), len(set(found.groups))) == (60, 2)
+        assert found.notes == [note]
+    # They are no word about which photos show one part: that is still asked for.
+    with pytest.raises(UsageError, match="nothing says which"):
+        unseen_folder(run, CLASSES, folder)
+    assert len(class_folder(run, CLASSES, folder).notes) == 2
+
+
+def test_a_copy_of_what_is_left_out_is_left_out_too(fake, tmp_path):
+    run, folder = RunFolder(fake.folder), tmp_path / "new"
+    write_manifest(folder, "group", ["mine", "Rusttest1", "mine", "other", "b"])
+    shutil.copy(folder / "0.png", folder / "1.png")
+    found = unseen_folder(run, CLASSES, folder)
+    assert [name for name, _ in found.files] == ["3.png", "4.png"]
+    assert found.groups == ["other", "b"]
+    assert found.notes == [
+        "2 groups hold copies of the same files and count as 1",
+        "3 images are of groups of the run's test part and are left out",
+    ]
 
 
 def test_nothing_is_unseen_where_nobody_knows(fake, tmp_path):

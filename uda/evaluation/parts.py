@@ -5,7 +5,6 @@ Says what of it the model has seen, and which images show one part.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,11 +20,17 @@ from uda.data.splitfile import hash_files
 from uda.data.splits import Split, SplitRow
 from uda.errors import CheckpointError, DataError, UsageError
 from uda.evaluation.locations import group_choice, image_files, image_folder
+from uda.evaluation.seen import (
+    SEEN_PARTS,
+    joined,
+    of_parts,
+    seen_notes,
+    seen_parts,
+    units_of,
+)
 from uda.files import sha256_file
 from uda.models.links import Link
 from uda.run.layout import RunFolder
-
-SEEN_PARTS = ("labeled", "unlabeled", "validation")
 
 
 @dataclass(frozen=True)
@@ -87,13 +92,13 @@ def split_part(
     names = [row.path for row in rows]
     files = list(zip(names, image_files(run, names, data), strict=True))
     _refuse_changed(rows, files, path)
-    seen = [] if split is None else _seen(run, _hashes(rows, files))
+    seen = [] if split is None else seen_parts(run, _hashes(rows, files))
     return EvaluationSet(
         name=part if split is None else f"{part}-{path.stem}",
         files=files,
         targets=_targets([row.label for row in rows], classes, path, link),
         groups=[_group(row.group, row.path) for row in rows],
-        notes=_seen_notes(seen),
+        notes=seen_notes(seen),
         reads_test=part == "test" if split is None else "test" in seen,
         source="" if split is None else str(split.resolve()),
     )
@@ -124,28 +129,31 @@ def class_folder(
         UsageError: the model was trained on some, and ``allow_seen`` is off; or no
             such column.
     """
-    images, seen = _folder(run, classes, data, group, link)
-    notes = _seen_notes(seen)
+    images, hashes = _folder(run, classes, data, group, link)
+    notes = seen_notes(seen_parts(run, hashes))
     if notes and not allow_seen:
         raise UsageError(
             f"{data}: {notes[0]}; leave DATA out to read the run's own test part, give "
             "other images, or accept it with --allow-seen"
         )
+    units = units_of(images.groups, hashes)
     if not run.split.is_file():
         notes.append(f"{run.split.name} is missing: what was in training is unknown")
     else:
-        shared = len(images.files) - len(_of_other_groups(run, images))
+        shared = sum(of_parts(run, SEEN_PARTS, images.groups, units))
         notes += [f"{shared} images are of groups that were in training"] * (shared > 0)
         notes += _grouping_notes(run, images, group)
-    return replace(images, notes=notes)
+    groups, told = joined(images.groups, units)
+    return replace(images, groups=groups, notes=[*notes, *told])
 
 
 def unseen_folder(
     run: RunFolder, classes: Sequence[str], data: Path, group: str | None = None
 ) -> EvaluationSet:
-    """Return the labelled images of a folder of whose groups training saw none.
+    """Return the labelled images of a folder of whose groups the run knows none.
 
-    Images of a group that training had are left out, and noted.
+    Images of a group that training had are left out, and noted; so are those of the
+    test part's groups: a rule that is fitted on them has no test part left.
 
     Args:
         run: the run.
@@ -164,8 +172,8 @@ def unseen_folder(
             f"{run.split}: missing, so what was in training is unknown; copy the run "
             "folder again"
         )
-    images, seen = _folder(run, classes, data, group, "softmax")
-    if notes := _seen_notes(seen):
+    images, hashes = _folder(run, classes, data, group, "softmax")
+    if notes := seen_notes(seen_parts(run, hashes)):
         raise UsageError(
             f"{data}: {notes[0]}; give labelled images that the run never saw, "
             "or leave DATA out to fit on its validation part"
@@ -181,27 +189,41 @@ def unseen_folder(
             "manifest, --group auto to look for twins, or --group none where no two "
             "show one part"
         )
-    kept = _of_other_groups(run, images)
-    left_out = len(images.groups) - len(kept)
+    return _of_unknown_groups(run, images, hashes, data)
+
+
+def _of_unknown_groups(
+    run: RunFolder, images: EvaluationSet, hashes: Sequence[str], data: Path
+) -> EvaluationSet:
+    """Leave out the images of groups that the run knows, and note how many."""
+    units = units_of(images.groups, hashes)
+    groups, notes = joined(images.groups, units)
+    taught = of_parts(run, SEEN_PARTS, images.groups, units)
+    tested = of_parts(run, ("test",), images.groups, units)
+    kept = [row for row in range(len(groups)) if not taught[row] and not tested[row]]
     if not kept:
         raise DataError(
-            f"{data}: all its images are of groups that were in training; give images "
-            "of other parts"
+            f"{data}: all its images are of groups that were in training or are in the "
+            "test part; give images of other parts"
         )
-    told = f"{left_out} images are of groups that were in training and are left out"
+    left_out = (
+        (sum(taught), "groups that were in training"),
+        (len(groups) - len(kept) - sum(taught), "groups of the run's test part"),
+    )
+    notes += [f"{n} images are of {what} and are left out" for n, what in left_out if n]
     return replace(
         images,
         files=[images.files[row] for row in kept],
         targets=images.targets[kept],
-        groups=[images.groups[row] for row in kept],
-        notes=[told] * (left_out > 0),
+        groups=[groups[row] for row in kept],
+        notes=notes,
     )
 
 
 def _folder(
     run: RunFolder, classes: Sequence[str], data: Path, group: str | None, link: Link
 ) -> tuple[EvaluationSet, list[str]]:
-    """Return the labelled images of DATA, and the parts of those the run knows."""
+    """Return the labelled images of DATA, and (N,) their SHA-256, "" if unreadable."""
     catalog, choice = _scan(run, data, group, several=link == "sigmoid")
     records = [record for record in catalog.records if record.label is not None]
     if not records:
@@ -209,22 +231,23 @@ def _folder(
             f"{data}: no labelled images; lay them out as one folder per class, or "
             "classify them with `uda predict`"
         )
-    found = resolve_groups(catalog, choice) or {}
+    named = resolve_groups(catalog, choice) or {}
     if choice == "auto":
         # Groups that are found have numbers; those of the training are others.
-        found = {path: f"\0{name}" for path, name in found.items()}
+        named = {path: f"\0{name}" for path, name in named.items()}
     targets = _targets([record.label for record in records], classes, data, link)
-    seen = _seen(run, list(hash_files(records).values()))
+    found = hash_files(records)
+    hashes = [found.get(record.path, "") for record in records]
     whole = data.resolve()
     images = EvaluationSet(
         name=f"data-{whole.name if whole.is_dir() else whole.stem}",
         files=[(record.path, record.file) for record in records],
         targets=targets,
-        groups=[_group(found.get(record.path), record.path) for record in records],
-        reads_test="test" in seen,
+        groups=[_group(named.get(record.path), record.path) for record in records],
+        reads_test="test" in seen_parts(run, hashes),
         source=str(whole),
     )
-    return images, seen
+    return images, hashes
 
 
 def _scan(
@@ -242,13 +265,6 @@ def _scan(
             own = column = None
     catalog = scan(data, min_classes=1, group_column=column, multi_label=several)
     return catalog, own
-
-
-def _of_other_groups(run: RunFolder, images: EvaluationSet) -> list[int]:
-    """Return the places of the images of whose groups training had none."""
-    rows = Split.load(run.split).rows
-    seen = {row.group for row in rows if row.part in SEEN_PARTS and row.group}
-    return [place for place, name in enumerate(images.groups) if name not in seen]
 
 
 def _grouping_notes(
@@ -323,22 +339,3 @@ def _hashes(rows: Sequence[SplitRow], files: Sequence[tuple[str, Path]]) -> list
         row.sha256 or sha256_file(path)
         for row, (_, path) in zip(rows, files, strict=True)
     ]
-
-
-def _seen(run: RunFolder, hashes: Sequence[str]) -> list[str]:
-    """Return, for each image that the run's split knows, its part there."""
-    if not run.split.is_file():
-        return []
-    # An image that could not be read was in no training, and has no hash.
-    rows = [row for row in Split.load(run.split).rows if row.sha256]
-    parts = {row.sha256: row.part for row in rows}
-    return [parts[digest] for digest in hashes if digest in parts]
-
-
-def _seen_notes(seen: Sequence[str]) -> list[str]:
-    counts = Counter(seen)
-    told = [f"{counts[part]} {part}" for part in SEEN_PARTS if counts[part]]
-    if not told:
-        return []
-    total = sum(counts[part] for part in SEEN_PARTS)
-    return [f"{total} of its images were in training ({', '.join(told)})"]
