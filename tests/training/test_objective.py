@@ -309,13 +309,6 @@ def test_averages_of_a_method_remember_no_longer_than_the_averaged_network(
         assert method.momentum == method.method.momentum == wanted
 
 
-def test_a_refined_table_leaves_those_without_opinion_alone():
-    table = torch.tensor([[0.5, 0.5], [0.9, 0.1], [0.2, 0.8]]).log()
-    found = targets._refined(table, (0.9, 0.1), None)
-    assert torch.equal(found[0], table[0])
-    assert found[2, 0] > table[2, 0]
-
-
 @pytest.mark.parametrize(
     ("undecided", "one", "two"),
     [

@@ -15,7 +15,7 @@ from uda.objectives.consistency.by_class import LIMITS
 from uda.objectives.consistency.class_thresholds import class_thresholds
 from uda.objectives.consistency.gates import has_opinion
 from uda.objectives.darp import refine
-from uda.objectives.hierarchy import undecided_kept
+from uda.objectives.hierarchy import conditionals, undecided_kept
 from uda.training import watch
 from uda.training.class_tree import agreed_by_node, with_known
 from uda.training.estimate import settle_prior
@@ -126,12 +126,22 @@ def _agreed(trainer: Trainer, table: Tensor, accuracy: float | None) -> Tensor:
 
 
 def _refined(table: Tensor, prior: tuple[float, ...], tree: Tree | None) -> Tensor:
-    """Bend a table to a prior; where there was no opinion there is none after it."""
-    found = refine(table.exp().cpu(), torch.tensor(prior))
+    """Bend those rows of a table to a prior that somebody has an opinion on.
+
+    The others stay as they are and are left out: uniform rows give way first, and the
+    whole correction would end in them, where it teaches nobody.
+    """
+    deciding = table if tree is None else conditionals(table, tree)[0]
+    told = has_opinion(deciding)
+    if not told.any():
+        return table
+    found = refine(table[told].exp().cpu(), torch.tensor(prior))
     bent = found.clamp(min=1e-12).log().to(table)
     if tree is not None:
-        return undecided_kept(table, bent, tree)
-    return torch.where(has_opinion(table)[:, None], bent, table)
+        bent = undecided_kept(table[told], bent, tree)
+    refined = table.clone()
+    refined[told] = bent
+    return refined
 
 
 def _with_labels(trainer: Trainer, table: Tensor) -> Tensor:
