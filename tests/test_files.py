@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +85,48 @@ def test_second_holder_of_a_folder_is_refused(tmp_path):
         assert files.is_locked(tmp_path)
     assert not files.is_locked(tmp_path)
     assert not files.is_locked(tmp_path / "no")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_keeps_nobody_out(tmp_path, monkeypatch, code):
+    def refuse(stream, how):
+        raise OSError(code, os.strerror(code))
+
+    with files.folder_lock(tmp_path):  # so that the lock's file is there
+        pass
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    assert not files.is_locked(tmp_path)
+    with files.folder_lock(tmp_path):
+        assert not files.is_locked(tmp_path)
+
+
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EACCES])
+def test_a_lock_of_somebody_else_is_told_from_no_locks(tmp_path, monkeypatch, code):
+    def taken(stream, how):
+        raise OSError(code, os.strerror(code))
+
+    with files.folder_lock(tmp_path):
+        pass
+    monkeypatch.setattr(files.fcntl, "flock", taken)
+    assert files.is_locked(tmp_path)
+    with (
+        pytest.raises(UsageError, match="another process"),
+        files.folder_lock(tmp_path),
+    ):
+        pass
+
+
+def test_a_place_that_takes_no_file_is_told_before(tmp_path, monkeypatch):
+    files.check_writable(tmp_path / "new" / "deep" / "split.csv")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"split\.csv: cannot be written .*file is no"):
+        files.check_writable(tmp_path / "file" / "split.csv")
+    monkeypatch.setattr(files.os, "access", lambda *_: False)
+    with pytest.raises(DataError, match=r"nobody may write to .*choose another --out"):
+        files.check_writable(tmp_path / "new" / "split.csv")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=rf"write to {tmp_path},"):
+        files.check_writable(Path("split.csv"))
 
 
 def test_writers_with_one_process_number_do_not_meet(tmp_path):

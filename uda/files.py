@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from uda.errors import DataError, UsageError
 
@@ -141,14 +141,55 @@ def inside(root: Path, relative: str) -> Path:
     return target
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a place where no file can be written, before the work that it is for.
+
+    Raises:
+        DataError: its folder, or the first one above that is there, takes no file.
+    """
+    # os.path: a folder that may not be looked into is there, not an exception
+    above = Path(path).absolute().parents
+    folder = next(folder for folder in above if os.path.lexists(folder))
+    if not os.path.isdir(folder):  # noqa: PTH112
+        raise DataError(
+            f"{path}: cannot be written ({folder} is no folder); choose another --out"
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DataError(
+            f"{path}: cannot be written (nobody may write to {folder}, or not you); "
+            "choose another --out"
+        )
+
+
+def lock_file(stream: IO[str], how: int) -> bool:
+    """Lock an open file as `fcntl.flock` does; False where there are no locks.
+
+    Some network file systems and containers have none. Who works there alone loses
+    nothing.
+
+    Raises:
+        BlockingIOError, PermissionError: somebody else holds it.
+    """
+    try:
+        fcntl.flock(stream, how)
+    except (BlockingIOError, PermissionError):
+        raise
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process; a second holder gets a UsageError."""
+    """Hold a folder for this process; a second holder gets a UsageError.
+
+    Where the file system has no locks nobody is kept out.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UsageError(
                 f"{folder}: another process is using this folder; wait for it to "
@@ -158,14 +199,19 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Tell whether a process holds the folder by ``folder_lock`` now."""
+    """Tell whether a process holds the folder by ``folder_lock`` now.
+
+    Where the file system has no locks, or the lock may not be read, nobody can tell.
+    """
     try:
-        with (Path(folder) / ".lock").open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+        stream = (Path(folder) / ".lock").open()
+    except (FileNotFoundError, PermissionError):
         return False
-    except BlockingIOError:
-        return True
+    with stream:
+        try:
+            lock_file(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
     return False
 
 

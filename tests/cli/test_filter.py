@@ -71,3 +71,13 @@ def test_no_list_is_overwritten_unasked(pile, tmp_path):
     done = call("--unlabeled", pile, "--out", out, "--overwrite")
     assert done.exit_code == 0
     assert out.read_text().startswith("path,folder,class,confidence,kept,reason")
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    pile, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("uda.evaluation.relevance.filter_images", None)  # not reached
+    result = call("--unlabeled", pile, "--out", tmp_path / "file" / "kept.csv")
+    assert result.exit_code == 3
+    assert "kept.csv: cannot be written" in result.stderr

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import shlex
 import subprocess
 import sys
 import types
@@ -94,6 +96,43 @@ def test_never_overwrites(tmp_path):
     assert out.read_text() == "mine"
 
 
+def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with monkeypatch.context() as patch:
+        patch.setattr("uda.data.records.scan", None)  # not reached
+        result = run(data(tmp_path / "d"), "--out", tmp_path / "file" / "split.csv")
+    assert result.exit_code == 3
+    assert "split.csv: cannot be written" in result.stderr
+    assert "choose another --out" in result.stderr
+
+    def full(self, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Split, "save", full)
+    result = run(tmp_path / "d", "--out", tmp_path / "split.csv")
+    assert result.exit_code == 3
+    assert "split.csv: cannot be written (No space left on device)" in result.stderr
+
+
+def test_the_next_command_can_be_pasted(tmp_path):
+    """Names with spaces and brackets are quoted for the shell."""
+    root = data(tmp_path / "my photos")
+    pile = tmp_path / "more & more"
+    for place in (pile, root / "Dent"):
+        place.mkdir()
+        (place / "u.png").write_text(str(place))
+    out = tmp_path / "a split.csv"
+    result = run(
+        *(root, "--out", out, "--unlabeled", pile, "--good-class", "[bold]Rust")
+    )
+    assert result.exit_code == 0, result.output
+    line = result.stdout.split("Next: ")[1].strip()
+    assert shlex.split(line) == [
+        "uda", "train", str(root), "--unlabeled", str(pile),
+        "--good-class", "[bold]Rust", "--split", str(out),
+    ]  # fmt: skip
+
+
 def test_extends_with_the_test_part_byte_for_byte(tmp_path):
     root = data(tmp_path / "d")
     old, new = tmp_path / "old.csv", tmp_path / "new.csv"
@@ -124,6 +163,23 @@ def test_options_without_effect_are_refused(tmp_path):
     result = run(root, *args, "--test", 0.2)
     assert result.exit_code == 2
     assert "--test has no effect with --extend" in result.stderr
+
+
+def test_a_seed_without_a_draw_is_refused(tmp_path):
+    root = data(tmp_path / "d")
+    run(root, "--out", tmp_path / "old.csv", "--labels-per-class", 2)
+    args = (
+        "--extend",
+        tmp_path / "old.csv",
+        "--out",
+        tmp_path / "new.csv",
+        "--seed",
+        3,
+    )
+    result = run(root, *args)
+    assert result.exit_code == 2
+    assert "--seed has no effect with --extend" in result.stderr
+    assert run(root, *args, "--labels-per-class", 3).exit_code == 0
 
 
 def test_a_share_has_no_place_in_an_older_split(tmp_path):

@@ -83,8 +83,10 @@ def command(
         )
     from uda.evaluation.evaluate import choose_device
     from uda.evaluation.relevance import Quota, filter_images, write_list
+    from uda.files import check_writable
     from uda.run.bundle import load_bundle
 
+    check_writable(out)
     scored = filter_images(
         load_bundle(run, weights=weights),
         unlabeled,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -210,7 +211,7 @@ def _say_applied(new_labels: dict[str, str | None], split: Split, target: Path) 
         click.echo(f"{old} -> {fresh}: {number}")
     click.echo(
         f"{len(new_labels)} new labels in {target}; the parts of the split are as they "
-        f"were. Next: uda train {target}, with --unlabeled as before"
+        f"were. Next: uda train {shlex.quote(str(target))}, with --unlabeled as before"
     )
     if any(row.part in ("test", "validation") and row.group for row in split.rows):
         click.echo(

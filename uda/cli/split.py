@@ -6,6 +6,7 @@ Text -> options -> one call of `uda.data.splits`; then a table and what to know.
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from uda.cli.options import LabelsType
-from uda.errors import UsageError
+from uda.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from uda.data.labelfile import Labeled
@@ -128,9 +129,13 @@ def command(
     from uda.data.groups import group_column
     from uda.data.records import scan
     from uda.data.splits import Split, extend_split, make_split
+    from uda.files import check_writable
 
     if os.path.lexists(out):
         raise UsageError(f"{out}: exists and is never overwritten; give another --out")
+    check_writable(out)
+    if extend is not None:
+        _refuse_without_effect(ctx)
     catalog = scan(
         data,
         unlabeled=unlabeled,
@@ -140,7 +145,6 @@ def command(
     catalog, told, labels = _filled(ctx, catalog)
     groups = _groups(catalog, group)
     if extend is not None:
-        _refuse_without_effect(ctx, ("validation", "test", "labels_share"))
         draw: Draw = partial(
             extend_split,
             Split.load(extend),
@@ -162,11 +166,21 @@ def command(
             transductive=transductive,
         )
     split, notes = draw_with_coarse(draw, catalog, _tree(ctx, catalog))
-    split.save(out)
+    _save(split, out)
     _print_table(split, catalog)
     _print_notes([*catalog.notes, *labels, *notes])
-    click.echo(f"Wrote {out}. Next: uda train {data}{_same(ctx)} --split {out}")
+    following = ["uda", "train", str(data), *_same(ctx), "--split", str(out)]
+    click.echo(f"Wrote {out}. Next: {shlex.join(following)}")
     return split
+
+
+def _save(split: Split, out: Path) -> None:
+    try:
+        split.save(out)
+    except OSError as error:
+        raise DataError(
+            f"{out}: cannot be written ({error.strerror}); choose another --out"
+        ) from error
 
 
 def _groups(catalog: Catalog, group: str | None) -> Mapping[str, str] | None:
@@ -177,14 +191,14 @@ def _groups(catalog: Catalog, group: str | None) -> Mapping[str, str] | None:
     return resolve_groups(catalog, group)
 
 
-def _same(ctx: click.Context) -> str:
-    """Return the options that `uda train` needs as well."""
+def _same(ctx: click.Context) -> list[str]:
+    """Return the options that `uda train` needs as well, as words."""
     given = ctx.params
-    more = "".join(f" --unlabeled {folder}" for folder in given["unlabeled"])
-    more += " --multi-label" * given["multi_label"]
-    more += f" --tree {given['tree']}" if given["tree"] else ""
-    return str(more) + (
-        f" --good-class {given['good_class']}" if given["good_class"] else ""
+    words = [w for folder in given["unlabeled"] for w in ("--unlabeled", str(folder))]
+    words += ["--multi-label"] * given["multi_label"]
+    words += ["--tree", str(given["tree"])] if given["tree"] else []
+    return words + (
+        ["--good-class", given["good_class"]] if given["good_class"] else []
     )
 
 
@@ -242,15 +256,21 @@ def _tree(ctx: click.Context, catalog: Catalog) -> Tree | None:
     return find_tree(catalog.classes, tree, good)
 
 
-def _refuse_without_effect(ctx: click.Context, names: Sequence[str]) -> None:
-    """An option that changes nothing is an error, not a silent wish."""
+def _refuse_without_effect(ctx: click.Context) -> None:
+    """With --extend: an option that changes nothing is an error, no silent wish."""
     default = click.core.ParameterSource.DEFAULT
-    given = [name for name in names if ctx.get_parameter_source(name) is not default]
-    if given:
+    for name in ("validation", "test", "labels_share"):
+        if ctx.get_parameter_source(name) is not default:
+            raise UsageError(
+                f"--{name.replace('_', '-')} has no effect with --extend, which keeps "
+                "validation, test and labels as they are; leave it out, or write a new "
+                "split without --extend"
+            )
+    drawn = ctx.params["labels_per_class"] is not None
+    if not drawn and ctx.get_parameter_source("seed") is not default:
         raise UsageError(
-            f"--{given[0].replace('_', '-')} has no effect with --extend, which keeps "
-            "validation, test and labels as they are; leave it out, or write a new "
-            "split without --extend"
+            "--seed has no effect with --extend, which draws nothing but labels up to "
+            "--labels-per-class; leave it out"
         )
 
 

@@ -32,7 +32,7 @@ from uda.data.preprocessing import (
 )
 from uda.data.records import Record
 from uda.errors import DataError
-from uda.files import atomic_path, read_json, write_csv, write_json
+from uda.files import atomic_path, lock_file, read_json, write_csv, write_json
 
 __all__ = ["Pool", "Preprocessing", "build_pool", "default_cache", "write_skipped"]
 
@@ -220,13 +220,9 @@ class _Store:
         renames a whole file of the same content, so the last one wins unharmed.
         """
         with self.data.with_suffix(".lock").open("w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX)
-            except OSError:
-                yield
-                return
-            for remains in self.cache.glob(f".{self.data.stem}.*.tmp"):
-                remains.unlink(missing_ok=True)
+            if lock_file(stream, fcntl.LOCK_EX):
+                for remains in self.cache.glob(f".{self.data.stem}.*.tmp"):
+                    remains.unlink(missing_ok=True)
             yield
 
 
