@@ -115,7 +115,11 @@ def test_who_asks_may_choose_other_views_where_no_rule_decides():
         answering(ruled, decision=True, tta="d4")
     found = answering(ruled, decision=False, tta="d4").description
     assert (found.rule, found.tta) == (None, "d4")
-    assert answering(ruled, decision=False, tta=None).description.tta == "flips"
+    # As `uda predict RUN --no-decision`: the views went with the rule.
+    found = answering(ruled, decision=False, tta=None).description
+    assert (found.rule, found.tta) == (None, "none")
+    unruled = answering(fake(corners, tta="flips"), decision=True, tta=None)
+    assert unruled.description.tta == "flips"
     with pytest.raises(UsageError, match="predict with the run"):
         answering(fake(corners), decision=True, tta="scales")
     with pytest.raises(UsageError, match="holds no decision rule"):

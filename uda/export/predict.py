@@ -16,7 +16,7 @@ from uda.errors import UsageError
 from uda.evaluation.files import BATCHES, Block, Progress, decode_files
 from uda.evaluation.predict import Predictions
 from uda.evaluation.rulefile import require_tta
-from uda.evaluation.tta import Tta, parse_tta
+from uda.evaluation.tta import NONE, Tta, parse_tta
 from uda.export.description import beside, require_exportable
 from uda.export.opening import Answer, Exported, Float32, UInt8
 
@@ -31,7 +31,8 @@ def answering(exported: Exported, *, decision: bool, tta: str | None) -> Exporte
     Args:
         exported: the opened model.
         decision: keep the rule of the description.
-        tta: label of the views; None for those of the description.
+        tta: label of the views; None for those of the description, and for none where
+            its rule is left aside.
 
     Raises:
         UsageError: no rule to leave aside, views that an exported file cannot take,
@@ -43,7 +44,8 @@ def answering(exported: Exported, *, decision: bool, tta: str | None) -> Exporte
             f"--no-decision has no effect: {side} holds no decision rule; "
             "leave the option out"
         )
-    described = described if decision else replace(described, rule=None)
+    if not decision:  # the views are the rule's: a run leaves both aside
+        described = replace(described, rule=None, tta=NONE)
     if tta is None:
         return replace(exported, description=described)
     require_exportable(tta, "predict with the run")
