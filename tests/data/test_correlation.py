@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tests.data.test_detail import texture
+from uda.augment.loading import cache_folder
 from uda.data.correlation import (
     BLOCK,
     NUM_TURNS,
@@ -120,3 +126,31 @@ def test_too_little_overlap_has_no_score() -> None:
     assert score(frames, shift=(90.0, 90.0)).score[0] == -1.0
     small = frames_of(texture(7, (20, 20)), texture(7, (20, 20)))
     assert score(small).score[0] == -1.0  # fewer than four blocks prove nothing
+
+
+def test_an_installation_that_takes_no_file_compares_all_the_same(tmp_path):
+    """Read-only, and no home to write to: numba then finds no place for its cache."""
+    (tmp_path / "file").write_text("")
+    code = """if True:
+        from numba.core import caching
+        kept = caching.CacheImpl._locator_classes[:1]  # the user's CACHE_DIR
+        caching.CacheImpl._locator_classes = kept
+        import numba, uda.data.correlation
+        assert numba.config.CACHE_DIR == ''
+        print(uda.data.correlation._weighted_median.py_func.__name__)
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "file")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.strip() == "_weighted_median", done.stderr
+
+
+def test_what_is_compiled_is_kept_in_the_users_folder():
+    folder = cache_folder()
+    assert folder
+    frames = frames_of(texture(1), texture(1))
+    score(frames)
+    kept = [path.name for path in Path(folder).rglob("correlation._score_all*.nbi")]
+    assert kept

@@ -5,12 +5,14 @@ Compiled kernels; turns and mirrors are applied by index, pixels stay int8.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
+from uda.augment.loading import cache_folder
 from uda.data.detail import Frames
 
 Float64 = npt.NDArray[np.float64]
@@ -112,7 +114,26 @@ def score_pairs(
     )
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+def _kernel(*, fastmath: bool = False) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function at its first call, once per machine where that can be kept.
+
+    It is kept in the user's own folder: an installation may be read-only, and numba
+    then refuses to cache at all.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        before, folder = numba.config.CACHE_DIR, cache_folder()
+        try:
+            numba.config.CACHE_DIR = folder
+            options = {"cache": bool(folder), "fastmath": fastmath, "nogil": True}
+            return numba.njit(**options)(function)
+        finally:
+            numba.config.CACHE_DIR = before
+
+    return decorate
+
+
+@_kernel(fastmath=True)
 def _score_all(flat, offsets, shapes, first, second, turns, shifts, table):  # type: ignore[no-untyped-def]
     one = np.empty((_LARGEST, _LARGEST), np.float32)
     two = np.empty((_LARGEST, _LARGEST), np.float32)
@@ -139,7 +160,7 @@ def _score_all(flat, offsets, shapes, first, second, turns, shifts, table):  # t
         table[n, 4] = dx - middle_x
 
 
-@numba.njit(cache=True, nogil=True)
+@_kernel()
 def _load(flat, offset, height, width, turn, buffer):  # type: ignore[no-untyped-def]
     rows, columns = (width, height) if turn & 4 else (height, width)
     for y in range(rows):
@@ -151,7 +172,7 @@ def _load(flat, offset, height, width, turn, buffer):  # type: ignore[no-untyped
     return buffer[:rows, :columns]
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@_kernel(fastmath=True)
 def _align(a, b, ty, tx):  # type: ignore[no-untyped-def]
     best, by, bx, share = -2.0, ty, tx, 0.0
     area = min(a.size, b.size)
@@ -168,7 +189,7 @@ def _align(a, b, ty, tx):  # type: ignore[no-untyped-def]
     return by, bx, share
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@_kernel(fastmath=True)
 def _correlation(a, b, y0, y1, x0, x1, dy, dx):  # type: ignore[no-untyped-def]
     ab, aa, bb = np.float32(0), np.float32(0), np.float32(0)
     for y in range(y0, y1, 2):  # every second row: alignment needs no more
@@ -180,7 +201,7 @@ def _correlation(a, b, y0, y1, x0, x1, dy, dx):  # type: ignore[no-untyped-def]
     return ab / np.sqrt(aa * bb + np.float32(1e-6))
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@_kernel(fastmath=True)
 def _score_blocks(a, b, dy, dx, values, weights):  # type: ignore[no-untyped-def]
     y0, y1 = max(0, -dy), min(a.shape[0], b.shape[0] - dy)
     x0, x1 = max(0, -dx), min(a.shape[1], b.shape[1] - dx)
@@ -203,7 +224,7 @@ def _score_blocks(a, b, dy, dx, values, weights):  # type: ignore[no-untyped-def
     return count
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@_kernel(fastmath=True)
 def _best_in_play(a, b, y, x, dy, dx, one, two):  # type: ignore[no-untyped-def]
     aa = _centred(a, y, x, one)
     best, weight = -2.0, 0.0
@@ -224,7 +245,7 @@ def _best_in_play(a, b, y, x, dy, dx, one, two):  # type: ignore[no-untyped-def]
     return best, weight
 
 
-@numba.njit(cache=True, fastmath=True, nogil=True)
+@_kernel(fastmath=True)
 def _centred(image, y0, x0, block):  # type: ignore[no-untyped-def]
     """Copy a block without its row and column means; return its energy."""
     columns = np.zeros(BLOCK, np.float32)
@@ -246,7 +267,7 @@ def _centred(image, y0, x0, block):  # type: ignore[no-untyped-def]
     return energy
 
 
-@numba.njit(cache=True, nogil=True)
+@_kernel()
 def _weighted_median(values, weights, count):  # type: ignore[no-untyped-def]
     if count < MIN_BLOCKS:
         return -1.0
