@@ -395,6 +395,31 @@ def test_an_escape_limit_out_of_fold_is_tried_on_the_validation_part(fake):
     assert shown in result.stdout
 
 
+@pytest.mark.parametrize(("label", "groups"), [("Rust", 1), ("Good", 0)])
+def test_one_group_of_validation_is_enough_to_try_a_limit(fake, label, groups):
+    """The limit that was fitted on all the rest was thrown away."""
+    from uda.data.splits import Split
+
+    path = fake.folder / "split.csv"
+    rows = Split.load(path).rows
+    only = {f"{label}/validation0.png", f"{label}/validation1.png"}
+    path.unlink()
+    Split(tuple(r for r in rows if r.part != "validation" or r.path in only)).save(path)
+    with_folds(fake)
+    result = call(
+        "tune", fake.folder, "--good-class", "Good", "--max-escape", "0.3",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    check = decision(fake)["fitted_on"]["escape_on_validation"]
+    assert check["groups"] == groups
+    if groups:  # not missed, it bounds the share by 1 - 0.05 and no more
+        assert check["missed"] == 0
+        assert check["bound"] == pytest.approx(0.95)
+        assert "0 of 1 defective groups missed" in result.stdout
+    else:
+        assert "its validation part has no defective group" in result.stdout
+
+
 def test_a_limit_is_fitted_where_more_defective_groups_are(fake):
     from uda.data.splits import Split
 

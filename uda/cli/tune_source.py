@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from uda.data.splitfile import SplitRow
     from uda.evaluation.escape import EscapeLimit
+    from uda.evaluation.evaluate import Answered
     from uda.evaluation.fold_sample import LimitCheck
     from uda.evaluation.gain import TtaGain
     from uda.evaluation.parts import EvaluationSet
@@ -120,17 +121,22 @@ def from_images(asking: Asking, data: Path | None, seed: int) -> Source:
 
 def try_limit(asking: Asking, limit: EscapeLimit | None) -> LimitCheck | None:
     """Try a limit that was fitted out of fold on the run itself."""
+    import numpy as np
+
     from uda.data.splits import Split
     from uda.evaluation.fold_sample import check_limit
+    from uda.evaluation.tuning import Sample
 
     if limit is None:
         return None
     if not Split.load(asking.run.split).part("validation"):
         return check_limit(limit, None)
     images, _ = _choose(asking, None)
-    views = asking.views
-    sample, _ = _ask(asking.bundle, images, asking.batch, asking.device, views)
-    return check_limit(limit, sample)
+    found = _answers(asking.bundle, images, asking.batch, asking.device, asking.views)
+    told = found.predictions["model"]
+    # Not `Sample.of`: to fit takes two groups, to try a limit one is enough.
+    whole = Sample(told.log_probs, told.targets, tuple(found.groups), told.classes)
+    return check_limit(limit, whole.take(np.flatnonzero(told.known)))
 
 
 def _choose(asking: Asking, data: Path | None) -> tuple[EvaluationSet, bool]:
@@ -172,10 +178,18 @@ def _ask(
     bundle: Bundle, images: EvaluationSet, batch: int, device: str, tta: Tta
 ) -> tuple[Sample, list[tuple[str, str]]]:
     """Let the model answer; return what has a label, and what could not be read."""
-    from uda.evaluation.evaluate import answer
     from uda.evaluation.tuning import Sample
 
-    found = answer(
+    found = _answers(bundle, images, batch, device, tta)
+    return Sample.of(found.predictions["model"], found.groups), found.skipped
+
+
+def _answers(
+    bundle: Bundle, images: EvaluationSet, batch: int, device: str, tta: Tta
+) -> Answered:
+    from uda.evaluation.evaluate import answer
+
+    return answer(
         {"model": bundle},
         images,
         batch=batch,
@@ -183,7 +197,6 @@ def _ask(
         progress=counter(),
         tta=tta,
     )
-    return Sample.of(found.predictions["model"], found.groups), found.skipped
 
 
 def _gain(
