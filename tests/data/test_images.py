@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import struct
@@ -325,6 +326,31 @@ def test_files_that_are_no_images(tmp_path, content, reason):
     for read in (probe, is_grey, value_span, lambda p: read_image(p, channels=1)):
         with pytest.raises(BadImage, match=reason):
             read(path)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
+def test_trouble_of_the_computer_is_no_fault_of_the_image(tmp_path, monkeypatch, code):
+    path = save(tmp_path / "a.png", ramp())
+
+    def fail(*args, **options):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Image, "open", fail)
+    for read in (probe, is_grey, value_span, lambda p: read_image(p, channels=1)):
+        with pytest.raises(DataError, match=r"a\.png: cannot be read now") as caught:
+            read(path)
+        assert not isinstance(caught.value, BadImage)  # which would be left out
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_image(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.png", ramp())
+
+    def fail(*args, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(MemoryError):
+        read_image(path, channels=3)
 
 
 def test_content_decides_not_the_suffix(tmp_path):

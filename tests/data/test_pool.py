@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import subprocess
@@ -98,6 +99,23 @@ def test_statistics_of_a_constant_set_can_be_divided_by(tmp_path):
     pool = build(root)
     assert pool.images.shape[3] == 1
     assert pool.std[0] > 0
+
+
+def test_a_moment_without_file_handles_leaves_no_image_out(folder, monkeypatch):
+    """A pool is kept: an image that it skips once would be missing for good."""
+    real = Image.open
+
+    def fail(file, **options):
+        if Path(file).name == "05.png":
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(file, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "open", fail)
+        with pytest.raises(DataError, match=r"05\.png: cannot be read now"):
+            build(folder)
+    pool = build(folder)
+    assert (len(pool), pool.skipped) == (12, [])
 
 
 def test_the_second_time_nothing_is_decoded(folder, monkeypatch):

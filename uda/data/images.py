@@ -5,6 +5,7 @@ Resizing letterboxes or squashes and never crops: a defect at the edge counts.
 
 from __future__ import annotations
 
+import errno
 import stat
 import warnings
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,8 @@ DEEP_RANGES: dict[str, Range] = {
 _BITS = {"1": 1, "I": 32, "F": 32, "I;16": 16, "I;16L": 16, "I;16B": 16, "I;16N": 16}
 _GREY_MODES = frozenset(("1", "L", "LA", "La", *DEEP_RANGES))
 _TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that swap the sides
+# What goes wrong with this computer, and says nothing of the file.
+_TROUBLE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO))
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
 
@@ -216,7 +219,11 @@ def _resized(image: Uint8, size: tuple[int, int]) -> Uint8:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open an image; whatever goes wrong inside the block becomes a BadImage."""
+    """Open an image; what goes wrong with it inside the block becomes a BadImage.
+
+    A lack of memory stays one, and trouble of the computer is a DataError: a whole
+    image would be left out, and a pool would remember that.
+    """
     path = Path(path)
     try:
         status = path.stat()
@@ -228,18 +235,29 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             _check_size(path, image)
             _check_depth(path, image)
             yield image
-    except DataError:
+    except (DataError, MemoryError):
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadImage(path, _too_large()) from error
-    except UnidentifiedImageError as error:
-        known = ", ".join(name.lower() for name in FORMATS)
-        raise BadImage(path, f"not an image ({known}); remove or convert it") from error
-    except FileNotFoundError as error:
-        raise BadImage(path, "the file is missing; restore it or scan again") from error
     except Exception as error:  # decoders raise anything for a hostile file
-        detail = str(error) or type(error).__name__
-        raise BadImage(path, f"cannot be decoded ({shown(detail)})") from error
+        raise _fault(path, error) from error
+
+
+def _fault(path: Path, error: Exception) -> DataError:
+    """Return what an exception of a decoder says of its file."""
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return BadImage(path, _too_large())
+    if isinstance(error, UnidentifiedImageError):
+        known = ", ".join(name.lower() for name in FORMATS)
+        return BadImage(path, f"not an image ({known}); remove or convert it")
+    if isinstance(error, FileNotFoundError):
+        return BadImage(path, "the file is missing; restore it or scan again")
+    if isinstance(error, OSError) and error.errno in _TROUBLE:
+        return DataError(
+            f"{shown(path)}: cannot be read now ({error.strerror}), which says nothing "
+            "of the image; mend that and run again"
+        )
+    return BadImage(
+        path, f"cannot be decoded ({shown(str(error) or type(error).__name__)})"
+    )
 
 
 def _too_large() -> str:
