@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.test_tree import DEEP
+from uda.evaluation.decision import DecisionRule
 from uda.evaluation.metrics import measure
 from uda.evaluation.nodes import node_metrics
 from uda.evaluation.predict import Predictions
@@ -67,6 +68,14 @@ def test_the_root_may_know_a_defect_that_no_class_wins():
     assert (bad.images, bad.recall.value) == (2, 1.0)
     assert defect.classes == (("Rust",), ("Dent", "Grind", "Scratch"))
     assert [child.images for child in marks.children] == [0, 1, 0]
+
+
+def test_a_rule_has_no_say_at_a_node():
+    found = random_predictions(9)
+    rule = DecisionRule(CLASSES, 3.0, bias=(9.0, 0.0, 0.0, 0.0, 0.0))
+    ruled = replace(found, rule=rule)
+    assert set(ruled.predicted) != set(found.predicted)
+    assert node_metrics(ruled, DEEP, draws=20) == node_metrics(found, DEEP, draws=20)
 
 
 def test_a_tree_of_depth_one_measures_what_the_flat_table_does():

@@ -9,7 +9,9 @@ from uda.evaluation.conformal import UnsureLane
 from uda.evaluation.decided import measure_decision
 from uda.evaluation.decision import DecisionRule
 from uda.evaluation.metrics import measure
+from uda.evaluation.nodes import node_metrics
 from uda.reporting import text
+from uda.tree import good_against_rest
 
 
 def test_columns_are_aligned():
@@ -71,6 +73,12 @@ def test_decision_lines_say_who_looks():
     )
     lines = text.decision_lines(metrics)
     assert lines[0].startswith("Decision: temperature 1.20, unsure lane")
+    assert lines[0].endswith(". The numbers above are of its answers.")
+    tree = good_against_rest("Good", predictions.classes)
+    nodes = node_metrics(ruled, tree, draws=20)
+    assert text.decision_lines(replace(metrics, nodes=nodes))[0].endswith(
+        "are of its answers, but the decisions at a node, which are the model's own."
+    )
     unsure = int(ruled.unsure.sum())
     assert f"{unsure}/60 = " in lines[1]
     assert [line.split()[0] for line in lines[2:5]] == ["of", "of", "of"]

@@ -27,7 +27,8 @@ def node_metrics(
 
     A node answers with its most probable child: the classes below each child are
     summed first. So the root may call an image defective that no single defect class
-    wins, and its recall may differ from the confusion matrix's.
+    wins, and its recall may differ from the confusion matrix's. It is the model's own
+    answer: a decision rule is about classes and has no say.
 
     Args:
         predictions: of all classes; images without a true class are left out.

@@ -144,7 +144,11 @@ def decision_lines(metrics: AnyMetrics) -> list[str]:
     rows = [
         [title, _with_count(share)] for title, share in shares if share != NOT_AVAILABLE
     ]
-    first = f"Decision: {decision.words}. The numbers above are of its answers."
+    but = ", but the decisions at a node, which are the model's own"
+    first = (
+        f"Decision: {decision.words}. The numbers above are of its answers"
+        f"{but if metrics.nodes else ''}."
+    )
     return [first, *(table(rows) if rows else [])]
 
 
