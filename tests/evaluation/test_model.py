@@ -71,6 +71,10 @@ def test_what_is_no_picture_is_told(run, files, tmp_path):
     model = load(run.folder)
     with pytest.raises(DataError, match="float32 of shape"):
         model.predict([np.zeros((4, 4, 3), np.float32)])
+    grey = np.full((4, 4), 128, np.uint8)
+    for shape in ((0, 4), (4, 0, 3), (0, 0, 1)):
+        with pytest.raises(DataError, match=r"picture 1: shape \(.*holds no pixel"):
+            model.predict([grey, np.zeros(shape, np.uint8)])
     with pytest.raises(DataError, match="into brackets"):
         model.predict(files[0])
     with pytest.raises(DataError, match="no pictures"):

@@ -104,7 +104,7 @@ def as_channels(
     """Return (H, W, channels) uint8 of an array, as reading its file would.
 
     Raises:
-        DataError: another dtype or shape.
+        DataError: another dtype or shape, or no pixel.
     """
     array = np.asarray(image)
     if array.ndim == 2:
@@ -113,6 +113,11 @@ def as_channels(
         raise DataError(
             f"{name}: {array.dtype} of shape {np.shape(image)}; give uint8 of shape "
             "(H, W), (H, W, 1) or (H, W, 3), or the path of a file"
+        )
+    if not array.size:
+        raise DataError(
+            f"{name}: shape {np.shape(image)} holds no pixel; a side is 0, as of a cut "
+            "outside the picture: leave it out, or cut it anew"
         )
     if array.shape[2] == channels:
         return array
