@@ -9,7 +9,7 @@ import numpy as np
 
 from uda import rng
 from uda.training.monitor import tags
-from uda.training.monitor.alarms import AlarmBook
+from uda.training.monitor.book import AlarmBook
 from uda.training.monitor.facts import Facts
 from uda.training.monitor.grids import error_grid, view_grid
 from uda.training.monitor.progress import Progress

@@ -8,12 +8,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from tests.training.test_loop import StopAt
 from uda.training import alerts
 from uda.training.alerts import (
     accepts,
     alarm_book,
+    annealing_starts,
     confidence_threshold,
     interplay,
     passing_step,
@@ -21,6 +23,8 @@ from uda.training.alerts import (
 from uda.training.config import build_config
 from uda.training.launch import resume
 from uda.training.monitor.progress import Progress
+from uda.training.objective import _labeled
+from uda.training.prior import sampling_prior
 from uda.training.settled import settle
 from uda.training.stop import StopRequest
 
@@ -67,6 +71,45 @@ def test_both_are_logged(quick):
     assert both
     assert all(x["unlabeled/threshold"] == 0.8 for x in both)
     assert all("labeled/tsa_threshold" in x for x in both)
+
+
+def test_a_quota_has_no_level_that_could_be_logged(quick):
+    folder, _ = quick({"supervised.tsa_share": 1.0, "supervised.tsa_form": "quota"})
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    assert any("labeled/kept_share/Good" in json.loads(x) for x in lines)
+    assert not any("labeled/tsa_threshold" in json.loads(x) for x in lines)
+
+
+@pytest.mark.parametrize(
+    ("keys", "wanted"),
+    [
+        ({}, (1 / 3, 1 / 3, 1 / 3)),
+        ({"supervised__tsa_exempt_below": 20}, (1 / 3, 1 / 3, 1.0)),
+        (
+            {"supervised__tsa_form": "prior", "supervised__sampling_power": 1.0},
+            (0.6, 1 / 3, 1 / 3),
+        ),
+        ({"supervised__tsa_form": "quota"}, ()),
+        ({"supervised__tsa": "none"}, ()),
+    ],
+)
+def test_the_threshold_from_which_each_class_starts(keys, wanted):
+    """Of 60, 30 and 10 images; the annealing itself is asked at its beginning."""
+    counts = np.array([60, 30, 10])
+    parts = SimpleNamespace(classes=("a", "b", "c"), class_counts=counts)
+    whole = config(**keys)
+    found = annealing_starts(whole, parts)
+    assert found == pytest.approx(wanted)
+    if found:
+        shares = torch.tensor(sampling_prior(whole, counts))
+        branch = _labeled(whole, torch.from_numpy(counts), shares, torch.device("cpu"))
+        for number, start in enumerate(found):
+            for above in (-0.01, 0.01):
+                rest = (1 - start - above) / 2
+                probs = torch.full((1, 3), max(rest, 1e-9))
+                probs[0, number] = start + above
+                kept, _ = branch.annealing(probs.log(), torch.tensor([number]), 0.0, {})
+                assert bool(kept) == (above < 0 or start == 1)
 
 
 def test_what_changes_nothing_or_would_be_refused_is_not_accepted():

@@ -16,7 +16,8 @@ from uda.errors import UsageError
 from uda.objectives.annealing import tsa_threshold
 from uda.training.config import RunConfig, build_config, flatten
 from uda.training.monitor import tags
-from uda.training.monitor.alarms import CHECKS, AlarmBook
+from uda.training.monitor.alarms import CHECKS
+from uda.training.monitor.book import AlarmBook
 from uda.training.monitor.diagnosis import DIAGNOSIS
 from uda.training.monitor.facts import Facts, Settings
 from uda.training.multilabel import drawn_shares
@@ -57,6 +58,8 @@ def alarm_book(
         unlabeled_prior=stated_prior(config, parts.classes),
         threshold=confidence_threshold(config),
         accepts=_acceptance(asked or config),
+        log_every=config.loop.log_every,
+        tsa_starts=annealing_starts(config, parts),
     )
     return AlarmBook(facts, (*CHECKS, *DIAGNOSIS))
 
@@ -67,6 +70,21 @@ def _labeled_mix(config: RunConfig, parts: Parts) -> tuple[float, ...]:
         return sampling_prior(config, parts.class_counts)
     shown = drawn_shares(config, parts)  # several labels per image
     return tuple((shown / shown.sum()).tolist())
+
+
+def annealing_starts(config: RunConfig, parts: Parts) -> tuple[float, ...]:
+    """Return (C,) the annealing threshold from which each class starts.
+
+    It is 1 for a class that never waits; empty where nothing waits for a threshold.
+    """
+    settings, num = config.supervised, len(parts.classes)
+    if settings.tsa == "none" or settings.tsa_form == "quota":
+        return ()
+    starts = np.full(num, 1 / num)
+    if settings.tsa_form == "prior":
+        starts = np.maximum(starts, sampling_prior(config, parts.class_counts))
+    starts[parts.class_counts < settings.tsa_exempt_below] = 1.0
+    return tuple(starts.tolist())
 
 
 def accepts(config: RunConfig, changes: Settings) -> bool:
@@ -146,7 +164,9 @@ def levels(trainer: Trainer, moment: Moment) -> dict[str, float]:
     """Return what is capped and what is needed at a moment, for the log."""
     values: dict[str, float] = {}
     annealing = trainer.objective.labeled.annealing
-    if annealing is not None and moment.tsa_progress is not None:
+    # By quota an image waits for its rank in its class, and no level is crossed.
+    levelled = annealing is not None and annealing.form != "quota"
+    if levelled and moment.tsa_progress is not None:
         values[tags.TSA_THRESHOLD] = annealing.level(moment.tsa_progress)
     wanted = confidence_threshold(trainer.config)
     if wanted is not None and moment.consistency_weight > 0:

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import json
 import math
 import re
-import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from uda.cli.train import command
 from uda.training.config import known_keys
 from uda.training.monitor import alarms
 from uda.training.monitor.alarms import (
-    AlarmBook,
     Check,
     History,
     Point,
@@ -114,6 +112,52 @@ def test_a_class_that_is_nearly_all_of_the_labels_may_take_nearly_all() -> None:
     assert keys(check_pseudo_labels, points, facts) == []
 
 
+@pytest.mark.parametrize(
+    ("share", "prior", "expected"),
+    [
+        # Drawn evenly; stated: nearly all of the pile is good, or half of it.
+        (0.93, (0.95, 0.05), []),
+        (0.93, (0.5, 0.5), ["pseudo-labels/Good"]),
+        (0.93, None, ["pseudo-labels/Good"]),
+    ],
+)
+def test_pseudo_labels_are_held_against_the_prior_where_it_is_known(
+    share: float, prior: tuple[float, ...] | None, expected: list[str]
+) -> None:
+    facts = replace(FACTS, unlabeled_prior=prior)
+    points = history({"unlabeled/pseudo_share/Good": share})
+    found = list(check_pseudo_labels(points, facts))
+    assert [alarm.key for alarm in found] == expected
+    for alarm in found:
+        stated = prior is not None
+        assert ("by the prior" in alarm.seen) == stated
+        assert ("--prior" in alarm.change) == (not stated)
+        assert ("that is fine" in alarm.change) == (not stated)
+
+
+def test_a_class_that_never_waits_is_not_called_one_that_is_not_learned() -> None:
+    kept = {
+        "labeled/tsa_threshold": 0.6,
+        "labeled/kept_share/Good": 1.0,
+        "labeled/kept_share/a_b": 1.0,
+    }
+    facts = replace(FACTS, tsa_starts=(0.5, 1.0))
+    assert keys(check_kept_labels, history(kept), facts) == ["labels-not-learned/Good"]
+
+
+def test_each_class_is_held_against_the_threshold_it_has() -> None:
+    """Annealing by prior: from 0.85 to 1, where the published one goes 0.5 to 1.
+
+    At 0.6 a fifth of the way is gone, so it stands at 0.85 + 0.15 / 5 = 0.88.
+    """
+    kept = {"labeled/tsa_threshold": 0.6, "labeled/kept_share/Good": 1.0}
+    facts = replace(FACTS, tsa_starts=(0.85, 0.5))
+    (alarm,) = check_kept_labels(history(kept), facts)
+    assert "threshold (0.88)" in alarm.seen
+    further = replace(FACTS, tsa_starts=(0.9, 0.5))
+    assert keys(check_kept_labels, history(kept), further) == []
+
+
 def test_kept_share_is_not_judged_at_the_start() -> None:
     dropped = {"labeled/tsa_threshold": 0.5, "labeled/kept_share/Good": 0.0}
     assert keys(check_kept_labels, history(dropped, stop=90)) == []
@@ -155,61 +199,6 @@ def test_mean_needs_the_whole_window() -> None:
     assert mean_over(points, "x", 500) is None
     assert mean_over(points, "y", 50) is None
     assert mean_over([], "x", 50) is None
-
-
-def test_an_alarm_is_told_once_until_it_clears() -> None:
-    book = AlarmBook(FACTS)
-    told: list[tuple[int, str]] = []
-    for step in range(0, 900, 10):
-        rate = 0.5 if 300 <= step < 600 else 0.0
-        new = book.observe(step, {"unlabeled/mask_rate": rate})
-        told += [(step, alarm.key) for alarm in new]
-        if step == 500:
-            assert book.active == ()
-    assert [key for _, key in told] == ["mask-rate-low"] * 2
-    assert told[0][0] < 100
-    assert told[1][0] > 600
-    assert [alarm.key for alarm in book.active] == ["mask-rate-low"]
-
-
-def test_every_alarm_says_what_is_seen_why_and_what_to_change() -> None:
-    facts = Facts(("Good", "a/b"), (0.5, 0.5), (2, 2), 1000)
-    book = AlarmBook(facts)
-    values = {
-        "unlabeled/mask_rate": 0.0,
-        "unlabeled/pseudo_share/Good": 1.0,
-        "labeled/accuracy": 1.0,
-        "labeled/tsa_threshold": 0.5,
-        "labeled/kept_share/Good": 0.0,
-        "labeled/kept_share/a_b": 1.0,
-        "time/waiting_share": 0.5,
-        "loss/total": 1.0,
-    }
-    for step in range(0, 400, 10):
-        book.observe(step, values | {"loss/total": 99.0 if step > 350 else 1.0})
-    assert {alarm.key for alarm in book.active} == {
-        *("mask-rate-low", "pseudo-labels/Good", "memorised", "waiting-for-data"),
-        *("labels-dropped/Good", "labels-not-learned/a_b", "loss-growing"),
-        "validation-small",
-    }
-    for alarm in book.active:
-        assert all(
-            part.endswith(".") for part in (alarm.seen, alarm.why, alarm.change)
-        ), alarm
-        assert alarm.change in alarm.text()
-        assert alarm.seen in alarm.markdown()
-        assert json.loads(json.dumps(alarm.to_dict()))["key"] == alarm.key
-
-
-def test_a_long_run_with_many_points_stays_cheap() -> None:
-    classes = tuple(f"class {i}" for i in range(50))
-    facts = Facts(classes, (0.02,) * 50, (50,) * 50, 500_000)
-    book = AlarmBook(facts)
-    values = {f"unlabeled/pseudo_share/class_{i}": 0.02 for i in range(50)}
-    begin = time.process_time()
-    for step in range(5000):
-        book.observe(step, values)
-    assert time.process_time() - begin < 5
 
 
 def test_alarms_name_options_that_exist() -> None:

@@ -13,7 +13,8 @@ from uda.cli.train import command
 from uda.training.alerts import accepts, confidence_threshold
 from uda.training.config import build_config
 from uda.training.monitor import diagnosis
-from uda.training.monitor.alarms import CHECKS, AlarmBook, Point
+from uda.training.monitor.alarms import CHECKS, Point
+from uda.training.monitor.book import AlarmBook
 from uda.training.monitor.diagnosis import (
     DIAGNOSIS,
     check_annealing,
@@ -187,6 +188,25 @@ def test_annealing_that_holds_back(level, rate, threshold, fires):
     facts = replace(FACTS, threshold=threshold)
     found = keys(check_annealing, history(values), facts)
     assert found == ["annealing-holds-back"] * fires
+
+
+@pytest.mark.parametrize(
+    ("starts", "words"),
+    [
+        ((), "labelled confidence near 0.60"),
+        ((0.5, 0.5), "labelled confidence near 0.60"),
+        ((0.6, 0.5), "near 0.60 to 0.68"),  # 0.6 + 0.4 / 5
+        ((0.5, 1.0), "of the classes that are not exempt near 0.60"),
+        ((0.8, 0.5), None),  # one class may be as sure as a target has to be
+        ((1.0, 1.0), None),
+    ],
+)
+def test_annealing_by_class_is_told_as_it_is(starts, words):
+    values = {"labeled/tsa_threshold": 0.6, "unlabeled/mask_rate": 0.05}
+    facts = replace(FACTS, tsa_starts=starts)
+    found = [alarm.seen for alarm in check_annealing(history(values), facts)]
+    assert len(found) == (words is not None)
+    assert all(words in seen for seen in found), found
 
 
 def test_annealing_or_a_branch_that_is_over_is_no_matter():

@@ -48,3 +48,8 @@ def test_no_option_is_no_sentence():
 @pytest.mark.parametrize(("steps", "window"), [(100, 50), (6000, 300), (90_000, 1000)])
 def test_for_long_is_a_twentieth_of_a_run_within_bounds(steps, window):
     assert replace(FACTS, total_steps=steps).window == window
+
+
+@pytest.mark.parametrize(("log_every", "window"), [(10, 50), (17, 85), (400, 2000)])
+def test_for_long_is_five_lines_of_the_log_at_least(log_every, window):
+    assert replace(FACTS, log_every=log_every).window == window

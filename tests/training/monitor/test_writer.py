@@ -14,7 +14,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.browser.fake_run import CLASSES, write_fake_run
-from uda.training.monitor.alarms import AlarmBook
+from uda.training.monitor.book import AlarmBook
+from uda.training.monitor.diagnosis import check_recall
 from uda.training.monitor.facts import Facts
 from uda.training.monitor.progress import Progress
 from uda.training.monitor.writer import RunWriter, recall_per_class, result_columns
@@ -210,6 +211,26 @@ def test_alarms_reach_console_tensorboard_and_callback(tmp_path: Path) -> None:
     ]
     json.dumps(seen)
     assert len(read(tmp_path).Tensors("alarms/text_summary")) == 1
+
+
+def test_evaluations_of_several_labels_reach_the_alarms(tmp_path: Path) -> None:
+    """A class that is never found is told, in numbers under the tags of one label."""
+    facts = Facts(("Good", "Rust"), (0.5, 0.5), (50, 50), 1000)
+    with RunWriter(
+        tmp_path,
+        classes=("Good", "Rust"),
+        total_steps=1000,
+        console=Progress(stream=io.StringIO()),
+        alarms=AlarmBook(facts, (check_recall,)),
+    ) as writer:
+        for step in range(100, 600, 100):
+            for name in ("val", "val_ema"):
+                writer.label_evaluation(
+                    step, name, {"balanced_accuracy": 0.5, "macro_f1": 0.3}, [1.0, 0.0]
+                )
+            writer.scalars(step + 10, {"loss/total": 1.0})
+        active = writer._alarms.active  # type: ignore[union-attr]
+    assert [alarm.key for alarm in active] == ["labels-not-learned/Rust"]
 
 
 def test_one_channel_pictures_and_class_values(

@@ -1,15 +1,14 @@
 """Alarms in words: what is seen, why it matters, what to change.
 
-Each check is a pure function of a short history of scalars; an AlarmBook runs
-them all and tells each alarm once until it has cleared.
+Each check is a pure function of a short history of scalars; an AlarmBook (``book``)
+runs them all.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from uda.training.monitor import tags
@@ -31,7 +30,6 @@ _START, _LEARNED = 0.1, 0.3  # shares of the run after which a class is judged
 _GROWTH = 10.0
 _WAITING = 0.05
 _FEW_VALIDATION = 10
-_EVALUATIONS = 50  # remembered; each comes twice, for raw and averaged weights
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,9 @@ def _for_low_mask(history: History, facts: Facts) -> str:
 
 def check_pseudo_labels(history: History, facts: Facts) -> Iterable[Alarm]:
     """One class takes almost all pseudo labels, or far more than its prior."""
-    named = zip(facts.classes, tags.class_tags(facts.classes), facts.prior, strict=True)
+    expected = facts.unlabeled_prior or facts.prior
+    of = "of the labelled batches" if facts.unlabeled_prior is None else "by the prior"
+    named = zip(facts.classes, tags.class_tags(facts.classes), expected, strict=True)
     for name, tag, prior in named:
         share = mean_over(history, f"{tags.PSEUDO_SHARE}/{tag}", facts.window)
         if share is None or prior > _DOMINANT:
@@ -159,7 +159,7 @@ def check_pseudo_labels(history: History, facts: Facts) -> Iterable[Alarm]:
             yield Alarm(
                 f"pseudo-labels/{tag}",
                 f"{name} takes {percent(share)} of the pseudo labels (it is "
-                f"{percent(prior)} of the labelled batches).",
+                f"{percent(prior)} {of}).",
                 "If the unlabelled images are not truly like that, the other "
                 "classes are being unlearned: their images are pulled to it.",
                 _against_dominance(facts, name),
@@ -173,6 +173,8 @@ def _against_dominance(facts: Facts, name: str) -> str:
         ("lower --unlabeled-ratio", {"consistency.unlabeled_ratio": 1}),
         ("add labels of the classes that lose", None),
     )
+    if facts.unlabeled_prior is not None:
+        return sentence(options)
     fine = f"If most unlabelled images are {name}, that is fine"
     told = ": say so with --prior" if facts.accepts(some_prior(facts)) else ""
     return f"{sentence(options)} {fine}{told}."
@@ -181,16 +183,22 @@ def _against_dominance(facts: Facts, name: str) -> str:
 def check_kept_labels(history: History, facts: Facts) -> Iterable[Alarm]:
     """Training signal annealing drops, or keeps, all of a class for long."""
     progress = history[-1].step / facts.total_steps if history else 0.0
-    annealing = mean_over(history, tags.TSA_THRESHOLD, facts.window)
-    if annealing is None or progress < _START:
+    level = mean_over(history, tags.TSA_THRESHOLD, facts.window)
+    if level is None or progress < _START:
         return  # the first steps are meant to look like that
-    slow = progress >= _LEARNED and annealing < _LATE_TSA
-    for name, tag in zip(facts.classes, tags.class_tags(facts.classes), strict=True):
+    of_class = zip(
+        facts.classes,
+        tags.class_tags(facts.classes),
+        facts.tsa_thresholds(level),
+        strict=True,
+    )
+    for name, tag, threshold in of_class:
         kept = mean_over(history, f"{tags.KEPT_SHARE}/{tag}", facts.window)
+        slow = progress >= _LEARNED and threshold < _LATE_TSA
         if kept is not None and kept < _LOW_KEPT:
             yield _class_dropped(facts, name, tag, kept)
         elif kept is not None and kept > _HIGH_KEPT and slow:
-            yield _class_not_learned(name, tag, annealing)
+            yield _class_not_learned(name, tag, threshold)
 
 
 def _class_dropped(facts: Facts, name: str, tag: str, kept: float) -> Alarm:
@@ -315,54 +323,3 @@ CHECKS: tuple[Check, ...] = (
     check_memorised,
     check_validation_size,
 )
-
-
-class AlarmBook:
-    """Run all checks on the latest scalars; remember which alarms are on."""
-
-    def __init__(self, facts: Facts, checks: Sequence[Check] = CHECKS) -> None:
-        """Watch a run with these facts."""
-        self.facts = facts
-        self._checks = tuple(checks)
-        self._history: deque[Point] = deque()
-        self._evaluations: deque[Point] = deque(maxlen=_EVALUATIONS)
-        self._active: dict[str, Alarm] = {}
-
-    @property
-    def active(self) -> tuple[Alarm, ...]:
-        """The alarms that are on, in the order in which they went on.
-
-        The words are those of the moment when the alarm went on.
-        """
-        return tuple(self._active.values())
-
-    def expect(self, prior: tuple[float, ...]) -> None:
-        """Take in the mix of the unlabelled images, known only during the run."""
-        self.facts = replace(self.facts, unlabeled_prior=prior)
-
-    def evaluated(self, step: int, values: Mapping[str, float]) -> None:
-        """Take in an evaluation; the checks of the next step see it."""
-        self._evaluations.append(Point(step, dict(values)))
-
-    def observe(self, step: int, values: Mapping[str, float]) -> list[Alarm]:
-        """Take in one step's scalars; return the alarms that just went on.
-
-        Steps that follow closely are passed over: twenty points make a window,
-        and the checks must cost nothing beside a step.
-        """
-        if self._history and step - self._history[-1].step < self.facts.window // 20:
-            return []
-        self._history.append(Point(step, dict(values)))
-        while step - self._history[0].step > 2 * self.facts.window:
-            self._history.popleft()
-        points = [*self._evaluations, *self._history]
-        history = tuple(sorted(points, key=lambda point: point.step))
-        found = {
-            alarm.key: alarm
-            for check in self._checks
-            for alarm in check(history, self.facts)
-        }
-        new = [alarm for key, alarm in found.items() if key not in self._active]
-        kept = {key: old for key, old in self._active.items() if key in found}
-        self._active = kept | {alarm.key: alarm for alarm in new}
-        return new

@@ -6,7 +6,7 @@ Beside the alarms on faults (``alarms``); checks of the same kind.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from uda.training.monitor import tags
 from uda.training.monitor.alarms import Alarm, Check, History, mean_over, percent
@@ -174,16 +174,24 @@ def check_annealing(history: History, facts: Facts) -> Iterable[Alarm]:
     rate = mean_over(history, tags.MASK_RATE, facts.window)
     if facts.threshold is None or level is None or rate is None:
         return
-    if level < facts.threshold and rate < _LOW_MASK:
+    thresholds = [t for t in facts.tsa_thresholds(level) if t < 1]
+    if max(thresholds, default=1.0) < facts.threshold and rate < _LOW_MASK:
+        free = len(facts.classes) - len(thresholds)
+        of = " of the classes that are not exempt" if free else ""
         yield Alarm(
             "annealing-holds-back",
-            f"Annealing holds labelled confidence near {level:.2f}, and a target needs "
-            f"{facts.threshold:g}: the mask rate is {rate:.2f}.",
+            f"Annealing holds labelled confidence{of} near {_near(thresholds)}, and a "
+            f"target needs {facts.threshold:g}: the mask rate is {rate:.2f}.",
             "A network that is not let become sure of its labelled images is sure of "
             "hardly any other, so the unlabelled branch idles.",
             _for_annealing(facts),
             "follows from the two formulas of Xie et al., NeurIPS 2020",
         )
+
+
+def _near(thresholds: Sequence[float]) -> str:
+    ends = dict.fromkeys(f"{t:.2f}" for t in (min(thresholds), max(thresholds)))
+    return " to ".join(ends)
 
 
 def _for_annealing(facts: Facts) -> str:

@@ -18,14 +18,17 @@ class Facts:
     Attributes:
         classes: C class names.
         prior: (C,) share of each class that the labelled batches are drawn
-            with; the pseudo labels are compared with it.
+            with; the pseudo labels are compared with it where nothing better is known.
         validation_counts: (C,) validation images per class.
         total_steps: length of the run; "for long" is a twentieth of it, within
-            50 to 1,000 steps.
+            50 to 1,000 steps, but five lines of the log at least.
         unlabeled_prior: (C,) mix of the unlabelled images, where it is known.
         threshold: confidence that a target needs; None where there is no fixed one.
         accepts: tells whether other settings (dotted keys) would be another run and
             would be accepted; options that are not are left out of the advice.
+        log_every: steps between two lines of the log.
+        tsa_starts: (C,) threshold of annealing from which each class starts; 1 for
+            one that never waits. Empty where all start at 1/C.
     """
 
     classes: tuple[str, ...]
@@ -35,11 +38,21 @@ class Facts:
     unlabeled_prior: tuple[float, ...] | None = None
     threshold: float | None = None
     accepts: Callable[[Settings], bool] = lambda changes: True
+    log_every: int = 1
+    tsa_starts: tuple[float, ...] = ()
 
     @property
     def window(self) -> int:
         """Steps that make up "for long"."""
-        return min(1000, max(50, self.total_steps // 20))
+        usual = min(1000, max(50, self.total_steps // 20))
+        return max(usual, 5 * self.log_every)
+
+    def tsa_thresholds(self, level: float) -> tuple[float, ...]:
+        """Return each class's annealing threshold, where the published one is given."""
+        even = 1 / len(self.classes)
+        released = (level - even) / (1 - even)
+        starts = self.tsa_starts or (even,) * len(self.classes)
+        return tuple(start + (1 - start) * released for start in starts)
 
 
 def one_of(facts: Facts, *options: tuple[str, Settings | None]) -> str:

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from uda.training.monitor import tags
-from uda.training.monitor.alarms import Alarm, AlarmBook
+from uda.training.monitor.alarms import Alarm
+from uda.training.monitor.book import AlarmBook
 from uda.training.monitor.confusion import confusion_figure
 from uda.training.monitor.journal import CsvRows, JsonLines
 from uda.training.monitor.progress import Progress
@@ -140,9 +141,7 @@ class RunWriter:
         counts = np.asarray(confusion, dtype=np.int64)
         values = {f"{name}/{key}": float(value) for key, value in metrics.items()}
         values |= self.class_values(f"{name}/recall", recall_per_class(counts))
-        self._numbers(step, values)
-        if self._alarms is not None:
-            self._alarms.evaluated(step, values)
+        self._evaluated(step, values)
         figure = confusion_figure(counts, self.classes, title=f"{name}, step {step}")
         self.images(step, f"{name}/confusion_matrix", figure)
         if targets is not None and probs is not None:
@@ -167,7 +166,7 @@ class RunWriter:
         """
         values = {f"{name}/{key}": float(value) for key, value in metrics.items()}
         values |= self.class_values(f"{name}/recall", recall)
-        self._numbers(step, values)
+        self._evaluated(step, values)
         self._stage_row(step, values)
         self.console.update(step, values)
 
@@ -236,6 +235,11 @@ class RunWriter:
         self._tensorboard.close()
         self._lines.close()
         self.console.stop()
+
+    def _evaluated(self, step: int, values: Mapping[str, float]) -> None:
+        self._numbers(step, values)
+        if self._alarms is not None:
+            self._alarms.evaluated(step, values)
 
     def _numbers(self, step: int, values: Mapping[str, float]) -> None:
         numbers = {tag: float(value) for tag, value in values.items()}
