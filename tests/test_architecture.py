@@ -81,8 +81,6 @@ TESTED_BY = {
     "training/length.py": "training/test_loop.py",
     "training/prepare.py": "training/test_loop.py",
     "training/save.py": "training/test_loop.py",
-    "training/statistics.py": "training/test_loop.py",
-    "training/targets.py": "training/test_objective.py",
     "training/served.py": "training/test_objective.py",
     "training/prior.py": "training/test_objective.py",
     "training/presets.py": "training/test_config.py",
