@@ -118,6 +118,29 @@ def test_a_moment_without_file_handles_leaves_no_image_out(folder, monkeypatch):
     assert (len(pool), pool.skipped) == (12, [])
 
 
+def test_what_is_unsure_of_colour_is_kept_with_the_pool(tmp_path, monkeypatch):
+    root = tmp_path / "data"
+    root.mkdir()
+    for number in range(3):
+        Image.new("RGB", (8, 8), (number, number, number)).save(root / f"{number}.png")
+    monkeypatch.setattr("uda.data.preprocessing._CHANNEL_SAMPLE", 2)
+    pool = build(root)
+    assert pool.images.shape[3] == 1
+    assert "3 files could hold colour; 2 of them" in pool.notes[0]
+    calls = count_decodes(monkeypatch)
+    assert build(root).notes == pool.notes
+    assert calls == []
+    assert build(root, channels=1).notes == ()
+
+    # A grey pool of before may have overlooked colour: it is made once more.
+    calls.clear()
+    for side in (tmp_path / "cache").glob("pool-*.json"):
+        content = json.loads(side.read_text())
+        side.write_text(json.dumps({k: v for k, v in content.items() if k != "notes"}))
+    assert build(root).notes == pool.notes
+    assert len(calls) == 3
+
+
 def test_the_second_time_nothing_is_decoded(folder, monkeypatch):
     first = build(folder)
     calls = count_decodes(monkeypatch)

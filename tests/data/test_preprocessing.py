@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from uda.data.images import fit
+from uda.data.images import fit, is_grey
 from uda.data.preprocessing import (
     Preprocessing,
     check_request,
@@ -86,9 +86,36 @@ def test_channels_of_a_set(tmp_path):
     brown = save(tmp_path / "brown.png", "RGB", (90, 60, 30))
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no")
-    assert detect_channels([grey, equal, deep, broken]) == 1
-    assert detect_channels([grey] * 5 + [brown]) == 3
-    assert detect_channels([broken]) == 1
+    assert detect_channels([grey, equal, deep, broken]) == (1, "")
+    assert detect_channels([grey] * 5 + [brown]) == (3, "")
+    assert detect_channels([broken]) == (1, "")
+
+
+def test_one_colour_camera_among_many_grey_ones(tmp_path):
+    """It must be seen wherever it stands in the list, and nothing else be decoded."""
+    grey = save(tmp_path / "grey.png", "L", 9)
+    brown = save(tmp_path / "brown.png", "RGB", (90, 60, 30))
+    for place in (0, 1, 150, 299):
+        files = [grey] * 300
+        files[place] = brown
+        assert detect_channels(files) == (3, "")
+
+
+def test_colour_that_may_be_overlooked_is_told(tmp_path, monkeypatch):
+    grey = save(tmp_path / "grey.png", "L", 9)
+    equal = save(tmp_path / "equal.png", "RGB", (7, 7, 7))
+    decoded = []
+
+    def counted(path):
+        decoded.append(path)
+        return is_grey(path)
+
+    monkeypatch.setattr("uda.data.preprocessing.is_grey", counted)
+    channels, note = detect_channels([grey, equal] * 100)
+    assert channels == 1
+    assert len(decoded) == 64  # no look at all of them
+    assert note.startswith("100 files could hold colour; 64 of them were looked at")
+    assert detect_channels([grey] * 100 + [equal] * 64) == (1, "")
 
 
 def test_value_range_of_a_set(tmp_path):

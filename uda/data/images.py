@@ -141,15 +141,24 @@ def value_span(path: Path) -> Range | None:
     return float(values.min()), float(values.max())
 
 
+def has_grey_mode(path: Path) -> bool:
+    """Tell from an image's header alone that it can hold no colour.
+
+    Raises:
+        BadImage: as ``probe``.
+    """
+    with _opened(path) as image:
+        return image.mode in _GREY_MODES
+
+
 def is_grey(path: Path) -> bool:
     """Tell whether an image has no colour: one channel, or all channels equal.
 
     Raises:
         BadImage: as ``read_image``.
     """
-    with _opened(path) as image:
-        if image.mode in _GREY_MODES:
-            return True
+    if has_grey_mode(path):
+        return True
     pixels = read_image(path, channels=3)
     return bool((pixels == pixels[:, :, :1]).all())
 

@@ -54,6 +54,7 @@ class Pool:
         skipped: (path, reason) of files that are no usable images.
         preprocessing: how a file became a row, with mean and std.
         key: SHA-256 of contents and settings.
+        notes: what to tell the user of how the images are read.
     """
 
     images: UInt8
@@ -61,6 +62,7 @@ class Pool:
     skipped: list[tuple[str, str]]
     preprocessing: Preprocessing
     key: str = field(repr=False)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.records)
@@ -122,7 +124,7 @@ def build_pool(
     Args:
         records: images; the order does not matter.
         size: (H, W) in pixels.
-        channels: 1, 3, or None = 1 if all images of a sample are grey.
+        channels: 1, 3, or None = as the images are (see ``detect_channels``).
         mode: ``"letterbox"`` or ``"squash"``.
         value_range: of 16-bit images; None = smallest and largest of the data set.
         cache: folder for pools; it may be deleted at any time no command runs.
@@ -201,6 +203,8 @@ class _Store:
             side = read_json(self.side)
             skipped = [(str(path), str(reason)) for path, reason in side["skipped"]]
             preprocessing = Preprocessing.from_json(side["preprocessing"])
+            # Without notes it is of a time when rare colour could be overlooked.
+            notes = tuple(side["notes"] if preprocessing.channels == 1 else ())
             same = side["key"] == self.key
         except (DataError, KeyError, TypeError, ValueError):
             return None
@@ -210,7 +214,7 @@ class _Store:
         if not same or self.data.stat().st_size != int(np.prod(shape)):
             return None
         images = np.memmap(self.data, dtype=np.uint8, mode="r", shape=shape)
-        return Pool(images, kept, skipped, preprocessing, self.key)
+        return Pool(images, kept, skipped, preprocessing, self.key, notes)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -231,7 +235,9 @@ def _build(
 ) -> Pool:
     files = [record.file for record in records]
     span = asked.value_range or detect_value_range(files)
-    channels = asked.channels or detect_channels(files)
+    channels, note = asked.channels, ""
+    if not channels:
+        channels, note = detect_channels(files)
     plan = replace(asked, channels=channels, value_range=span)
     shape = (len(files), *plan.size, channels)
     with atomic_path(store.data) as temporary:
@@ -257,7 +263,12 @@ def _build(
                 "image files changed while they were read; run again when nobody "
                 "writes to the data folder"
             )
-    side = {"key": store.key, "preprocessing": plan.to_json(), "skipped": skipped}
+    side = {
+        "key": store.key,
+        "preprocessing": plan.to_json(),
+        "skipped": skipped,
+        "notes": [note] if note else [],
+    }
     write_json(store.side, side)
     pool = store.open(records)
     if pool is None:

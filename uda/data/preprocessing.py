@@ -5,7 +5,7 @@ Training, prediction and export share one Preprocessing, stored with the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from uda.data.images import (
     BadImage,
     fit,
+    has_grey_mode,
     is_grey,
     letterbox_box,
     read_image,
@@ -149,19 +150,29 @@ def evenly(count: int, most: int) -> npt.NDArray[np.int64]:
     return np.linspace(0, count - 1, most).astype(np.int64)
 
 
-def detect_channels(files: Sequence[Path]) -> Literal[1, 3]:
-    """1 when every image of an even sample is grey, else 3.
+def detect_channels(files: Sequence[Path]) -> tuple[Literal[1, 3], str]:
+    """Tell whether a data set has colour: 3 channels, or 1 and a note where unsure.
 
-    Grey means a grey mode, or three planes that are equal in every pixel. Files
-    that cannot be read have no say.
+    Every header is read, so that the few images of a colour camera among many of a
+    grey one count. Of the files that could hold colour an even sample is decoded; they
+    are grey where three planes are equal in every pixel. Files that cannot be read
+    have no say.
     """
-    sample = [files[i] for i in evenly(len(files), _CHANNEL_SAMPLE)]
-    return 1 if all(_is_grey(path) for path in sample) else 3
+    able = [path for path in files if not _says(has_grey_mode, path)]
+    sample = [able[i] for i in evenly(len(able), _CHANNEL_SAMPLE)]
+    if not all(_says(is_grey, path) for path in sample):
+        return 3, ""
+    if len(sample) == len(able):
+        return 1, ""
+    return 1, (
+        f"{len(able)} files could hold colour; {len(sample)} of them were looked at "
+        "and are grey, so all are read as grey (--channels 3 keeps colour)"
+    )
 
 
-def _is_grey(path: Path) -> bool:
+def _says(grey: Callable[[Path], bool], path: Path) -> bool:
     try:
-        return is_grey(path)
+        return grey(path)
     except BadImage:
         return True
 
