@@ -41,6 +41,38 @@ def test_a_run_a_folder_of_runs_and_the_link_to_the_latest(tmp_path: Path) -> No
     assert list(event_folders(tmp_path / "latest")) == ["train2"]
 
 
+def test_the_fold_trainings_are_shown_from_the_first_on(tmp_path: Path) -> None:
+    run = tmp_path / "train"
+    (run / "folds").mkdir(parents=True)
+    (run / "folds" / "folds.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"train: a run without curves.*begun"):
+        event_folders(run)
+    for name in ("r0-f0", "r0-f1"):
+        make_run(run / "folds" / name)
+    (run / "folds" / "r0-f2").mkdir()  # has not come to its curves
+    shown = {f"train-{n}": run / "folds" / n / "tb" for n in ("r0-f0", "r0-f1")}
+    assert event_folders(run) == shown
+    make_run(tmp_path / "other")
+    assert event_folders(tmp_path) == {"other": tmp_path / "other" / "tb", **shown}
+    # To compare runs their own curves are enough, once they are there.
+    make_run(run)
+    assert event_folders(run) == {"train": run / "tb", **shown}
+    assert list(event_folders(tmp_path)) == ["other", "train"]
+
+
+@pytest.mark.parametrize("config", ["config.yaml", "folds/base.yaml"])
+def test_a_run_without_curves_is_told_what_it_is(tmp_path: Path, config: str) -> None:
+    run = tmp_path / "runs" / "train"
+    (run / "folds").mkdir(parents=True)
+    (run / "status.json").write_text("{}")
+    (run / config).write_text("method: texture\n")
+    for folder in (run, run.parent):
+        with pytest.raises(CheckpointError, match=r"method texture.*uda evaluate") as e:
+            event_folders(folder)
+        assert str(run) in str(e.value)
+        assert "neither a run folder" not in str(e.value)
+
+
 def test_what_is_no_run_is_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such folder"):
         event_folders(tmp_path / "nowhere")

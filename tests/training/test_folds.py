@@ -29,6 +29,9 @@ from uda.training.dealing import Dealing
 from uda.training.folds import find_folded, launch_folds, resume_folds
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress
+from uda.training.plan import plan_words
+from uda.training.prepare import build_parts
+from uda.training.split import find_split
 from uda.training.stop import StopRequest
 
 TELL = {"tell": lambda found: [f"{found.images} images answered"]}
@@ -227,6 +230,17 @@ def test_texture_stops_between_two_folds(folded):
     resume_it(run)
     one, other = (r.out_of_fold.with_suffix(".csv").read_bytes() for r in (whole, run))
     assert one == other
+
+
+@pytest.mark.parametrize("method", ["supervised", "texture"])
+def test_what_has_curves_can_be_watched(surfaces, tmp_path, method):
+    keys = {"data.root": str(surfaces / "data"), "data.group": "none"}
+    config = build_config({**keys, "data.size": (16, 16), "method": method})
+    catalog, split, _ = find_split(config)
+    parts = build_parts(config, catalog, split)
+    last = plan_words(config, parts, RunFolder(tmp_path)).splitlines()[-1]
+    watch = f"; watch: uda monitor {tmp_path}" if method == "supervised" else ""
+    assert last == f"run folder {tmp_path}{watch}"
 
 
 def test_a_dry_run_says_how_many_trainings_and_how_long(folded, tmp_path):

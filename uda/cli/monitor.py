@@ -62,6 +62,9 @@ def command(run: Path, port: int, host: str) -> None:
 def event_folders(run: Path) -> dict[str, Path]:
     """Return run name -> ``tb`` folder of a run, or of the runs in a folder.
 
+    A run with folds has those of its fold trainings, too; among other runs, only as
+    long as it has none of its own.
+
     Raises:
         CheckpointError: when there is nothing to show, naming the way out.
     """
@@ -71,20 +74,56 @@ def event_folders(run: Path) -> dict[str, Path]:
             f"{run}: no such folder; give the run folder that `uda train` printed, "
             "for example runs/train"
         )
-    if (run / "tb").is_dir():
-        return {run.resolve().name: run / "tb"}
+    name = run.resolve().name
+    if own := {**_curves(run, name), **_fold_curves(run, name)}:
+        return own
+    if _is_run(run):
+        raise CheckpointError(_without_curves(run))
     # `latest` is a link to one of the others: it would be shown twice.
-    found = {
-        folder.name: folder / "tb"
-        for folder in sorted(run.iterdir())
-        if not folder.is_symlink() and (folder / "tb").is_dir()
-    }
+    folders = [one for one in sorted(run.iterdir()) if not one.is_symlink()]
+    found: dict[str, Path] = {}
+    for one in folders:
+        found |= _curves(one, one.name) or _fold_curves(one, one.name)
+    runs = [one for one in folders if _is_run(one)]
+    if not found and runs:
+        raise CheckpointError(_without_curves(runs[-1]))
     if not found:
         raise CheckpointError(
             f"{run}: neither a run folder (it has no tb/) nor a folder of runs; "
             "give the run folder that `uda train` printed, for example runs/train"
         )
     return found
+
+
+def _curves(run: Path, name: str) -> dict[str, Path]:
+    return {name: run / "tb"} if (run / "tb").is_dir() else {}
+
+
+def _fold_curves(run: Path, name: str) -> dict[str, Path]:
+    """Return the curves of a run's fold trainings, which come before its own."""
+    events = sorted((run / "folds").glob("*/tb"))
+    return {f"{name}-{tb.parent.name}": tb for tb in events if tb.is_dir()}
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / n).is_file() for n in ("status.json", "folds/folds.json"))
+
+
+def _without_curves(run: Path) -> str:
+    """Say why a run has nothing to show."""
+    from uda.training.configfile import read_config_file
+
+    bases = (run / "config.yaml", run / "folds" / "base.yaml")
+    base = next((path for path in bases if path.is_file()), None)
+    if base is not None and read_config_file(base).get("method") == "texture":
+        return (
+            f"{run}: a run of --method texture is fitted in one go and has no curves; "
+            f"`uda evaluate {run}` says how good it is"
+        )
+    return (
+        f"{run}: a run without curves (no tb/): its training has not begun, or it was "
+        "copied without them; try again in a moment"
+    )
 
 
 def free_port(host: str, first: int) -> int:

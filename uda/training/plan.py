@@ -74,5 +74,7 @@ def plan_words(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
         )
         lines += [text for text in [interplay(config, len(parts.classes))] if text]
     if run is not None:
-        lines.append(f"run folder {run.path}; watch: uda monitor {run.path}")
+        curves = config.method != "texture"  # which is fitted in one go
+        watch = f"; watch: uda monitor {run.path}" if curves else ""
+        lines.append(f"run folder {run.path}{watch}")
     return "\n".join(lines)
