@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
-from click.testing import CliRunner
 
-from uda.cli import main
-from uda.cli.compare_plan import plan_of, strategies_of
+from uda.cli.compare_plan import plan_of
 from uda.data.records import scan
 from uda.data.splits import Split
 from uda.errors import UsageError
-from uda.study.plan import check_plan, coarse_labels, configuration, length_of
+from uda.study.plan import check_plan, configuration, length_of
 from uda.study.request import Request
-from uda.study.run import images_of
-from uda.study.strategies import Strategy, read_strategies
+from uda.study.strategies import Strategy
 
 
 @pytest.fixture
@@ -85,39 +80,3 @@ def test_a_configuration_has_the_study_s_data_length_and_one_thread(check, tmp_p
     assert length_of(request, config).steps == 10
     texture = configuration(plan[1], request, split=tmp_path / "f.csv", seed=7)
     assert not length_of(request, texture).given
-
-
-@pytest.mark.parametrize(
-    ("folders", "told"),
-    [
-        ({"Rust": "Bad"}, "no two classes to tell apart"),
-        ({"Rust": "Defect"}, "'Defect' is a class of these data"),
-        ({"Rust": "Defect", "Scratch": "Scratch"}, "'Defect' is a class of these data"),
-        ({"Rust": "Rust", "Scratch": "Scratch"}, None),
-    ],
-)
-def test_the_built_in_list_suits_the_classes(home, tmp_path, folders, told):
-    """A tree that cannot be cost the whole study, though nobody had asked for it."""
-    data = tmp_path / "data"
-    for old, new in {"Good": "Good", **folders}.items():
-        shutil.copytree(home / "data" / old, data / new)
-    shutil.copytree(home / "more", tmp_path / "more")
-    words = ["split", str(data), "--unlabeled", str(tmp_path / "more"), "--group"]
-    words += ["none", "--out", str(tmp_path / "split.csv")]
-    assert CliRunner().invoke(main, words).exit_code == 0
-    request = Request.of(
-        data, tmp_path / "split.csv", [tmp_path / "more"], folds=2, repeats=1,
-        steps=100, budget=None, seed=0,
-    )  # fmt: skip
-    notes: list[str] = []
-    kept = strategies_of(None, tmp_path / "split.csv", "Good", note=notes.append)
-    every = read_strategies(None, "Good")
-    assert [s.name for s in every if s not in kept] == ["hierarchy"] * bool(told)
-    assert [told in note for note in notes] == [True] * bool(told)
-    images = images_of(request)
-    check_plan(plan_of(kept), request, *images)
-    assert coarse_labels(plan_of(kept), request, *images) == ()
-    if told:
-        with pytest.raises(UsageError, match="hierarchy"):
-            check_plan(plan_of(every), request, *images)
-            coarse_labels(plan_of(every), request, *images)
