@@ -125,7 +125,28 @@ augment = A.Compose([A.Affine(translate_px={"x": -13}, p=1),
     kept = view(BoxRenderer(mine, BoxRules(min_visibility=0.55)), boxes)[1]
     assert kept.boxes[0] == pytest.approx([0, 5, 9, 20], abs=1e-4)
     gone = view(BoxRenderer(mine, BoxRules(min_visibility=0.65)), boxes)[1]
-    assert gone.reasons == ("outside",)
+    assert gone.reasons == ("library",)
+
+
+OUT_AND_BACK = """
+import imgaug.augmenters as iaa
+augment = iaa.Sequential([iaa.Affine(translate_px={"x": -60}, order=0),
+                          iaa.Affine(translate_px={"x": 60}, order=0)])
+"""
+COVERED = """
+import imgaug.augmenters as iaa
+augment = iaa.Cutout(nb_iterations=1, position=(0.5, 0.5), size=1.0, squared=False)
+"""
+
+
+@pytest.mark.parametrize("text", [OUT_AND_BACK, COVERED])
+def test_what_imgaug_does_not_know_to_be_gone_keeps_its_box(tmp_path, text):
+    """The limits that docs/boxes.md tells of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pixels, moved = view(BoxRenderer(policy(tmp_path, text)))
+    assert not (pixels == 100).any()
+    np.testing.assert_allclose(moved.boxes, BOXES, atol=1e-4)
 
 
 def test_single_transforms_and_images_without_boxes(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import warnings
@@ -170,6 +171,26 @@ def test_python_policies(data, tmp_path, text, moves):
     assert (view == (original[:, ::-1] if moves else original)).all()
 
 
+def test_what_a_library_drops_has_a_column_of_its_own(data, tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "import albumentations as A\n"
+        'augment = A.Compose([A.Affine(translate_px={"x": -60}, p=1)])\n'
+    )
+    args = (*source(data), "--copies", 1, "--policy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = run(*args, mine, "--out", tmp_path / "o")
+    assert result.exit_code == 0, result.output
+    assert "albumentations" in result.stdout
+    content = json.loads((tmp_path / "o/report.json").read_text())
+    assert content["classes"]["pit"]["dropped"] == {
+        "outside": 0, "visibility": 0, "side": 0, "library": 2,
+    }  # fmt: skip
+    result = run(*args, "weak", "--out", tmp_path / "p")
+    assert "albumentations" not in result.stdout
+
+
 def test_options_without_effect_on_a_policy_are_refused(data, tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text("import albumentations as A\naugment = A.HorizontalFlip(p=1)\n")
@@ -207,6 +228,8 @@ def test_invalid_boxes_are_refused_or_repaired(data, tmp_path):
         (["--policy", "waek"], 2, "did you mean"),
         (["--policy", "weak", "--min-visibility", "2"], 2, "--min-visibility"),
         (["--policy", "weak", "--format", "csv"], 2, "--format"),
+        (["--policy", "weak", "--voc-base", "1"], 2, "--voc-base has no effect"),
+        (["--policy", "weak", "--out", "/dev/null/new"], 3, "Not a directory"),
     ],
 )
 def test_mistakes(data, tmp_path, args, code, message):

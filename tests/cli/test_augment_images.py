@@ -108,6 +108,7 @@ def test_a_failing_policy_says_what_it_leaves(data, tmp_path):
         (["--split", "no.csv"], 3, "no.csv: cannot be read"),
         (["--split", "no.csv", "--group", "none"], 2, "--group has no effect"),
         (["--out", "."], 2, "is not empty and was not made by this command"),
+        (["--out", "mine.txt/new"], 3, "mine.txt/new: Not a directory; see to its"),
         (["--too-count", "5"], 2, "Did you mean"),
     ],
 )

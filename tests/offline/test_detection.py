@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -148,7 +149,8 @@ def test_provenance_names_source_and_draw(data, tmp_path):
     augment_boxes(request(data, tmp_path / "o", copies=2, seed=7))
     with (tmp_path / "o/provenance.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    assert [int(row["counter"]) for row in rows] == list(range(6))
+    assert [int(row["counter"]) for row in rows] == [0, 1] * 3
+    assert [row["stream"] for row in rows] == [f"boxes/{row['source']}" for row in rows]
     assert {row["policy_fingerprint"] for row in rows} == {MOVES.fingerprint()}
     assert {row["seed"] for row in rows} == {"7"}
     assert len({row["path"] for row in rows}) == 6
@@ -165,6 +167,117 @@ def test_same_seed_same_files_and_each_copy_alone(data, tmp_path):
     name = "images/a b_aug0.png"
     assert a[name] != c[name]
     assert len({a[f"images/a b_aug{k}.png"] for k in range(3)}) == 3
+
+
+def test_a_copy_depends_on_its_image_and_number_alone(data, tmp_path):
+    content = json.loads((data / "annotations.json").read_text())
+    del content["images"][1]
+    content["images"].reverse()
+    known = {entry["id"] for entry in content["images"]}
+    content["annotations"] = [
+        entry for entry in content["annotations"] if entry["image_id"] in known
+    ]
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    augment_boxes(request(data, tmp_path / "a", copies=3))
+    other = {"annotations": tmp_path / "other.json", "copies": 2}
+    augment_boxes(request(data, tmp_path / "b", **other))
+    a, b = (files_of(tmp_path / name) for name in "ab")
+    for number in range(2):
+        name = f"images/a b_aug{number}.png"
+        assert a[name] == b[name]
+    boxes = {
+        out: {image.path: image.boxes.tolist() for image in read(tmp_path / out).images}
+        for out in "ab"
+    }
+    for name in ("a b_aug0.png", "a b_aug1.png"):
+        assert boxes["a"][name] == boxes["b"][name]
+
+
+def test_two_images_that_are_equal_get_other_copies(tmp_path):
+    folder = make_set(tmp_path / "d", {"x/a.png": (50, 40)})
+    (folder / "images/y").mkdir()
+    (folder / "images/y/a.png").write_bytes((folder / "images/x/a.png").read_bytes())
+    table = "path,label,x0,y0,x1,y1\n" + "".join(
+        f"{side}/a.png,pit,0.1,0.1,0.4,0.5\n" for side in "xy"
+    )
+    (folder / "boxes.csv").write_text(table)
+    given = request(folder, tmp_path / "o", annotations=folder / "boxes.csv", copies=1)
+    augment_boxes(given)
+    views = [(tmp_path / f"o/images/{s}/a_aug0.png").read_bytes() for s in "xy"]
+    assert views[0] != views[1]
+
+
+def test_a_name_that_is_not_utf8_is_drawn_and_read_again(tmp_path):
+    folder = make_set(tmp_path / "d", {"a.png": (50, 40)})
+    odd = os.fsdecode(b"Schl\xfcssel.png")
+    (folder / "images/a.png").rename(folder / "images" / odd)
+    raw = f"path,label,x0,y0,x1,y1\n{odd},pit,0.1,0.1,0.4,0.5\n"
+    (folder / "boxes.csv").write_bytes(raw.encode("utf-8", "surrogateescape"))
+    given = request(folder, tmp_path / "o", annotations=folder / "boxes.csv")
+    augment_boxes(given)
+    assert len(read(tmp_path / "o").images) == 4
+
+
+@pytest.mark.parametrize("kind", ["voc", "yolo"])
+def test_no_folder_that_the_annotations_are_sought_in_is_written_to(tmp_path, kind):
+    folder = make_set(tmp_path / "d", {"a.png": (50, 40)})
+    convert = {"copies": 0, "policy": None}
+    made = tmp_path / "made"
+    augment_boxes(request(folder, made, kind=kind, **convert))
+    inner = {"voc": "annotations", "yolo": "labels"}[kind]
+    for given in (made, made / inner):
+        for out in (given, made / inner / "new"):
+            with pytest.raises(UsageError, match="lies in ANNOTATIONS"):
+                augment_boxes(request(folder, out, annotations=given, copies=1))
+    # Beside the folder that is searched.
+    augment_boxes(request(folder, made / "new", annotations=made))
+    augment_boxes(request(folder, tmp_path / "o", annotations=made))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_overhanging_boxes_are_told_and_read_again_when_cut(tmp_path, kind):
+    folder = make_set(tmp_path / "d", {"a.png": (50, 40)})
+    policy = Policy("p", ops=(OpSpec("TranslateX", 0.6, 0.6),), count=1)
+    values = {"kind": kind, "policy": policy, "copies": 6}
+    report = augment_boxes(
+        request(folder, tmp_path / "o", rules=BoxRules(clip="none"), **values)
+    )
+    assert any("--invalid repair" in note for note in report.notes)
+    images = tmp_path / "o/images"
+    with pytest.raises(DataError, match="reaches out of the image"):
+        read_boxes(tmp_path / "o", ReadRules(images=images))
+    found, _ = read_boxes(tmp_path / "o", ReadRules(images=images, invalid="repair"))
+    assert found.num_boxes == report.num_boxes
+    cut = augment_boxes(request(folder, tmp_path / "p", **values))
+    assert not any("--invalid" in note for note in cut.notes)
+    inside = read(tmp_path / "p")
+    for one, two in zip(found.images, inside.images, strict=True):
+        np.testing.assert_allclose(one.boxes, two.boxes, atol=1e-6)
+
+
+def test_a_base_for_voc_is_refused_where_there_is_no_voc(data, tmp_path):
+    for kind in (None, "corners"):
+        with pytest.raises(UsageError, match="--voc-base has no effect: coco is read"):
+            augment_boxes(request(data, tmp_path / "o", kind=kind, voc_base=1))
+    assert not (tmp_path / "o").exists()
+    augment_boxes(request(data, tmp_path / "v", kind="voc", voc_base=1, copies=1))
+    back = request(data, tmp_path / "w", annotations=tmp_path / "v", kind="coco",
+                   images=tmp_path / "v/images", voc_base=1, copies=1)  # fmt: skip
+    augment_boxes(back)
+
+
+def test_a_folder_that_cannot_be_made_is_told(data, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"file/new: Not a directory; .*--out"):
+        augment_boxes(request(data, tmp_path / "file/new"))
+
+
+def test_work_of_an_older_version_is_not_continued(data, tmp_path):
+    augment_boxes(request(data, tmp_path / "o", copies=1))
+    state = json.loads((tmp_path / "o/augment.json").read_text())
+    (tmp_path / "o/augment.json").write_text(json.dumps({**state, "format": 1}))
+    with pytest.raises(UsageError, match="the version of this program differs"):
+        augment_boxes(request(data, tmp_path / "o", copies=1))
 
 
 class Stop(Exception):

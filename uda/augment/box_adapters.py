@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -211,7 +212,8 @@ class _Albumentations:
         self._adapter.seed(generator, self._compose)
         numbers = np.arange(len(boxes), dtype=np.float64)
         result = self._compose(image=image, bboxes=boxes, number=numbers)
-        followed = [_GONE] * len(boxes)
+        # Whether it lies outside or shows too little, the library does not say.
+        followed = [replace(_GONE, lost="library")] * len(boxes)
         kept = np.asarray(result["bboxes"], dtype=np.float64).reshape(-1, 4)
         for box, number in zip(kept, result["number"], strict=True):
             # Labels come back as floats, and the visible share not at all.

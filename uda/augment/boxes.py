@@ -73,7 +73,8 @@ class MovedBoxes:
             where a foreign library moved the boxes and does not tell.
         clipped: (m,) bool whether part of the box was cut off at a frame.
         reasons: for each of the n original boxes why it was dropped: "outside",
-            "visibility" (also: wholly covered), "side"; "" = kept.
+            "visibility" (also: wholly covered), "side", "library" (it does not
+            say why); "" = kept.
     """
 
     boxes: Float64
@@ -172,11 +173,15 @@ def checked_boxes(boxes: npt.ArrayLike) -> Float64:
 
 @dataclass(frozen=True)
 class Followed:
-    """One box after all steps: where it lies, its visible share, was it cut."""
+    """One box after all steps: where it lies, its visible share, was it cut.
+
+    ``lost`` is the reason where there is no box.
+    """
 
     box: Float64 | None
     visibility: float
     clipped: bool
+    lost: str = "outside"
 
 
 def collect(followed: list[Followed], rules: BoxRules) -> MovedBoxes:
@@ -195,7 +200,7 @@ def collect(followed: list[Followed], rules: BoxRules) -> MovedBoxes:
 
 def _reason(item: Followed, rules: BoxRules) -> str:
     if item.box is None:
-        return "outside"
+        return item.lost
     if item.visibility <= 0 or item.visibility < rules.min_visibility - _SLACK:
         return "visibility"
     x0, y0, x1, y1 = item.box

@@ -188,11 +188,17 @@ def _print_table(report: BoxReport) -> None:
     from uda.data.manifest import shown
     from uda.offline.boxreport import REASONS
 
+    classes = report.tally.classes
+    # albumentations drops boxes itself and tells of no reason.
+    foreign = any(entry.dropped["library"] for entry in classes)
+    reasons = ("side", "library") if foreign else ("outside", "visibility", "side")
     table = Table("class", title="Boxes of the copies", title_justify="left")
-    for name in ("boxes", "kept", "of these clipped", *REASONS.values()):
+    words = (REASONS[key] for key in reasons)
+    for name in ("boxes", "kept", "of these clipped", *words):
         table.add_column(name, justify="right")
-    for name, entry in zip(report.names, report.tally.classes, strict=True):
-        counts = (entry.before, entry.kept, entry.clipped, *entry.dropped.values())
+    for name, entry in zip(report.names, classes, strict=True):
+        dropped = [entry.dropped[key] for key in reasons]
+        counts = (entry.before, entry.kept, entry.clipped, *dropped)
         table.add_row(Text(shown(name), overflow="fold"), *map(str, counts))
     Console(width=max(Console().width, 80)).print(table)
     if report.tally.emptied:

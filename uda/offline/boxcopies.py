@@ -35,12 +35,27 @@ OF_THE_ORIGINAL = frozenset(
 
 @dataclass(frozen=True)
 class BoxCopy:
-    """One copy to be made."""
+    """One copy to be made.
+
+    Attributes:
+        path: below the new set's folder of images.
+        source: the image it is made of.
+        number: of the copy of its source, from 0; the counter of its draw.
+    """
 
     path: str
     source: BoxedImage
     number: int
-    counter: int
+
+    @property
+    def stream(self) -> str:
+        """Name of the random stream, one for each source.
+
+        So no other image and no number of copies changes a draw.
+        """
+        # Streams are UTF-8; a file's name need not be.
+        path = self.source.path.encode("utf-8", "backslashreplace").decode()
+        return f"{STREAM}/{path}"
 
 
 def new_names(boxes: BoxSet) -> dict[str, str]:
@@ -61,14 +76,14 @@ def plan_copies(boxes: BoxSet, num: int) -> list[BoxCopy]:
     names = new_names(boxes)
     taken = {PurePosixPath(name).with_suffix("") for name in names.values()}
     copies = []
-    for place, image in enumerate(boxes.images):
+    for image in boxes.images:
         stem = PurePosixPath(names[image.path]).with_suffix("")
         for number in range(num):
             name = stem.with_name(f"{stem.name}_aug{number}")
             while name in taken:  # a.png beside a.jpg
                 name = name.with_name(f"{name.name}_")
             taken.add(name)
-            copies.append(BoxCopy(f"{name}.png", image, number, place * num + number))
+            copies.append(BoxCopy(f"{name}.png", image, number))
     return copies
 
 
@@ -94,7 +109,7 @@ def make_copies(
     for done, copy in enumerate(copies, start=1):
         source, target = copy.source, inside(request.out, f"{IMAGES}/{copy.path}")
         where: dict[str, Any] = {
-            "seed": request.seed, "stream": STREAM, "counter": copy.counter,
+            "seed": request.seed, "stream": copy.stream, "counter": copy.number,
         }  # fmt: skip
         if target.exists() and renderer.knows_boxes_first:
             size = (source.height, source.width)

@@ -12,6 +12,7 @@ REASONS = {
     "outside": "moved out of the image",
     "visibility": "too little of it visible",
     "side": "too small",
+    "library": "dropped by albumentations (outside, or too little visible)",
 }
 
 

@@ -10,17 +10,18 @@ from typing import Any, Literal
 
 from uda.augment.boxes import BoxRules
 from uda.augment.policy import Policy, PythonPolicy
-from uda.data.boxes import coco
+from uda.data.boxes import coco, yolo
 from uda.data.boxes.model import BoxSet
-from uda.data.boxfiles import Format
+from uda.data.boxfiles import Format, find_format
 from uda.data.manifest import shown
 from uda.errors import DataError, UsageError
 from uda.files import read_json, sha256_file
+from uda.offline.newset import names_in
 
 Progress = Callable[[str, int, int], None]
 
 STATE, REPORT = "augment.json", "report.json"
-_FORMAT = 1
+_FORMAT = 2
 _OPTIONS = {
     "format": "the version of this program", "copies": "--copies", "seed": "--seed",
     "policy": "--policy", "kind": "--format", "originals": "--originals",
@@ -69,21 +70,49 @@ class BoxRequest:
 
 
 def refuse_nested(request: BoxRequest) -> None:
-    """Refuse to write into the folder that is read.
+    """Refuse to write into a folder that is read, now and the next time.
 
     Raises:
         UsageError: the new set would lie among its own sources.
+        DataError: there are no annotations.
     """
     out = request.out.resolve()
-    for name, place in (
-        ("--images", request.images), ("ANNOTATIONS", request.annotations),
-    ):  # fmt: skip
-        root = place.resolve()
-        if out == root or (out.is_relative_to(root) and name == "--images"):
+    searched = _searched(request.annotations)
+    nested = {
+        "--images": out.is_relative_to(request.images.resolve()),
+        "ANNOTATIONS": out == request.annotations.resolve()
+        or out.is_relative_to(searched),
+    }
+    for name, inside in nested.items():
+        if inside:
             raise UsageError(
                 f"--out {shown(request.out)}: lies in {name}, whose files it would "
                 "join; choose a folder outside of it"
             )
+
+
+def _searched(annotations: Path) -> Path:
+    """Return the folder in which any file may be an annotation, or the one file."""
+    kind, place = find_format(annotations)
+    if kind != "yolo":
+        return place.resolve()
+    root = place if place.is_dir() else place.parent
+    labels = root / yolo.FOLDER
+    return (labels if labels.is_dir() else root).resolve()
+
+
+def refuse_idle_base(request: BoxRequest, source: Format) -> None:
+    """Refuse a number for the first pixel of VOC files where there are none.
+
+    Raises:
+        UsageError: neither what is read nor what is written is VOC.
+    """
+    written = request.kind or source
+    if request.voc_base is not None and "voc" not in (source, written):
+        raise UsageError(
+            f"--voc-base has no effect: {source} is read and {written} is written, "
+            "and Pascal VOC alone counts in two ways; leave it out"
+        )
 
 
 def state_of(
@@ -120,11 +149,10 @@ def refuse_foreign(out: Path, state: dict[str, Any]) -> bool:
     Raises:
         UsageError: the folder holds something else, or was begun with other options
             or data; the message says which.
+        DataError: a folder that cannot be read.
     """
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {shown(out)}: is a file; choose a folder")
-    content = {item.name for item in out.iterdir()} if out.exists() else set()
-    if not content - {".lock"}:
+    content = names_in(out)
+    if not content:
         return False
     if STATE not in content:
         raise UsageError(

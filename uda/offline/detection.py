@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from uda.augment.box_adapters import BoxRenderer
-from uda.data.boxes.model import BoxedImage, BoxSet, ReadRules
+from uda.data.boxes.model import ROUNDING, BoxedImage, BoxSet, ReadRules
 from uda.data.boxfiles import Format, encode_boxes, read_boxes
 from uda.errors import DataError, UsageError
 from uda.files import (
@@ -31,7 +31,6 @@ from uda.files import (
 from uda.offline.boxcopies import (
     IMAGES,
     OF_THE_ORIGINAL,
-    STREAM,
     BoxCopy,
     Made,
     copied,
@@ -46,6 +45,7 @@ from uda.offline.boxrequest import (
     BoxRequest,
     Progress,
     refuse_foreign,
+    refuse_idle_base,
     refuse_nested,
     state_of,
 )
@@ -102,6 +102,7 @@ def augment_boxes(request: BoxRequest, progress: Progress | None = None) -> BoxR
     refuse_nested(request)
     rules = ReadRules(request.images, request.invalid, request.voc_base)
     boxes, source = read_boxes(request.annotations, rules)
+    refuse_idle_base(request, source)
     kind = request.kind or source
     copies = plan_copies(boxes, request.copies)
     # Names that the format cannot hold come to light before anything is drawn.
@@ -231,6 +232,20 @@ def _notes(request: BoxRequest, result: BoxSet) -> Iterator[str]:
             "outlines, key points and parts are not moved: the copies have boxes alone"
         )
 
+    # Nothing else makes such boxes: what is read is checked.
+    if any(_overhangs(image) for image in result.images):
+        yield (
+            "boxes reach out of their images (--clip none): this command reads the "
+            "set again with --invalid repair, which cuts them, and trainers may "
+            "refuse it"
+        )
+
+
+def _overhangs(image: BoxedImage) -> bool:
+    edge = np.array([image.width, image.height]) + ROUNDING
+    low, high = image.boxes[:, :2], image.boxes[:, 2:]
+    return bool((low < -ROUNDING).any() or (high > edge).any())
+
 
 def _write_tables(
     request: BoxRequest, copies: Sequence[BoxCopy], made: Made, state: dict[str, Any]
@@ -245,8 +260,8 @@ def _write_tables(
         rows.append(
             [
                 f"{IMAGES}/{copy.path}", source, hashes[source], copy.number,
-                state["policy_name"], state["policy"], request.seed, STREAM,
-                copy.counter, *size, len(moved.boxes),
+                state["policy_name"], state["policy"], request.seed, copy.stream,
+                copy.number, *size, len(moved.boxes),
             ]
         )  # fmt: skip
     if rows:
