@@ -103,6 +103,8 @@ def test_python_dash_m():
         (["lrfind", "data"], "'lr-find'"),
         (["train", "data", "--set", "seed"], "section.key=value"),
         (["train", "data", "--steps", "5", "--epochs", "2"], "give one of them"),
+        (["train", "d", "--steps", "5", "--set", "loop.steps=3"], "loop.steps has no"),
+        (["train", "d", "--budget", "1m", "--set", "loop.steps=3"], "give one of them"),
         (
             ["train", "data", "--method", "supervised", "--threshold", "0.9"],
             "no effect",

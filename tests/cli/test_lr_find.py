@@ -47,5 +47,12 @@ def test_flags_of_the_training_are_taken_and_checked(quick, tmp_path):
     assert done.exit_code == 0, done.output
     assert (tmp_path / "mine" / "lr.png").is_file()
     assert "not empty" in call(*quick, "--out", tmp_path / "mine").stderr
-    assert call(*quick, "--method", "texture").exit_code == 2
     assert "uda lr-find DATA" in call("lr-find").stderr
+
+
+def test_a_method_without_a_learning_rate_is_refused(quick, surfaces, tmp_path):
+    data = surfaces / "data"
+    done = call("lr-find", data, "--method", "texture", "--group", "none")
+    assert done.exit_code == 2
+    assert "--method texture has no learning rate" in done.stderr
+    assert not (tmp_path / "runs").exists()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from uda.data.sampling import LabeledSampler
 from uda.errors import UsageError
-from uda.training.config import RECIPES, build_config
+from uda.training.config import RECIPES, build_config, merged
+from uda.training.settled import recorded
 
 
 @pytest.mark.parametrize(
@@ -15,6 +18,10 @@ from uda.training.config import RECIPES, build_config
         {"consistency.weak_pass": "joint", "consistency.refresh_steps": 5},
         {"consistency.weak_pass": "ema", "consistency.texture_weight": 0.5},
         {"method": "texture", "consistency.weight": 1.0},
+        {"supervised.sampling_power": 1.0, "supervised.max_repeat": 3.0},
+        {"recipe": "paper", "supervised.max_repeat": 3.0},
+        {"method": "supervised", "loop.batch_norm": "separate"},
+        {"consistency.weight": 0.0, "loop.batch_norm": "separate"},
     ],
 )
 def test_a_key_without_effect_is_named(given):
@@ -37,10 +44,40 @@ def test_two_corrections_of_the_prior_are_refused():
         {"consistency.weak_pass": "joint", "consistency.entropy_weight": 0.1},
         {"supervised.tsa": "log", "supervised.tsa_share": 0.3},
         {"optimizer.name": "sgd", "optimizer.momentum": 0.8},
+        {"supervised.sampling_power": 0.9, "supervised.max_repeat": 3.0},
+        {"supervised.max_repeat": 3.0},
+        {"loop.batch_norm": "separate"},
+        {"method": "supervised", "loop.batch_norm": "joint"},
+        {"method": "supervised", "loop.batch_norm": "frozen"},
     ],
 )
 def test_a_key_with_effect_is_taken(given):
     build_config(given)
+
+
+@pytest.mark.parametrize(
+    "idle",
+    [
+        {"supervised.sampling_power": 1.0, "supervised.max_repeat": 3.0},
+        {"method": "supervised", "loop.batch_norm": "separate"},
+    ],
+)
+def test_a_run_that_began_with_an_idle_key_goes_on(tmp_path, idle):
+    """An earlier version took it; what a run wrote is read as it is."""
+    path = tmp_path / "config.yaml"
+    path.write_text(merged(idle).to_yaml())
+    assert recorded(path) == merged(idle)
+
+
+@pytest.mark.parametrize("counts", [(7, 3), (90, 9, 1), (50, 50), (1, 2, 400)])
+@pytest.mark.parametrize("cap", [1.0, 1.5, 8.0])
+def test_a_cap_on_repeats_is_idle_where_all_images_come_alike(counts, cap):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    plain, capped = (
+        LabeledSampler(labels, batch=8, seed=0, power=1.0, max_repeat=most)
+        for most in (None, cap)
+    )
+    assert all((plain.indices(s) == capped.indices(s)).all() for s in range(50))
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))

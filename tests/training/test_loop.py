@@ -14,6 +14,7 @@ from uda.files import folder_lock
 from uda.run.bundle import load_bundle
 from uda.run.layout import RunFolder
 from uda.training import evaluate, loop
+from uda.training.build import choose_device
 from uda.training.config import build_config
 from uda.training.configfile import read_config_file
 from uda.training.launch import resume
@@ -95,8 +96,14 @@ def test_stopped_and_resumed_equals_uninterrupted(quick, step):
 def test_weight_zero_equals_supervised_training(quick):
     shared = {"loop.batch_norm": "separate", "consistency.start_share": 0.0}
     zero, _ = quick({**shared, "consistency.weight": 1e-300})
-    plain, _ = quick({"method": "supervised", "loop.batch_norm": "separate"})
+    plain, _ = quick({"method": "supervised"})
     assert same(weights(zero, "raw"), weights(plain, "raw"))
+
+
+@pytest.mark.parametrize("name", ["mps", "mps:0"])
+def test_a_device_without_double_precision_is_refused(name):
+    with pytest.raises(UsageError, match=f"--device {name}: .*--device cpu, or cuda"):
+        choose_device(name)
 
 
 def test_a_finished_run_is_not_resumed(quick):

@@ -98,6 +98,12 @@ def command(
     from uda.training.settled import read_settings
 
     given = given_settings(data, flags, assignments)
+    length = Length(steps, epochs, budget)
+    if length.given and "loop.steps" in given:
+        raise UsageError(
+            "--set loop.steps has no effect beside --steps, --epochs or --budget, "
+            "which say how long to train; give one of them"
+        )
     resolved = build_config(given, read_settings(config) if config else None)
     options: dict[str, Any] = {
         "project": project,
@@ -106,9 +112,7 @@ def command(
         "stop": stop,
         "dry_run": dry_run,
     }
-    summary = _launcher(folds, repeats, generations)(
-        resolved, Length(steps, epochs, budget), **options
-    )
+    summary = _launcher(folds, repeats, generations)(resolved, length, **options)
     if summary.state == "interrupted":
         raise SystemExit(stop.exit_code)
     return summary

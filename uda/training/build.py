@@ -25,6 +25,11 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.partition(":")[0] == "mps":
+        raise UsageError(
+            f"--device {name}: Apple's GPUs have no double precision, which some of "
+            "the objectives count in; take --device cpu, or cuda on another machine"
+        )
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)

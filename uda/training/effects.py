@@ -276,6 +276,13 @@ def _supervised_rules(config: RunConfig, key: str) -> list[Rule]:
             "--tsa is none",
         ),
         (
+            settings.sampling_power == 1
+            and settings.max_repeat is not None
+            and key == "supervised.max_repeat",
+            "with --sampling-power 1 every image is drawn once per pass, so none "
+            "repeats more often than another",
+        ),
+        (
             settings.sampling_power == 0
             and settings.max_repeat is None
             and settings.tsa_form == "prior"
@@ -314,6 +321,13 @@ def _other_rules(config: RunConfig, key: str) -> list[Rule]:
     return [
         *_supervised_rules(config, key),
         *_family_rules(config, key),
+        (
+            config.loop.batch_norm == "separate"
+            and key == "loop.batch_norm"
+            and (not config.semi_supervised or config.consistency.weight == 0),
+            "there are no unlabelled images in a batch to keep apart "
+            "(--method supervised, or consistency.weight 0)",
+        ),
         (
             config.loop.batch_norm == "frozen" and key == "loop.clean_statistics",
             "--batch-norm frozen keeps the statistics that the weights came with",

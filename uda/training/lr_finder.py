@@ -134,8 +134,6 @@ def find_learning_rate(
     Raises:
         UsageError: for a method without a learning rate.
     """
-    if config.method == "texture":
-        raise UsageError("--method texture has no learning rate")
     config, parts = supervised_part(config), replace(parts, smaller=())
     config = fix_length(config, Length(steps=steps), parts)
     torch.set_num_threads(config.loop.threads or torch.get_num_threads())
@@ -159,7 +157,16 @@ def find_learning_rate(
 
 
 def supervised_part(config: RunConfig) -> RunConfig:
-    """Return the run without unlabelled images and smaller sizes."""
+    """Return the run without unlabelled images and smaller sizes.
+
+    Raises:
+        UsageError: for a method without a learning rate.
+    """
+    if config.method == "texture":
+        raise UsageError(
+            "--method texture has no learning rate; leave it out, or name a method "
+            "that trains a network"
+        )
     data = config.data.model_copy(update={"sizes": ()})
     return config.model_copy(update={"method": "supervised", "data": data})
 
