@@ -106,6 +106,18 @@ def test_a_no_grad_weak_pass_leaves_no_trace(model, views, batch_norm):
     assert same(statistics(model), wanted_statistics)
 
 
+@pytest.mark.parametrize("name", ["wrn-10-1", "small"])
+def test_a_no_grad_weak_pass_takes_no_gradient_from_the_next_one(name, views):
+    """Autocast remembers the weights that it cast; without gradient they have none."""
+    spec = ModelSpec(name, ("a", "b", "c"), 1, (0.5,), (0.25,))
+    model = build_classifier(spec, seed=1).train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = forward_views(model, *views, weak_pass="no-grad")
+    (found.labeled.leaf.sum() + found.strong.leaf.square().sum()).backward()
+    without = [key for key, value in model.named_parameters() if value.grad is None]
+    assert without == []
+
+
 def test_the_teacher_makes_the_targets_in_evaluation_mode(model, views):
     model(pixels(16, 9))
     teacher = Ema(model, 0.9).model

@@ -16,7 +16,9 @@ from uda.training.memory import memory_told
     [
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory"),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to …"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you …"),
+        RuntimeError("CUDA error: out of memory"),
     ],
 )
 def test_it_names_what_to_make_smaller(error):
@@ -29,9 +31,18 @@ def test_it_names_what_to_make_smaller(error):
         raise error
 
 
-def test_another_fault_stays_what_it_is():
-    with pytest.raises(RuntimeError, match="shapes"), memory_told(build_config({})):
-        raise RuntimeError("shapes differ")
+@pytest.mark.parametrize(
+    "said",
+    [
+        "shapes differ",
+        "CUDA error: an illegal memory access was encountered",
+        "required rank 4 tensor to use channels_last memory format",
+        "unsupported operation: more than one element refers to a single memory place",
+    ],
+)
+def test_another_fault_stays_what_it_is(said):
+    with pytest.raises(RuntimeError, match=said), memory_told(build_config({})):
+        raise RuntimeError(said)
 
 
 def test_larger_images_are_asked_fewer_at_once():

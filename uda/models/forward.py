@@ -136,7 +136,10 @@ def _no_grad_outputs(
     frozen = batch_norm_frozen(model, batch_norm == "frozen")
     with torch.no_grad(), running_statistics_kept(model), frozen:
         outputs: Outputs = model(weak)
-        return outputs
+    # Autocast keeps the weights that it cast here, without gradient, and older releases
+    # of torch hand them to the next pass, which needs one (pytorch issue 105211).
+    torch.clear_autocast_cache()
+    return outputs
 
 
 def _teacher_outputs(teacher: nn.Module | None, weak: Tensor, flips: Flips) -> Outputs:

@@ -10,6 +10,10 @@ import torch
 from uda.errors import TrainingError
 from uda.training.config import RunConfig
 
+# What torch's allocators say. Others speak of memory as well, and lack none: an illegal
+# access, a layout that does not fit.
+_SAID = ("out of memory", "can't allocate memory", "not enough memory")
+
 
 @contextmanager
 def memory_told(config: RunConfig, *, in_step: bool = False) -> Iterator[None]:
@@ -25,7 +29,7 @@ def memory_told(config: RunConfig, *, in_step: bool = False) -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise _out_of_memory(config, in_step) from error
     except RuntimeError as error:
-        if "memory" not in str(error).lower():
+        if not any(words in str(error).lower() for words in _SAID):
             raise
         raise _out_of_memory(config, in_step) from error
 
