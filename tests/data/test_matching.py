@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from tests.data.test_detail import texture
+from uda.data import matching
 from uda.data.correlation import NUM_TURNS, turned
 from uda.data.detail import normalised
-from uda.data.matching import find_keypoints, propose_shifted, propose_whole
+from uda.data.matching import (
+    Proposals,
+    find_keypoints,
+    propose_shifted,
+    propose_whole,
+)
 
 
 def spots(image: np.ndarray):  # type: ignore[no-untyped-def]
@@ -63,6 +71,26 @@ def test_whole_images_find_their_copies_in_any_turn() -> None:
     assert (found.first < found.second).all()
     row = np.flatnonzero((found.first == 2) & (found.second == 13))
     assert 5 in found.turn[row]
+
+
+def test_whole_images_are_compared_within_a_bounded_memory(monkeypatch) -> None:
+    """Block by block, with the same proposals, and nothing of a block is kept."""
+    noise = np.random.default_rng(0).standard_normal((2000, 8, 8))
+    images = noise.astype(np.float32)
+
+    def peak() -> tuple[Proposals, int]:
+        tracemalloc.start()
+        try:
+            return propose_whole(images), tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    whole, much = peak()
+    monkeypatch.setattr(matching, "_BYTES_AT_ONCE", 4_000_000)
+    blocks, little = peak()
+    assert little < 4_000_000 + 6 * images.nbytes < much / 2
+    for one, other in zip(whole, blocks, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_proposals_do_not_depend_on_chance() -> None:

@@ -142,8 +142,9 @@ def find_groups(
     """Find the images of a data set that show the same thing.
 
     Decodes every image once, 16-bit ones twice. Time grows about linearly with the
-    number of images; memory is about 30 KB per image. Unreadable images stay alone and
-    are listed.
+    number of images up to some ten thousand; beyond, comparing whole images all with
+    all decides, which grows with the square. Memory is about 30 KB per image.
+    Unreadable images stay alone and are listed.
 
     Args:
         source: a catalog, or records.

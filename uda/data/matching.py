@@ -35,7 +35,9 @@ _MIN_VOTES = 2
 _PER_IMAGE = 30
 
 _COMPONENTS = 64
-_ROWS_AT_ONCE = 512
+# Whole images are compared block by block, with as many rows as fit this memory; what
+# a pair of a block takes was measured.
+_ROWS_AT_ONCE, _BYTES_AT_ONCE, _BYTES_PER_PAIR = 512, 200_000_000, 30
 
 
 class Keypoints(NamedTuple):
@@ -240,6 +242,8 @@ def _vote(first: Int64, second: Int64, turn: Int64, shift: Float64) -> Proposals
 def propose_whole(thumbnails: Float32, *, neighbors: int = 5) -> Proposals:
     """Propose for each image the most alike ones as a whole, in any turn.
 
+    Compares all with all: time grows with the square of N.
+
     Args:
         thumbnails: (N, S, S) normalised small images, squashed to a square.
         neighbors: how many for each image.
@@ -251,8 +255,9 @@ def propose_whole(thumbnails: Float32, *, neighbors: int = 5) -> Proposals:
     compress = _Compression(thumbnails)
     plain = compress(thumbnails)
     others, turns = [], []
-    for start in range(0, count, _ROWS_AT_ONCE):
-        chunk = thumbnails[start : start + _ROWS_AT_ONCE]
+    rows = max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE // (_BYTES_PER_PAIR * count)))
+    for start in range(0, count, rows):
+        chunk = thumbnails[start : start + rows]
         best = np.full((len(chunk), count), -2, np.float32)
         which = np.zeros((len(chunk), count), np.int8)
         for turn in range(NUM_TURNS):
@@ -262,7 +267,7 @@ def propose_whole(thumbnails: Float32, *, neighbors: int = 5) -> Proposals:
             which[better] = turn
         best[np.arange(len(chunk)), start + np.arange(len(chunk))] = -2
         near = np.argpartition(-best, neighbors - 1, axis=1)[:, :neighbors]
-        others.append(near)
+        others.append(near.copy())  # else its whole block stays in memory
         turns.append(np.take_along_axis(which, near, axis=1))
     return _ordered(np.concatenate(others), np.concatenate(turns).astype(np.int64))
 
