@@ -71,7 +71,8 @@ def quick(monkeypatch):
             if hashes[i] == digest
         ]
         names = tuple(record.path for record in records)
-        return Groups(names, np.arange(len(names)), tuple(pairs), hashes)
+        ids = np.array([hashes.index(digest) for digest in hashes])
+        return Groups(names, ids, tuple(pairs), hashes)
 
     monkeypatch.setattr("uda.evaluation.suggesting.find_groups", equal_files)
 
