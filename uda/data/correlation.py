@@ -122,13 +122,14 @@ def _kernel(*, fastmath: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        before, folder = numba.config.CACHE_DIR, cache_folder()
+        config: Any = numba.config
+        before, folder = config.CACHE_DIR, cache_folder()
         try:
-            numba.config.CACHE_DIR = folder
-            options = {"cache": bool(folder), "fastmath": fastmath, "nogil": True}
-            return numba.njit(**options)(function)
+            config.CACHE_DIR = folder
+            jit = numba.njit(cache=bool(folder), fastmath=fastmath, nogil=True)
+            return jit(function)
         finally:
-            numba.config.CACHE_DIR = before
+            config.CACHE_DIR = before
 
     return decorate
 
