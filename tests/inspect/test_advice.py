@@ -87,3 +87,20 @@ def test_a_twin_of_a_validation_image_is_not_the_tests():
         == "Mend the given parts: the validation part is no independent one"
     )
     assert "(training - validation: 1)" in advice.reason
+
+
+def test_advice_for_several_labels_is_accepted_by_training() -> None:
+    """No command names what several labels refuse; each names the option."""
+    facts = Facts(
+        counts={"Rust": 60, "Pit": 4}, units={"Rust": 60, "Pit": 4}, unlabeled=900,
+        leaked=0.5, shift=0.4, side=900.0, multi_label=True,
+    )  # fmt: skip
+    found = advise(facts)
+    titles = [one.title for one in found]
+    assert "Keep balanced batches, then try weights or the asymmetric loss" in titles
+    commands = [one.command for one in found if "uda train" in one.command]
+    assert commands
+    for command in commands:
+        assert "uda train DATA --multi-label" in command
+        for refused in ("--logit-adjustment", "--tsa", "--prior", "texture", "abc"):
+            assert refused not in command

@@ -11,9 +11,6 @@ import pytest
 from PIL import Image
 
 from tests.data.test_detail import texture
-from uda.data.records import Catalog, Record
-from uda.inspect import numbers, report
-from uda.inspect.advice import Facts, advise
 from uda.inspect.report import Inspection, inspect_data
 
 
@@ -93,46 +90,6 @@ def test_a_column_beats_auto_and_parts_are_compared(tmp_path: Path) -> None:
     assert inspect_data(folder, group="auto").agreement is None
 
 
-def test_the_data_own_test_part_is_counted_by_itself():
-    """Ten training and three test images: not thirteen of either."""
-    kinds = [("train", "A", 10), ("train", "B", 2), ("test", "A", 3), ("test", "B", 3)]
-    records = tuple(
-        Record(f"{part}/{label}/{i}.png", Path(), label, part=part)
-        for part, label, count in kinds
-        for i in range(count)
-    )
-    catalog = Catalog(Path(), records, ("A", "B"), "parts")
-    assert report.training_counts(catalog) == {"A": 10, "B": 2}
-    one, two = report._support(catalog, [record.path for record in records])
-    assert (one.images, one.test_units) == (13, 3)
-    assert (two.images, two.test_units) == (5, 3)
-    assert (one.train_groups, two.train_groups) == (10, 2)
-
-
-def test_what_can_be_learned_is_judged_without_the_test_part():
-    kinds = [
-        ("train", "A", 40),
-        ("train", "B", 7),
-        ("test", "A", 30),
-        ("test", "B", 30),
-    ]
-    records = tuple(
-        Record(f"{part}/{label}/{i}.png", Path(), label, part=part)
-        for part, label, count in kinds
-        for i in range(count)
-    )
-    catalog = Catalog(Path(), records, ("A", "B"), "parts")
-    one, two = report._support(catalog, [record.path for record in records])
-    assert (one.verdict, two.verdict) == ("enough", "too low")
-    assert "7 images to learn from, 30 in the data's own test part" in two.reason
-    assert not report.claims([one, two])["per_class_thresholds"]
-    assert report._own_test(catalog, [one, two]) == {"A": 30, "B": 30}
-    facts = Facts({"A": 70, "B": 37}, {"A": 40, "B": 7}, tested={"A": 30, "B": 30})
-    (more,) = (a for a in advise(facts) if a.title.startswith("Collect more of"))
-    assert "7 independent units of B to learn from; the 30 of the test" in more.reason
-    assert f"{numbers.best_recall_low(30):.2f}" in more.reason
-
-
 def several(folder: Path) -> Path:
     """Thirty images: 18 show rust, 6 of them a scratch too, 6 nothing, 6 unread."""
     rows = ["path,label"]
@@ -152,20 +109,3 @@ def test_several_labels_count_for_each_class(tmp_path: Path) -> None:
     assert value["counts_per_part"]["(no class)"] == {"all": 6}
     assert value["counts_per_part"]["(unlabelled)"] == {"all": 6}
     assert value["imbalance_ratio"] == 3.0
-
-
-def test_advice_for_several_labels_is_accepted_by_training() -> None:
-    """No command names what several labels refuse; each names the option."""
-    facts = Facts(
-        counts={"Rust": 60, "Pit": 4}, units={"Rust": 60, "Pit": 4}, unlabeled=900,
-        leaked=0.5, shift=0.4, side=900.0, multi_label=True,
-    )  # fmt: skip
-    found = advise(facts)
-    titles = [one.title for one in found]
-    assert "Keep balanced batches, then try weights or the asymmetric loss" in titles
-    commands = [one.command for one in found if "uda train" in one.command]
-    assert commands
-    for command in commands:
-        assert "uda train DATA --multi-label" in command
-        for refused in ("--logit-adjustment", "--tsa", "--prior", "texture", "abc"):
-            assert refused not in command

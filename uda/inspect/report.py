@@ -15,19 +15,27 @@ import numpy as np
 
 from uda.data.defects import USUAL_SIZES, DefectSize, Size, defect_sizes, load
 from uda.data.duplicates import Groups, find_groups
-from uda.data.records import Catalog, Record, scan
+from uda.data.records import Catalog, scan
 from uda.files import write_csv, write_json
 from uda.inspect import leaks, numbers, pixels
 from uda.inspect.advice import Advice, Facts, advise
 from uda.inspect.agreement import Agreement, compare_groups
 from uda.inspect.colours import name_of
+from uda.inspect.counts import (
+    LISTED,
+    claims,
+    conflicts,
+    counts_per_part,
+    names_of,
+    own_test,
+    pairs_across_parts,
+    support_of,
+    training_counts,
+)
 from uda.inspect.leaks import Leak
 from uda.inspect.sheet import write_sheet
 
 Progress = Callable[[str, int, int], None]
-
-UNLABELLED, NO_CLASS = "(unlabelled)", "(no class)"
-_LISTED = 200
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ class Inspection:
             "claims": claims(self.support),
             "sizes": [
                 {"width": w, "height": h, "images": n}
-                for (w, h), n in pixels.sizes(self.looks)[:_LISTED]
+                for (w, h), n in pixels.sizes(self.looks)[:LISTED]
             ],
             "modes": pixels.modes(self.looks),
             "skipped": [{"path": p, "reason": r} for p, r in self.skipped],
@@ -172,7 +180,7 @@ def inspect_data(
     found = find_groups(catalog, seed=seed, threads=threads, progress=progress)
     given = {} if group == "auto" else catalog.groups()
     names = [given.get(r.path) or found.groups[r.path] for r in catalog.records]
-    support = _support(catalog, names)
+    support = support_of(catalog, names)
     leak = _leak(catalog, looks, names, seed)
     agreement = None
     if given:
@@ -206,112 +214,6 @@ def _defects(boxes: Path | None, data: Path, sizes: Sequence[Size]) -> list[Defe
     if boxes is None:
         return []
     return defect_sizes(load(boxes, data), [None, *sorted({*USUAL_SIZES, *sizes})])
-
-
-def counts_per_part(catalog: Catalog) -> dict[str, dict[str, int]]:
-    """Return images per class and per part of the layout ("all" without parts)."""
-    table: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for record in catalog.records:
-        for name in _names(catalog, record):
-            table[name][record.part or "all"] += 1
-    return {name: dict(sorted(parts.items())) for name, parts in sorted(table.items())}
-
-
-def _names(catalog: Catalog, record: Record) -> tuple[str, ...]:
-    """Return under which names an image is counted."""
-    if record.label is None:
-        return (UNLABELLED,)
-    return catalog.names_in(record.label) or (NO_CLASS,)
-
-
-def claims(support: Sequence[numbers.ClassSupport]) -> dict[str, Any]:
-    """Return what can be learned from supports, and what usual claims would need."""
-    units = {s.name: s.train_groups for s in support}
-    return {
-        "folds": numbers.folds(units),
-        "per_class_thresholds": numbers.thresholds_make_sense(units),
-        "units_for_escape_1_percent": numbers.units_for_rate(0.01),
-        "units_for_escape_5_percent": numbers.units_for_rate(0.05),
-        "units_for_escape_10_percent": numbers.units_for_rate(0.10),
-    }
-
-
-def conflicts(found: Groups, records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Return the sets of identical files that carry different labels."""
-    by_hash: defaultdict[str, list[int]] = defaultdict(list)
-    for position, digest in enumerate(found.hashes):
-        if digest and records[position].label is not None:
-            by_hash[digest].append(position)
-    return [
-        {
-            "paths": [records[i].path for i in same],
-            "labels": sorted({str(records[i].label) for i in same}),
-        }
-        for same in by_hash.values()
-        if len({records[i].label for i in same}) > 1
-    ]
-
-
-def pairs_across_parts(found: Groups, records: Sequence[Record]) -> dict[str, Any]:
-    """Count proved pairs whose images lie in different parts of the layout.
-
-    Labelled training images and unlabelled ones may be twins: both are trained on.
-    """
-    count: Counter[str] = Counter()
-    examples = []
-    for pair in found.pairs:
-        parts = {_place(records[pair.first]), _place(records[pair.second])}
-        if len(parts) == 2 and parts & {"validation", "test"}:
-            count[" - ".join(sorted(parts))] += 1
-            examples.append([records[pair.first].path, records[pair.second].path])
-    return {"pairs": dict(count.most_common()), "examples": examples[:_LISTED]}
-
-
-def _place(record: Record) -> str:
-    return record.part if record.part in ("validation", "test") else "training"
-
-
-def _support(catalog: Catalog, names: Sequence[str]) -> list[numbers.ClassSupport]:
-    groups: defaultdict[str, set[str]] = defaultdict(set)
-    tested: defaultdict[str, set[str]] = defaultdict(set)
-    learned: defaultdict[str, set[str]] = defaultdict(set)
-    own = any(r.label and _place(r) != "training" for r in catalog.records)
-    for record, group in zip(catalog.records, names, strict=True):
-        for name in catalog.names_in(record.label):
-            groups[name].add(group)
-            if record.part == "test":
-                tested[name].add(group)
-            if _place(record) == "training":
-                learned[name].add(group)
-    return [
-        numbers.class_support(
-            name,
-            images=count,
-            groups=len(groups[name]),
-            test_groups=len(tested[name]) if tested else None,
-            train_groups=len(learned[name]) if own else None,
-        )
-        for name, count in catalog.class_counts.items()
-    ]
-
-
-def _own_test(
-    catalog: Catalog, support: Sequence[numbers.ClassSupport]
-) -> dict[str, int] | None:
-    if not any(r.label and r.part == "test" for r in catalog.records):
-        return None
-    return {s.name: s.test_units for s in support}
-
-
-def training_counts(catalog: Catalog) -> dict[str, int]:
-    """Return labelled images per class without the data's own validation and test."""
-    counts = Counter(
-        name
-        for record in catalog.records
-        if _place(record) == "training"
-        for name in catalog.names_in(record.label)
-    )
-    return {name: counts[name] for name in catalog.classes}
 
 
 def _leak(
@@ -362,7 +264,7 @@ def _colors(
         return {}
     by_class: defaultdict[str, list[pixels.Look]] = defaultdict(list)
     for record, look in zip(catalog.records, looks, strict=True):
-        for name in _names(catalog, record):
+        for name in names_of(catalog, record):
             by_class[name].append(look)
     return {
         name: pixels.dominant_colors(of_class)
@@ -393,7 +295,7 @@ def _facts(
         counts=catalog.class_counts,
         trained=training_counts(catalog),
         units={s.name: s.train_groups for s in support},
-        tested=_own_test(catalog, support),
+        tested=own_test(catalog, support),
         unlabeled=sum(r.label is None for r in catalog.records),
         broken=len(looks) - len(read),
         total=len(looks),

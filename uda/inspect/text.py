@@ -12,17 +12,17 @@ from rich.text import Text
 
 from uda.inspect import numbers, pixels
 from uda.inspect.colours import name_of, told_by_hue
-from uda.inspect.defects import defect_parts
-from uda.inspect.report import (
+from uda.inspect.counts import (
     NO_CLASS,
     UNLABELLED,
-    Inspection,
     claims,
     conflicts,
     counts_per_part,
     pairs_across_parts,
     training_counts,
 )
+from uda.inspect.defects import defect_parts
+from uda.inspect.report import Inspection
 
 _STYLES = {"too low": "bold red", "low": "yellow", "enough": "green"}
 _SHOWN = 8

@@ -78,7 +78,7 @@ def pr_curves(predictions: Predictions, *, title: str = "") -> Figure:
             np.r_[0.0, curve.recall],
             np.r_[curve.precision[0], curve.precision],
             where="pre",
-            linestyle=("-", "--", ":", "-.")[curve.index // 10 % 4],
+            linestyle=("-", "--", ":", "-.")[curve.place // 10 % 4],
             label=f"{curve.name}  {curve.area:.2f}  (n={curve.images})",
         )
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
@@ -98,7 +98,7 @@ def pr_curves(predictions: Predictions, *, title: str = "") -> Figure:
 
 
 class _Curve(NamedTuple):
-    index: int
+    place: int
     name: str
     images: int
     area: float
@@ -119,7 +119,7 @@ def _lowest_curves(predictions: Predictions) -> tuple[list[_Curve], int]:
             images = int(positive.sum())
             found.append(_Curve(index, name, images, area, recall, precision))
     kept = sorted(found, key=lambda curve: curve.area)[:_MOST_CURVES]
-    return sorted(kept, key=lambda curve: curve.index), len(found) - len(kept)
+    return sorted(kept, key=lambda curve: curve.place), len(found) - len(kept)
 
 
 def pr_points(

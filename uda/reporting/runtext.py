@@ -77,7 +77,7 @@ def validation(run: RunData) -> list[str]:
 
 def _earlier(status: Mapping[str, Any]) -> bool:
     """Tell whether early stopping hands over weights of an earlier step."""
-    return status.get("chosen", status.get("stopped")) != status.get("stopped")
+    return bool(status.get("chosen") != status.get("stopped"))
 
 
 def training(run: RunData) -> str:
