@@ -129,11 +129,8 @@ def command(
     from uda.data.groups import group_column
     from uda.data.records import scan
     from uda.data.splits import Split, extend_split, make_split
-    from uda.files import check_writable
 
-    if os.path.lexists(out):
-        raise UsageError(f"{out}: exists and is never overwritten; give another --out")
-    check_writable(out)
+    _refuse_out(out)
     if extend is not None:
         _refuse_without_effect(ctx)
     catalog = scan(
@@ -172,6 +169,14 @@ def command(
     following = ["uda", "train", str(data), *_same(ctx), "--split", str(out)]
     click.echo(f"Wrote {out}. Next: {shlex.join(following)}")
     return split
+
+
+def _refuse_out(out: Path) -> None:
+    from uda.files import check_writable
+
+    if os.path.lexists(out):
+        raise UsageError(f"{out}: exists and is never overwritten; give another --out")
+    check_writable(out)
 
 
 def _save(split: Split, out: Path) -> None:
