@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from uda.augment.effects import op_without_effect, without_effect
+from uda.augment.kernels import render
 from uda.augment.ops import OPS
 from uda.augment.plan import draw
 from uda.augment.policy import OpSpec, Policy, load_policy, packaged_policies
 
 INVERT = (OpSpec("Invert"),)
 ROTATE = (OpSpec("Rotate", 3, 27),)
+SHEAR = (OpSpec("ShearX", 0.2, 0.4),)
 SHIFT = (OpSpec("TranslateX", 0.1, 0.2),)
 CROP = (OpSpec("ResizedCrop", 0.5, 1),)
 CUTOUT = (OpSpec("Cutout", 0.1, 0.2),)
@@ -22,21 +24,22 @@ CUTOUT = (OpSpec("Cutout", 0.1, 0.2),)
 @pytest.mark.parametrize(
     ("policy", "idle"),
     [
-        (Policy("p", INVERT, 1), {"fill", "interpolation"}),
-        (Policy("p", ROTATE, 1), set()),
-        (Policy("p", SHIFT, 1), {"interpolation"}),
-        (Policy("p", CROP, 1), {"fill", "interpolation"}),
-        (Policy("p", CUTOUT, 1), {"interpolation"}),
-        (Policy("p", CUTOUT, 1, fill="reflect"), {"fill", "interpolation"}),
-        (Policy("p", SHIFT, 1, fill="reflect"), {"interpolation"}),
-        (Policy("p", cutout=0.5), {"interpolation", "probability"}),
-        (Policy("p", INVERT), {"ops", "fill", "interpolation"}),
-        (Policy("p", first=ROTATE), {"probability"}),
-        (Policy("p", last=ROTATE), {"probability"}),
-        (Policy("p", subpolicies=(ROTATE,)), {"probability", "count"}),
+        (Policy("p", INVERT, 1), {"order", "fill", "interpolation"}),
+        (Policy("p", ROTATE, 1), {"order"}),
+        (Policy("p", ROTATE, 1, hflip=0.5), set()),
+        (Policy("p", SHIFT, 1), {"order", "interpolation"}),
+        (Policy("p", CROP, 1), {"order", "fill", "interpolation"}),
+        (Policy("p", CUTOUT, 1), {"order", "interpolation"}),
+        (Policy("p", CUTOUT, 1, fill="reflect"), {"order", "fill", "interpolation"}),
+        (Policy("p", SHIFT, 1, fill="reflect"), {"order", "interpolation"}),
+        (Policy("p", cutout=0.5), {"order", "interpolation", "probability"}),
+        (Policy("p", INVERT), {"order", "ops", "fill", "interpolation"}),
+        (Policy("p", first=ROTATE), {"order", "probability"}),
+        (Policy("p", last=ROTATE), {"order", "probability"}),
+        (Policy("p", subpolicies=(ROTATE,)), {"order", "probability", "count"}),
         (
             Policy("p", (OpSpec("Rotate", 1, 2, probability=0.5),), 1),
-            {"probability"},
+            {"probability", "order"},
         ),
     ],
 )  # fmt: skip
@@ -58,6 +61,41 @@ def test_changing_an_idle_probability_changes_no_plan():
         one, two = draw(policy, **where), draw(other, **where)
         np.testing.assert_array_equal(one.op, two.op)
         np.testing.assert_array_equal(one.value, two.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"ops": INVERT, "count": 1},
+        {"ops": ROTATE, "count": 2, "cutout": 0.5},
+        {"hflip": 0.5, "vflip": 0.5, "crop_pad": 0.25, "quarter_turns": True},
+        {"hflip": 0.5, "first": (OpSpec("Identity"),)},
+    ],
+)
+def test_an_idle_order_changes_no_view(values):
+    views = _views_of_both_orders(values)
+    assert "order" in without_effect(Policy("p", **values))
+    np.testing.assert_array_equal(*views)
+
+
+@pytest.mark.parametrize("key", ["hflip", "vflip", "crop_pad", "quarter_turns"])
+@pytest.mark.parametrize("ops", [{"first": SHEAR}, {"cutout": 0.5}, {"last": CUTOUT}])
+def test_an_order_that_changes_views_has_an_effect(key, ops):
+    values = {key: {"crop_pad": 0.25, "quarter_turns": True}.get(key, 1.0), **ops}
+    first, last = _views_of_both_orders(values)
+    assert "order" not in without_effect(Policy("p", **values))
+    assert (first != last).any()
+
+
+def _views_of_both_orders(values):
+    noise = np.random.default_rng(0).integers(0, 256, (16, 12, 12, 1), dtype=np.uint8)
+    return [
+        render(
+            Policy("p", **values, order=order), noise, seed=1, stream="s",
+            counters=np.arange(16), fill=[9],
+        )
+        for order in ("geometry-first", "geometry-last")
+    ]  # fmt: skip
 
 
 def test_ops_that_move_know_the_fill():

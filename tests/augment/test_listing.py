@@ -37,6 +37,20 @@ def test_own_files_come_first_and_hide(own):
     assert load_policy("weak").vflip == 0  # as the list says
 
 
+def test_two_files_of_one_name_are_shown_as_a_fault(own):
+    (own / "mine.yaml").write_text("hflip: 0.5\n")
+    (own / "mine.py").write_text('"""Mine."""\n')
+    (own / "other.yaml").write_text("hflip: 0.5\n")
+    found = [(entry.name, entry.kind, entry.fault) for entry in list_policies()[:3]]
+    fault = (
+        "policies/mine.py and policies/mine.yaml have this name: rename one, or give "
+        "one by its path"
+    )
+    assert found == [
+        ("mine", "Python", fault), ("mine", "YAML", fault), ("other", "YAML", ""),
+    ]  # fmt: skip
+
+
 def test_broken_files_are_shown_with_the_reason(own):
     (own / "a.yaml").write_text("hflipp: 0.5\n")
     (own / "b.py").write_text("def augment(image, rng)\n    return image\n")

@@ -220,6 +220,19 @@ def test_a_name_that_lacks_its_suffix_is_understood(tmp_path, monkeypatch):
         load_policy(str(tmp_path / "mine"))
 
 
+def test_a_name_that_means_two_files_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("policies").mkdir()
+    Path("policies/mine.yaml").write_text("hflip: 0.5\n")
+    Path("policies/mine.py").write_text("def augment(image, rng):\n    return image\n")
+    said = r"'mine': policies/mine\.py and policies/mine\.yaml have this name: rename"
+    with pytest.raises(DataError, match=said):
+        load_policy("mine")
+    assert policy_file("mine") is None
+    assert load_policy("policies/mine.yaml").hflip == 0.5
+    assert load_policy("weak").name == "weak"
+
+
 def test_the_file_behind_a_name_is_found_without_reading_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert policy_file("uda") == packaged_policies()["uda"]

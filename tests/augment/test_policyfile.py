@@ -199,6 +199,10 @@ ROTATE = "ops: [{op: Rotate, low: 1, high: 2}]"
             "2: fill has no effect: only ShearX, ShearY, TranslateX, TranslateY and",
         ),
         (
+            f"count: 1\n{INVERT}\norder: geometry-last",
+            "3: order has no effect: it is that of turns, flips and crop",
+        ),
+        (
             f"count: 1\n{INVERT}\ninterpolation: nearest",
             "3: interpolation has no effect: none of ShearX, ShearY and Rotate",
         ),

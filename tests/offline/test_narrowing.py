@@ -58,6 +58,40 @@ def test_probabilities_make_no_other_op_but_ranges_do():
     assert empty.subpolicies[0] == (OpSpec("Identity"),)
 
 
+def test_ops_that_differ_in_levels_signs_or_digits_have_names_of_their_own():
+    specs = (
+        OpSpec("Contrast", 1.2, 1.5), OpSpec("Contrast", 1.2, 1.5, mirrored=True),
+        OpSpec("Contrast", 1.2, 1.5, levels=3), OpSpec("Contrast", 0.5, 0.5),
+        OpSpec("TranslateX", 0.1007049345, 0.1007049345),
+        OpSpec("TranslateX", 0.1007049, 0.1007049), OpSpec("Invert"),
+    )  # fmt: skip
+    policy = Policy("p", specs, 1)
+    names = list(by_name(policy))[:-1]
+    assert names == [
+        "Contrast 1.2..1.5", "Contrast 1.2..1.5, mirrored",
+        "Contrast 1.2..1.5, 3 levels", "Contrast 0.5", "TranslateX 0.1007049345",
+        "TranslateX 0.1007049", "Invert",
+    ]  # fmt: skip
+    for spec, name in zip(specs, names, strict=True):
+        assert set(without(policy, [name]).ops) == set(specs) - {spec}
+
+
+def test_an_op_that_is_never_applied_is_no_element():
+    never, rare = OpSpec("Invert", probability=0.0), OpSpec("Invert", probability=0.1)
+    shift = OpSpec("TranslateY", 0.1, 0.1, probability=0.0)
+    policy = Policy("p", subpolicies=((never, shift), (rare,)))
+    assert list(by_name(policy)) == ["Invert", WHOLE]
+    assert "TranslateY 0.100705" not in by_name(load_policy("autoaugment-svhn"))
+
+
+def test_an_order_that_decides_nothing_any_more_is_not_written(tmp_path):
+    policy = Policy("p", (OpSpec("Invert"),), 1, hflip=0.5, order="geometry-last")
+    assert reload(policy, tmp_path).order == "geometry-last"
+    for gone in ("Invert", "hflip"):
+        narrowed = without(policy, [gone])
+        assert reload(narrowed, tmp_path).fingerprint() == narrowed.fingerprint()
+
+
 def test_a_python_policy_is_one_element(tmp_path):
     (tmp_path / "p.py").write_text("def augment(image, rng):\n    return image\n")
     (element,) = elements(load_policy(str(tmp_path / "p.py")))

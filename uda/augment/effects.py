@@ -33,6 +33,12 @@ def _idle_keys(policy: Policy) -> Iterator[tuple[str, str]]:
     names = {spec.name for spec in policy.every_op()}
     if policy.ops and not policy.count:
         yield "ops", "count is 0, so that none is drawn: set count, ops per image"
+    if not _has_order(policy, names):
+        yield (
+            "order",
+            "it is that of turns, flips and crop against ops and cutout, and not both "
+            "are there: take it away",
+        )
     if policy.subpolicies:
         yield "count", "one of the subpolicies is drawn as a whole: take it away"
     if not policy.ops:
@@ -48,6 +54,10 @@ def _idle_keys(policy: Policy) -> Iterator[tuple[str, str]]:
             "interpolation",
             f"none of {_and(_BETWEEN)} is among the ops, and no other op asks for it",
         )
+    yield from _idle_fill(policy, names)
+
+
+def _idle_fill(policy: Policy, names: set[str]) -> Iterator[tuple[str, str]]:
     if policy.fill == "reflect" and not names & _MOVING:
         yield "fill", f"only {_and(_MOVING)} reflect, and none is among the ops"
     elif not (names & (_MOVING | {"Cutout"}) or policy.cutout):
@@ -56,6 +66,11 @@ def _idle_keys(policy: Policy) -> Iterator[tuple[str, str]]:
             f"neither cutout nor any of {_and(_MOVING | {'Cutout'})} is there to "
             "write it",
         )
+
+
+def _has_order(policy: Policy, names: set[str]) -> bool:
+    moves = policy.hflip or policy.vflip or policy.quarter_turns or policy.crop_pad
+    return bool(moves and (names - {"Identity"} or policy.cutout))
 
 
 def _and(names: frozenset[str]) -> str:

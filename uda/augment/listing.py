@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uda.augment.installed import distribution_of, installed_policies
-from uda.augment.policy import packaged_policies
+from uda.augment.policy import packaged_policies, twins
 from uda.augment.policyfile import read_policy
 from uda.errors import DataError
 
@@ -71,6 +71,8 @@ def _with_hidden(found: list[Listed]) -> list[Listed]:
         winner = first.setdefault(entry.name, entry.origin)
         if winner != entry.origin:
             entry = replace(entry, fault=f"the name means that of {winner}")
+        elif entry.origin == _OWN and (clash := twins(entry.name)):
+            entry = replace(entry, fault=clash)
         result.append(entry)
     return result
 

@@ -13,11 +13,11 @@ from uda.augment.installed import installed_policies, load_installed
 from uda.augment.plugins import PythonPolicy
 from uda.augment.policyfile import read_policy
 from uda.augment.specs import OpSpec, Policy, did_you_mean
-from uda.errors import UsageError
+from uda.errors import DataError, UsageError
 
 __all__ = [
     "OpSpec", "Policy", "PythonPolicy", "installed_policies", "load_policy",
-    "packaged_policies", "policy_file",
+    "packaged_policies", "policy_file", "twins",
 ]  # fmt: skip
 
 _SUFFIXES = (".yaml", ".yml", ".py")
@@ -35,10 +35,25 @@ def packaged_policies() -> dict[str, Path]:
 
 
 def _policies_in(folder: Path) -> dict[str, Path]:
+    return {file.stem: file for file in _files_in(folder)}
+
+
+def _files_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        return {}
+        return []
     files = sorted(f for f in folder.resolve().iterdir() if f.suffix in _SUFFIXES)
-    return {file.stem: file for file in files if file.is_file()}
+    return [file for file in files if file.is_file()]
+
+
+def twins(name: str) -> str:
+    """Say which files of ``./policies`` share a name; nothing where it is clear."""
+    files = [f.name for f in _files_in(Path("policies")) if f.stem == name]
+    if len(files) < 2:
+        return ""
+    return (
+        f"{' and '.join(f'policies/{file}' for file in files)} have this name: rename "
+        f"one, or give one by its path"
+    )
 
 
 def load_policy(name_or_path: str) -> Policy | PythonPolicy:
@@ -53,7 +68,8 @@ def load_policy(name_or_path: str) -> Policy | PythonPolicy:
 
     Raises:
         UsageError: nothing of that name exists.
-        DataError: the file cannot be used; the message names file and fault.
+        DataError: the file cannot be used, or two files of ``./policies`` have the
+            name; the message names file and fault.
     """
     path = Path(name_or_path)
     if path.suffix not in _SUFFIXES and len(path.parts) <= 1:
@@ -70,13 +86,16 @@ def policy_file(name_or_path: str) -> Path | None:
     """Return the file that ``load_policy`` would read; nothing is read or run.
 
     Returns:
-        None where there is none: an entry point, or a name that is unknown.
+        None where there is none: an entry point, or a name that is unknown or means
+        two files.
     """
     path = Path(name_or_path)
     if path.suffix in _SUFFIXES or len(path.parts) > 1:
         return path if path.is_file() else None
     local = _policies_in(Path("policies"))
     if name_or_path not in local and name_or_path in installed_policies():
+        return None
+    if twins(name_or_path):
         return None
     return {**packaged_policies(), **local}.get(name_or_path)
 
@@ -96,6 +115,8 @@ def _file_hint(path: Path) -> str:
 
 def _load_named(name: str) -> Policy | PythonPolicy:
     local, packaged = _policies_in(Path("policies")), packaged_policies()
+    if clash := twins(name):
+        raise DataError(f"policy {name!r}: {clash}")
     if name in local:
         return _load_file(local[name])
     installed = installed_policies()

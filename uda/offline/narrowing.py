@@ -25,7 +25,7 @@ _KEYS = {
     "crop_pad": "Pushes what lies at the edge out of the frame and mirrors its border.",
     "cutout": OPS["Cutout"].risk,
 }
-_IDLE = ("probability", "interpolation", "fill")
+_IDLE = ("probability", "interpolation", "fill", "order")
 _LISTS = ("ops", "first", "last")
 _OFF: dict[str, Any] = {
     "ops": (), "subpolicies": (), "first": (), "last": (), "count": 0,
@@ -52,22 +52,21 @@ class Element:
 def elements(policy: Policy | PythonPolicy) -> tuple[Element, ...]:
     """Take a policy apart: its ops, flips, turns, crop and cutout, then the whole.
 
-    Identity is left out. An op that is listed with several ranges comes once for
-    each. A Python policy has no parts: it comes as a whole.
+    Identity and what is never applied are left out. An op that is listed with
+    several ranges comes once for each. A Python policy has no parts: it comes as a
+    whole.
     """
     if isinstance(policy, PythonPolicy):
         return (Element(WHOLE, policy, "Unknown: it is a program."),)
-    specs = _specs(policy)
-    names = [spec.name for spec in specs]
     found = [
         Element(
-            spec_name(spec, repeated=names.count(spec.name) > 1),
+            name,
             dataclasses.replace(
                 policy, **{**_OFF, "name": spec.name, "ops": (spec,), "count": 1}
             ),
             OPS[spec.name].risk,
         )
-        for spec in specs
+        for spec, name in _named_ops(policy).items()
     ]
     for key, risk in _KEYS.items():
         value = getattr(policy, key)
@@ -78,23 +77,41 @@ def elements(policy: Policy | PythonPolicy) -> tuple[Element, ...]:
     return (*found, Element(WHOLE, policy))
 
 
-def _specs(policy: Policy) -> list[OpSpec]:
-    """Return the policy's distinct ops; how often one is applied makes no other."""
-    listed = (_bare(spec) for spec in policy.every_op() if spec.name != "Identity")
-    return list(dict.fromkeys(listed))
+def _named_ops(policy: Policy) -> dict[OpSpec, str]:
+    """Return the policy's distinct ops with their names, each as short as is unique.
+
+    How often one is applied makes no other op.
+    """
+    specs = dict.fromkeys(
+        _bare(spec)
+        for spec in policy.every_op()
+        if spec.name != "Identity" and spec.probability != 0
+    )
+    named: dict[OpSpec, str] = {}
+    for spec in specs:
+        alike = [_names(other) for other in specs if other.name == spec.name]
+        named[spec] = next(
+            name
+            for length, name in enumerate(_names(spec))
+            if [names[length] for names in alike].count(name) == 1
+        )
+    return named
 
 
 def _bare(spec: OpSpec) -> OpSpec:
     return dataclasses.replace(spec, probability=None)
 
 
-def spec_name(spec: OpSpec, *, repeated: bool) -> str:
-    """Return an op's name, with its range where the policy has it several times."""
-    if not repeated or spec.low is None or spec.high is None:
-        return spec.name
-    if spec.low == spec.high:
-        return f"{spec.name} {spec.low:g}"
-    return f"{spec.name} {spec.low:g}..{spec.high:g}"
+def _names(spec: OpSpec) -> tuple[str, str, str]:
+    """Return an op's name alone, with its range, and with all it says."""
+    low, high = spec.low, spec.high
+    if low is None or high is None:
+        return spec.name, spec.name, spec.name
+    near = f"{low:g}" if low == high else f"{low:g}..{high:g}"
+    exact = f"{low}" if low == high else f"{low}..{high}"
+    levels = f", {spec.levels} levels" if spec.levels is not None else ""
+    mirrored = ", mirrored" if spec.mirrored else ""
+    return spec.name, f"{spec.name} {near}", f"{spec.name} {exact}{levels}{mirrored}"
 
 
 def without(policy: Policy, names: Collection[str]) -> Policy:
@@ -108,13 +125,7 @@ def without(policy: Policy, names: Collection[str]) -> Policy:
         policy: the policy.
         names: names of elements, as `elements` gives them.
     """
-    specs = _specs(policy)
-    all_names = [spec.name for spec in specs]
-    gone = {
-        spec
-        for spec in specs
-        if spec_name(spec, repeated=all_names.count(spec.name) > 1) in names
-    }
+    gone = {spec for spec, name in _named_ops(policy).items() if name in names}
 
     def kept(listed: Sequence[OpSpec]) -> tuple[OpSpec, ...]:
         return tuple(spec for spec in listed if _bare(spec) not in gone)

@@ -267,6 +267,19 @@ def test_what_normalises_is_refused_at_once(tmp_path, head, body):
         load(tmp_path, head, body)
 
 
+def test_noise_of_any_strength_is_clipped_and_nan_is_a_fault_with_kornia(tmp_path):
+    body = "augment = K.RandomGaussianNoise(std=2.0, p=1.0)"
+    images = np.full((4, 16, 16, 1), 128, dtype=np.uint8)
+    made = views(load(tmp_path, K, body), images, np.arange(4))
+    assert {0, 255} <= set(np.unique(made).tolist())
+    # Normal noise of 2 about the middle: 40 % lie below 0, and 40 % above 1.
+    assert 0.35 < (made == 0).mean() < 0.45
+    assert 0.35 < (made == 255).mean() < 0.45
+    policy = load(tmp_path, K, body.replace("2.0", "float('nan')"))
+    with pytest.raises(DataError, match="NaN or infinite"):
+        views(policy, images, np.arange(4))
+
+
 def test_timms_transforms_sit_in_a_torchvision_compose(tmp_path):
     make = "augment = rand_augment_transform('rand-m5-n2', {'img_mean': (9, 9, 9)})"
     head = "from timm.data.auto_augment import rand_augment_transform\n"

@@ -5,6 +5,8 @@ One image at a time: kornia draws the ops of RandAugment once for a whole batch.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from uda.augment.adapters.base import Adapter, UInt8
@@ -15,7 +17,8 @@ class KorniaAdapter(Adapter):
 
     library = "kornia"
     takes = "float32 tensor (1, K, H, W) in 0..1"
-    overshoot = 0.5  # added noise is not clipped by kornia
+    # It takes and gives 0..1 and clips no noise, which may go any way beyond.
+    overshoot = math.inf
 
     def view(self, image: UInt8, generator: np.random.Generator) -> object:
         """Call the module on a batch of one."""
