@@ -10,6 +10,7 @@ from scipy import optimize
 from uda.errors import UsageError
 from uda.objectives.priors import (
     adjust_logits,
+    log_prior,
     prior_by_confusion,
     prior_by_em,
     shift_prior,
@@ -33,12 +34,12 @@ def draw(prior, num, seed):
 
 def test_an_even_prior_changes_no_loss_and_constants_change_nothing():
     logits, labels = torch.randn(6, 3).double(), torch.tensor([0, 1, 2, 0, 1, 2])
-    even = adjust_logits(logits, torch.full((3,), 1 / 3))
+    even = adjust_logits(logits, log_prior(torch.full((3,), 1 / 3)))
     loss = torch.nn.functional.cross_entropy
     torch.testing.assert_close(loss(even, labels), loss(logits, labels))
     torch.testing.assert_close(
-        adjust_logits(logits + 5, PRIOR).softmax(1),
-        adjust_logits(logits, PRIOR).softmax(1),
+        adjust_logits(logits + 5, log_prior(PRIOR)).softmax(1),
+        adjust_logits(logits, log_prior(PRIOR)).softmax(1),
     )
 
 
@@ -48,7 +49,7 @@ def test_balanced_softmax_is_adjustment_by_the_counts():
     terms = counts.double() * logits[0].exp()
     wanted = -torch.log(terms[label] / terms.sum())
     found = torch.nn.functional.cross_entropy(
-        adjust_logits(logits, counts), torch.tensor([label])
+        adjust_logits(logits, log_prior(counts)), torch.tensor([label])
     )
     torch.testing.assert_close(found, wanted)
 
@@ -56,7 +57,7 @@ def test_balanced_softmax_is_adjustment_by_the_counts():
 def test_taking_the_prior_out_afterwards_is_the_balanced_bayes_rule():
     _, x = draw(PRIOR.numpy(), 4000, 0)
     trained = posteriors(x, PRIOR.numpy()).log()
-    after = adjust_logits(trained, PRIOR, tau=-1.0).argmax(1)
+    after = adjust_logits(trained, log_prior(PRIOR), tau=-1.0).argmax(1)
     balanced = posteriors(x, np.full(3, 1 / 3)).argmax(1)
     assert torch.equal(after, balanced)
 
@@ -77,7 +78,8 @@ def test_training_with_adjustment_agrees_with_taking_it_out_afterwards():
         def closure():
             solver.zero_grad()
             logits = features @ weight
-            logits = logits if prior is None else adjust_logits(logits, prior)
+            if prior is not None:
+                logits = adjust_logits(logits, log_prior(prior))
             loss = torch.nn.functional.cross_entropy(logits, target)
             loss.backward()
             return loss
@@ -85,7 +87,7 @@ def test_training_with_adjustment_agrees_with_taking_it_out_afterwards():
         solver.step(closure)
         return features @ weight.detach()
 
-    plain = adjust_logits(fit(None), PRIOR, tau=-1.0).argmax(1)
+    plain = adjust_logits(fit(None), log_prior(PRIOR), tau=-1.0).argmax(1)
     inside = fit(PRIOR).argmax(1)
     assert (plain == inside).double().mean() > 0.99
 
@@ -130,10 +132,10 @@ def test_confusion_finds_the_prior_of_another_mix_where_means_do_not():
 
 def test_bad_priors_are_refused():
     with pytest.raises(UsageError, match="no share"):
-        adjust_logits(torch.zeros(1, 2), torch.tensor([1.0, 0.0]))
+        log_prior(torch.tensor([1.0, 0.0]))
     with pytest.raises(UsageError, match="positive"):
-        adjust_logits(torch.zeros(1, 2), torch.tensor([1.0, -0.5]))
+        log_prior(torch.tensor([1.0, -0.5]))
     with pytest.raises(UsageError, match="finite"):
-        adjust_logits(torch.zeros(1, 2), torch.tensor([1.0, float("nan")]))
+        log_prior(torch.tensor([1.0, float("nan")]))
     with pytest.raises(UsageError, match="no predictions"):
         prior_by_confusion(torch.eye(2), torch.zeros(2))

@@ -23,6 +23,7 @@ from uda.objectives.consistency.method import (
     moving,
 )
 from uda.objectives.consistency.targets import hard
+from uda.objectives.constants import constant
 from uda.objectives.precision import full_precision
 
 _SMALLEST = 1e-8
@@ -67,7 +68,7 @@ class Acr:
         self, weak: BothHeads, strong: BothHeads, memory: Memory
     ) -> tuple[ConsistencyTerms, ConsistencyTerms, Memory]:
         """Return the terms of both heads and what is remembered."""
-        prior = torch.tensor(self.prior, dtype=torch.float64)
+        prior = constant(self.prior, torch.float64, weak.leaf.device)
         own = confidence_of(weak.auxiliary) >= self.threshold
         histogram = self._watch(weak.auxiliary, own, memory["histogram"])
         log_prior = prior.log().to(full_precision(weak.leaf))

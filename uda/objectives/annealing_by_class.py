@@ -80,7 +80,12 @@ def quota_memory(num_classes: int, *, remembered: int = 64) -> dict[str, Tensor]
 
 
 def quota_mask(
-    logits: Tensor, labels: Tensor, memory: dict[str, Tensor], *, progress: float
+    logits: Tensor,
+    labels: Tensor,
+    memory: dict[str, Tensor],
+    *,
+    progress: float,
+    told: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Drop the best-known share of each class: an annealing that keeps proportions.
 
@@ -93,6 +98,7 @@ def quota_mask(
         labels: (B,) int64.
         memory: from `quota_memory`, as it was before this batch.
         progress: s in [0, 1].
+        told: (B,) bool, whose values are remembered; None for all.
 
     Returns:
         (B,) of 0 and 1, and the memory with this batch.
@@ -101,7 +107,9 @@ def quota_mask(
     quota = min(1.0, max(SMALLEST_QUOTA, progress))
     limits = _quantiles(memory, quota).to(true_class)
     mask = (true_class <= limits[labels]).to(true_class.dtype)
-    return mask, _remember(memory, labels, true_class)
+    if told is None:
+        told = torch.ones_like(labels, dtype=torch.bool)
+    return mask, _remember(memory, labels, true_class, told)
 
 
 def _quantiles(memory: dict[str, Tensor], quota: float) -> Tensor:
@@ -118,16 +126,17 @@ def _quantiles(memory: dict[str, Tensor], quota: float) -> Tensor:
 
 
 def _remember(
-    memory: dict[str, Tensor], labels: Tensor, probs: Tensor
+    memory: dict[str, Tensor], labels: Tensor, probs: Tensor, told: Tensor
 ) -> dict[str, Tensor]:
     """Write a batch into the ring of each class; no loop over examples."""
     num, size = memory["probs"].shape
-    same = torch.nn.functional.one_hot(labels, num)
+    same = torch.nn.functional.one_hot(labels, num) * told[:, None]
     before = (same.cumsum(0) - same).gather(1, labels[:, None]).squeeze(1)
     place = (memory["seen"][labels] + before) % size
     total = memory["seen"] + same.sum(0)
     # Of more than M examples of a class in one batch the last M stay.
-    stays = before >= same.sum(0)[labels] - size
-    probs_after = memory["probs"].clone()
-    probs_after[labels[stays], place[stays]] = probs[stays].double()
-    return {"probs": probs_after, "seen": total}
+    stays = told & (before >= same.sum(0)[labels] - size)
+    # The others go into a column that is cut off: choosing rows waits for the device.
+    wider = torch.nn.functional.pad(memory["probs"], (0, 1))
+    wider[labels, torch.where(stays, place, size)] = probs.double()
+    return {"probs": wider[:, :size].clone(), "seen": total}

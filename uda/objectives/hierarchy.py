@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from uda.objectives.consistency.gates import has_opinion
+from uda.objectives.constants import columns
 from uda.objectives.precision import full_precision
 from uda.tree import Tree
 
@@ -33,17 +34,17 @@ def conditionals(logits: Tensor, tree: Tree) -> list[Tensor]:
     ]
 
 
-def _sum_below(logits: Tensor, group: Sequence[int]) -> Tensor:
+def _sum_below(logits: Tensor, group: tuple[int, ...]) -> Tensor:
     if len(group) == 1:
         return logits[:, group[0]]
-    return logits[:, list(group)].logsumexp(1)
+    return columns(logits, group).logsumexp(1)
 
 
 def reach(logits: Tensor, tree: Tree) -> Tensor:
     """Return (N, M) probabilities of reaching each node; 1 for the root."""
     probs = full_precision(logits).softmax(1)
     return torch.stack(
-        [probs[:, list(tree.members[name])].sum(1) for name in tree.nodes], 1
+        [columns(probs, tree.members[name]).sum(1) for name in tree.nodes], 1
     )
 
 
@@ -54,8 +55,8 @@ def compose(steps: Sequence[Tensor], tree: Tree) -> Tensor:
         steps: M tensors (N, children) of log p(child | node).
         tree: M nodes over C classes.
     """
-    columns = torch.cat(list(steps), 1)
-    return torch.stack([columns[:, list(path)].sum(1) for path in tree.paths], 1)
+    every = torch.cat(list(steps), 1)
+    return torch.stack([columns(every, path).sum(1) for path in tree.paths], 1)
 
 
 def undecided_kept(before: Tensor, after: Tensor, tree: Tree) -> Tensor:

@@ -90,17 +90,22 @@ class Annealing:
         """Return the (B,) mask and what is remembered after this batch."""
         if not self.coarse:
             return self._mask(logits, labels, progress, memory)
+        # Not by choosing rows: how many there are only the device would know.
         fine = labels < len(self.prior)
-        mask, memory = self._mask(logits[fine], labels[fine], progress, memory)
-        kept = torch.ones(len(labels), dtype=mask.dtype, device=labels.device)
-        kept[fine] = mask
-        return kept, memory
+        classes = labels.clamp(max=len(self.prior) - 1)
+        mask, memory = self._mask(logits, classes, progress, memory, fine)
+        return torch.where(fine, mask, 1.0), memory
 
     def _mask(
-        self, logits: Tensor, labels: Tensor, progress: float, memory: Memory
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        progress: float,
+        memory: Memory,
+        told: Tensor | None = None,
     ) -> tuple[Tensor, Memory]:
         if self.form == "quota":
-            return self._quota(logits, labels, progress, memory)
+            return self._quota(logits, labels, progress, memory, told)
         if self.form == "common" and not self.exempt_below:
             return tsa_mask(logits, labels, self.level(progress)), memory
         prior = self.prior.to(logits.device)
@@ -111,12 +116,17 @@ class Annealing:
         return mask_by_class(logits, labels, limits), memory
 
     def _quota(
-        self, logits: Tensor, labels: Tensor, progress: float, memory: Memory
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        progress: float,
+        memory: Memory,
+        told: Tensor | None,
     ) -> tuple[Tensor, Memory]:
         # The published level rises from 1/C to 1; as a share of 0..1 it is α(s).
         num = len(self.prior)
         share = (self.level(progress) - 1 / num) / (1 - 1 / num)
-        mask, after = quota_mask(logits, labels, memory, progress=share)
+        mask, after = quota_mask(logits, labels, memory, progress=share, told=told)
         rare = self.counts.to(labels.device)[labels] < self.exempt_below
         return torch.where(rare, 1.0, mask), after
 

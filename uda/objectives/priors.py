@@ -30,7 +30,19 @@ def checked_prior(prior: Tensor) -> Tensor:
     return shares / shares.sum()
 
 
-def adjust_logits(logits: Tensor, prior: Tensor, *, tau: float = 1.0) -> Tensor:
+def log_prior(prior: Tensor) -> Tensor:
+    """Return log π (C,) in float64, of (C,) shares.
+
+    Raises:
+        UsageError: a class has no share.
+    """
+    shares = checked_prior(prior)
+    if bool((shares == 0).any()):
+        raise UsageError(f"class prior {prior.tolist()}: a class has no share at all")
+    return shares.log()
+
+
+def adjust_logits(logits: Tensor, log_shares: Tensor, *, tau: float = 1.0) -> Tensor:
     """Return logits + τ log π: logit adjustment, for the loss.
 
     Cross entropy of adjusted logits makes the raw ones fit for balanced error. With
@@ -42,20 +54,14 @@ def adjust_logits(logits: Tensor, prior: Tensor, *, tau: float = 1.0) -> Tensor:
 
     Args:
         logits: (B, C).
-        prior: (C,) shares; every one above 0.
+        log_shares: (C,) from `log_prior`, which checks them once and not at each step.
         tau: τ; negative to take the prior out.
 
     Returns:
         (B, C), in fp32 or better.
-
-    Raises:
-        UsageError: a class has no share.
     """
-    shares = checked_prior(prior)
-    if bool((shares == 0).any()):
-        raise UsageError(f"class prior {prior.tolist()}: a class has no share at all")
     logits = full_precision(logits)
-    return logits + tau * shares.log().to(logits)
+    return logits + tau * log_shares.to(logits)
 
 
 def shift_prior(probs: Tensor, old: Tensor, new: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ from uda.objectives.focal import focal
 from uda.objectives.hierarchy import label_table, label_weights, tree_cross_entropy
 from uda.objectives.labeled import Annealing, Labeled, LabeledTerms
 from uda.objectives.margins import ldam_logits, ldam_margins
-from uda.objectives.priors import adjust_logits
+from uda.objectives.priors import adjust_logits, log_prior
 from uda.objectives.supervised import class_weights, cross_entropy
 from uda.rng import uniforms
 from uda.training.config import RunConfig
@@ -79,6 +79,8 @@ class Objective:
         method: the consistency method.
         head: the method of the auxiliary head, if there is one: "abc" or ACR.
         counts: (C,) labelled images per class as they are drawn, in any unit.
+        train_counts: (C,) labelled images per class.
+        log_shares: (C,) log of the classes' shares in labelled batches.
         prior: (C,) shares that targets are bent to, once they are known.
         allowed: (labels, C) which classes a label allows, with a class tree.
         abstains: targets may be uniform for want of an opinion; those never count.
@@ -90,6 +92,7 @@ class Objective:
     head: Acr | str | None = None
     counts: Tensor = field(default_factory=lambda: torch.ones(1))
     train_counts: Tensor = field(default_factory=lambda: torch.ones(1))
+    log_shares: Tensor = field(default_factory=lambda: torch.zeros(1))
     prior: tuple[float, ...] | None = None
     allowed: Tensor | None = field(default=None, repr=False)
     abstains: bool = False
@@ -124,12 +127,11 @@ class Objective:
             return terms, memory
         logits = outputs.auxiliary.float()
         if isinstance(self.head, Acr):
-            prior = torch.tensor(self.head.prior)
-            seen = adjust_logits(logits, prior, tau=self.head.tau)
+            seen = adjust_logits(logits, self.log_shares, tau=self.head.tau)
             extra = cross_entropy(seen, labels).mean()
         else:
-            draws = self._draws("labeled", len(labels), clock.step)
-            extra = abc_labeled(logits, labels, self.counts.to(labels.device), draws)
+            draws = self._draws("labeled", labels, clock.step)
+            extra = abc_labeled(logits, labels, self.counts, draws)
         return terms._replace(loss=terms.loss + extra), memory
 
     def on_unlabeled(
@@ -153,8 +155,8 @@ class Objective:
         extra = abc_unlabeled(
             weak.auxiliary.float(),
             strong.auxiliary.float(),
-            self.train_counts.to(weak.leaf.device),
-            self._draws("unlabeled", len(weak.leaf), clock.step),
+            self.train_counts,
+            self._draws("unlabeled", index, clock.step),
             progress=clock.progress,
         ).loss.mean()
         penalty = extra if terms.penalty is None else terms.penalty + extra
@@ -175,11 +177,11 @@ class Objective:
         gate = has_opinion(weak).to(terms.loss.dtype)
         return terms._replace(loss=gate * terms.loss, mask=gate * terms.mask)
 
-    def _draws(self, stream: str, num: int, step: int) -> Tensor:
-        """Return (num,) uniform numbers of one step."""
-        counters = step * num + np.arange(num)
+    def _draws(self, stream: str, beside: Tensor, step: int) -> Tensor:
+        """Return a uniform number for each of a batch, beside it on its device."""
+        counters = step * len(beside) + np.arange(len(beside))
         found = uniforms(self.seed, f"abc/{stream}", counters, 1)[:, 0]
-        return torch.from_numpy(found)
+        return torch.from_numpy(found).to(beside.device, non_blocking=True)
 
 
 def _both(outputs: Outputs) -> BothHeads:
@@ -226,18 +228,19 @@ def build_objective(
     )
     return Objective(
         seed=config.seed,
-        labeled=_in_tree(_labeled(config, counts, prior, device), parts),
+        labeled=_in_tree(_labeled(config, counts, prior, device), parts, device),
         method=_method(config, known, parts.tree, labeled_rows(parts, device)),
         head={"none": None, "abc": "abc", "acr": acr}[balanced],
-        counts=prior,
-        train_counts=counts,
+        counts=prior.to(device),
+        train_counts=counts.to(device),
+        log_shares=log_prior(prior).to(device),
         prior=known,
         allowed=None if parts.tree is None else label_table(parts.tree).to(device),
         abstains=config.consistency.weak_pass == "table",
     )
 
 
-def _in_tree(branch: Labeled, parts: Parts) -> Labeled:
+def _in_tree(branch: Labeled, parts: Parts, device: torch.device) -> Labeled:
     """Let a supervised branch take labels of several classes."""
     tree, annealing, weights = parts.tree, branch.annealing, branch.weights
     if tree is None:
@@ -246,7 +249,7 @@ def _in_tree(branch: Labeled, parts: Parts) -> Labeled:
         annealing = replace(annealing, coarse=True)
     if weights is not None:
         weights = label_weights(weights, torch.from_numpy(parts.class_counts), tree)
-    loss = partial(tree_cross_entropy, allowed=label_table(tree))
+    loss = partial(tree_cross_entropy, allowed=label_table(tree).to(device))
     return replace(branch, loss=loss, annealing=annealing, weights=weights)
 
 
@@ -263,11 +266,16 @@ def _labeled(
         branch = replace(branch, seen=partial(ldam_logits, margins=margins))
     if settings.logit_adjustment == "loss":
         # Beside margins only where a double correction is asked for.
-        seen = _Adjust(prior.to(device), settings.adjustment_tau, margins)
+        shares = log_prior(prior).to(device)
+        seen = _Adjust(shares, settings.adjustment_tau, margins)
         branch = replace(branch, seen=seen)
     if settings.tsa != "none":
         annealing = Annealing(
-            settings.tsa, settings.tsa_form, prior, counts, settings.tsa_exempt_below
+            settings.tsa,
+            settings.tsa_form,
+            prior.to(device),
+            counts.to(device),
+            settings.tsa_exempt_below,
         )
         branch = replace(branch, annealing=annealing)
     if settings.class_weights != "none":
@@ -280,14 +288,14 @@ def _labeled(
 class _Adjust:
     """Logits as the loss sees them under logit adjustment, and margins if any."""
 
-    prior: Tensor
+    log_shares: Tensor
     tau: float
     margins: Tensor | None = None
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         if self.margins is not None:
             logits = ldam_logits(logits, labels, margins=self.margins)
-        return adjust_logits(logits, self.prior, tau=self.tau)
+        return adjust_logits(logits, self.log_shares, tau=self.tau)
 
 
 def _momentum(config: RunConfig, published: float) -> float:

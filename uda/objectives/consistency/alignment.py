@@ -21,6 +21,7 @@ from uda.objectives.consistency.method import (
     Shape,
     moving_mean,
 )
+from uda.objectives.constants import constant
 from uda.objectives.hierarchy import conditionals, undecided_kept
 from uda.objectives.precision import full_precision
 from uda.tree import Tree
@@ -88,7 +89,7 @@ class Aligned:
             # Undecided at the root is no mix of classes, though their number differs.
             heard = counted & has_opinion(conditionals(plain, self.tree)[0])
         mean = moving_mean(old, probs, heard, momentum)
-        prior = torch.tensor(self.prior, dtype=probs.dtype, device=probs.device)
+        prior = constant(self.prior, probs.dtype, probs.device)
         shifted = aligned(probs, mean.to(probs), prior)
         bent = shifted.clamp(min=torch.finfo(shifted.dtype).tiny).log()
         if self.tree is not None:
