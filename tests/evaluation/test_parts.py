@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from tests.evaluation.fakes import CLASSES, make_run, write_image
+from uda.data.splits import Split
 from uda.errors import CheckpointError, DataError, UsageError
 from uda.evaluation.parts import (
     class_folder,
@@ -254,3 +255,17 @@ def test_groups_that_are_found_have_nothing_to_do_with_the_runs(fake, tmp_path):
     # Trained with it, the run asks for it by itself.
     run.config.write_text(run.config.read_text() + "  group: auto\n")
     assert unseen_folder(run, CLASSES, folder).groups == found.groups
+
+
+def test_groups_of_a_column_are_known_beside_those_that_are_found(fake, tmp_path):
+    """A column tells which parts the training saw, also where auto adds to it."""
+    run, folder = RunFolder(fake.folder), tmp_path / "new"
+    seen = next(r.group for r in Split.load(run.split).rows if r.part == "labeled")
+    lines = ["path,label,group"]
+    for number, group in enumerate((seen, "fresh")):
+        write_image(folder / f"{number}.png", "Rust", 9000 + number)
+        lines.append(f"{number}.png,Rust,{group}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    found = unseen_folder(run, CLASSES, folder, "auto")
+    assert found.groups == ["fresh"]
+    assert len(found.notes) == 1

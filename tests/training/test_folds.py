@@ -238,7 +238,10 @@ def test_what_has_curves_can_be_watched(surfaces, tmp_path, method):
     config = build_config({**keys, "data.size": (16, 16), "method": method})
     catalog, split, _ = find_split(config)
     parts = build_parts(config, catalog, split)
-    last = plan_words(config, parts, RunFolder(tmp_path)).splitlines()[-1]
+    told = replace(parts.pool, notes=("12 files could hold colour",))
+    parts = replace(parts, pool=told)
+    *before, last = plan_words(config, parts, RunFolder(tmp_path)).splitlines()
+    assert "12 files could hold colour" in before
     watch = f"; watch: uda monitor {tmp_path}" if method == "supervised" else ""
     assert last == f"run folder {tmp_path}{watch}"
 

@@ -234,7 +234,10 @@ def _folder(
     named = resolve_groups(catalog, choice) or {}
     if choice == "auto":
         # Groups that are found have numbers; those of the training are others.
-        named = {path: f"\0{name}" for path, name in named.items()}
+        given = set(catalog.groups().values())
+        named = {
+            path: name if name in given else f"\0{name}" for path, name in named.items()
+        }
     targets = _targets([record.label for record in records], classes, data, link)
     found = hash_files(records)
     hashes = [found.get(record.path, "") for record in records]

@@ -61,6 +61,7 @@ def plan_words(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
         lines.append(f"{parts.guessed} of the unlabelled ones have a pseudo-label")
     if parts.pool.skipped:
         lines.append(f"{len(parts.pool.skipped)} files skipped; see skipped.csv")
+    lines += parts.pool.notes
     if config.method != "texture":
         lines.append(
             f"model {config.model.name}, {config.loop.steps} steps of "
