@@ -165,8 +165,9 @@ def levels(trainer: Trainer, moment: Moment) -> dict[str, float]:
     values: dict[str, float] = {}
     annealing = trainer.objective.labeled.annealing
     # By quota an image waits for its rank in its class, and no level is crossed.
-    levelled = annealing is not None and annealing.form != "quota"
-    if levelled and moment.tsa_progress is not None:
+    if annealing is not None and annealing.form == "quota":
+        annealing = None
+    if annealing is not None and moment.tsa_progress is not None:
         values[tags.TSA_THRESHOLD] = annealing.level(moment.tsa_progress)
     wanted = confidence_threshold(trainer.config)
     if wanted is not None and moment.consistency_weight > 0:
