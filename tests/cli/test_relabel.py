@@ -13,8 +13,13 @@ from PIL import Image
 
 from tests.support.surfaces import write_surfaces
 from uda.cli import main
-from uda.cli.relabel import _say_applied
+from uda.cli.relabel import _draw, _say_applied
+from uda.data.preprocessing import Preprocessing
 from uda.data.splitfile import Split, SplitRow
+from uda.evaluation import locations
+from uda.evaluation.doubt import Doubt
+from uda.files import write_json
+from uda.run.layout import RunFolder
 
 PLANTED = {
     "Good/Good03.png": "Rust",
@@ -173,3 +178,20 @@ def test_where_test_images_have_twins_groups_are_to_be_given_again(
     )
     _say_applied({"b.png": "Rust"}, Split(rows), tmp_path / "relabelled.csv")
     assert ("--group auto" in capsys.readouterr().out) == bool(group)
+
+
+def test_images_of_twelve_bits_are_drawn_as_the_run_reads_them(tmp_path, monkeypatch):
+    """With all sixteen bits taken for granted they would be nearly black."""
+    deep = np.linspace(500, 3500, 900, dtype=np.uint16).reshape(30, 30)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    run = RunFolder(tmp_path)
+    read = Preprocessing((24, 24), 1, "squash", (500.0, 3500.0), (0.5,), (0.2,))
+    write_json(run.model, {"preprocessing": read.to_json()})
+    files = [tmp_path / "deep.png"]
+    monkeypatch.setattr(locations, "image_files", lambda run, paths: files)
+    doubt = Doubt("deep.png", "Good", "Rust", 0.2, 0.7, 0.5, 0.25, True, 1, 1)
+    assert _draw(run, [doubt], tmp_path / "sheet.png") == 1
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        middle = np.asarray(sheet.convert("L"))
+    greys = np.unique(middle[(middle > 60) & (middle < 190)])
+    assert len(greys) > 100

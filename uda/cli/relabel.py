@@ -131,19 +131,23 @@ def _write(path: Path, write: Callable[[], None]) -> None:
 
 
 def _draw(run: RunFolder, listed: list[Doubt], picture: Path) -> int:
-    """Draw the first of the list; return how many."""
+    """Draw the first of the list, as the run reads its images; return how many."""
     from uda.data.images import BadImage, fit, read_image
+    from uda.data.preprocessing import Preprocessing
     from uda.evaluation.locations import image_files
     from uda.reporting.doubts import draw_doubts
+    from uda.files import read_json
     from uda.reporting.sheets import save_sheet
 
+    stored = read_json(run.model)["preprocessing"]
+    span = Preprocessing.from_json(stored).value_range
     size = (SHEET_SIDE, SHEET_SIDE)
     pixels = {}
     first = listed[:MOST_ON_SHEET]
     files = image_files(run, [entry.path for entry in first])
     for entry, file in zip(first, files, strict=True):
         try:
-            image = read_image(file, channels=3)
+            image = read_image(file, channels=3, value_range=span)
         except (BadImage, OSError) as error:
             click.echo(f"not in the picture: {error}", err=True)
             continue
