@@ -135,8 +135,8 @@ def _draw(run: RunFolder, listed: list[Doubt], picture: Path) -> int:
     from uda.data.images import BadImage, fit, read_image
     from uda.data.preprocessing import Preprocessing
     from uda.evaluation.locations import image_files
-    from uda.reporting.doubts import draw_doubts
     from uda.files import read_json
+    from uda.reporting.doubts import draw_doubts
     from uda.reporting.sheets import save_sheet
 
     stored = read_json(run.model)["preprocessing"]
