@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from tests.evaluation.fakes import make_run
 from uda.augment.policy import load_policy
 from uda.cli import main
+from uda.data.records import scan
 from uda.evaluation import evaluate
 from uda.files import write_json
 from uda.run import bundle as bundles
@@ -103,11 +104,11 @@ def test_a_model_that_knows_nothing_writes_no_policy(fake, monkeypatch):
     assert not list((fake.folder / "audit" / "mine").glob("*.yaml"))
 
 
-def test_boxes_show_what_stays_visible(fake, tmp_path):
+def write_boxes(fake, path):
     content = {"images": [], "annotations": [],
                "categories": [{"id": 1, "name": "Dent"}]}  # fmt: skip
-    for number, path in enumerate(sorted(fake.data.glob("Rust/*.png"))):
-        name = path.relative_to(fake.data).as_posix()
+    for number, image in enumerate(sorted(fake.data.glob("Rust/*.png"))):
+        name = image.relative_to(fake.data).as_posix()
         content["images"].append(
             {"id": number, "file_name": name, "width": 12, "height": 20}
         )
@@ -115,8 +116,13 @@ def test_boxes_show_what_stays_visible(fake, tmp_path):
             {"id": number, "image_id": number, "category_id": 1,
              "bbox": [0, 0, 3, 5], "area": 15, "iscrowd": 0}
         )  # fmt: skip
-    (tmp_path / "boxes.json").write_text(json.dumps(content))
-    result = call(fake.folder, "--boxes", tmp_path / "boxes.json")
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_boxes_show_what_stays_visible(fake, tmp_path):
+    boxes = write_boxes(fake, tmp_path / "boxes.json")
+    result = call(fake.folder, "--boxes", boxes)
     assert result.exit_code == 0, result.output
     # 20 of labelled and 20 of validation images; the 20 of the test part are left out.
     assert "Visible share of 40 defects at 16x16 px:" in result.stdout
@@ -127,6 +133,52 @@ def test_boxes_show_what_stays_visible(fake, tmp_path):
     assert 0.2 < float(moved[1]) < 0.8
     assert abs(float(moved[1]) + float(moved[2][:-1]) / 100 - 1) <= 0.011
     assert (fake.folder / "audit" / "mine" / "visibility.csv").is_file()
+
+
+def test_another_audit_leaves_nothing_of_the_one_before(fake, tmp_path):
+    boxes = write_boxes(fake, tmp_path / "boxes.json")
+    out = tmp_path / "o"
+    assert call(fake.folder, "--boxes", boxes, "--out", out).exit_code == 0
+    (out / "own-audited.yaml").write_text("hflip: 0.5\n")
+    names = {"audit.csv", "audit.png", "own-audited.yaml", ".uda-output"}
+    assert {p.name for p in out.iterdir()} == names | {
+        "mine-audited.yaml", "visibility.csv",
+    }  # fmt: skip
+    mild = call(fake.folder, "--out", out, "--threshold", 1)
+    assert mild.exit_code == 0, mild.output
+    assert "No op is surely above" in mild.stdout
+    assert {p.name for p in out.iterdir()} == names
+    # One of this name that nobody wrote here is nobody's to remove.
+    (out / "mine-audited.yaml").write_text("hflip: 0.5\n")
+    call(fake.folder, "--out", out, "--threshold", 1)
+    assert {p.name for p in out.iterdir()} == names | {"mine-audited.yaml"}
+
+
+def test_an_audit_beside_the_images_joins_no_class(fake):
+    before = scan(fake.data)
+    result = call(fake.folder, "--out", fake.data / "Rust" / "audit")
+    assert result.exit_code == 0, result.output
+    assert (fake.data / "Rust" / "audit" / "audit.png").is_file()
+    assert scan(fake.data).records == before.records
+    refused = call(fake.folder, "--out", fake.data / "Rust")
+    assert refused.exit_code == 2
+    assert "Rust: holds something else than an audit" in refused.stderr
+    assert scan(fake.data).records == before.records
+    again = call(fake.folder, "--out", fake.data / "Rust" / "audit")
+    assert again.exit_code == 0, again.output
+
+
+def test_boxes_that_cannot_be_used_are_told_before_the_work(fake, tmp_path):
+    broken = tmp_path / "boxes.json"
+    broken.write_text("{")
+    program = tmp_path / "p.py"
+    program.write_text("def augment(image, rng):\n    return image\n")
+    for words, code in ((("--boxes", broken), 3),
+                        (("--policy", program, "--boxes", broken), 2)):  # fmt: skip
+        result = call(fake.folder, *words)
+        assert result.exit_code == code
+        assert "images of the part" not in result.stdout
+        assert not (fake.folder / "audit").exists()
 
 
 def test_mistakes(fake, tmp_path):

@@ -173,7 +173,7 @@ def test_without_harm_no_policy_is_written(fake, tmp_path):
     audit = audit_policy(bundle.model, policy, images, CLASSES, draws=1)
     assert write_audit(tmp_path / "out", audit, policy) is None
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "audit.csv", "audit.png",
+        ".uda-output", "audit.csv", "audit.png",
     ]  # fmt: skip
 
 

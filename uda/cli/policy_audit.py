@@ -16,7 +16,7 @@ from uda.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from uda.offline.audit import Audit, Cell
-    from uda.offline.visibility import Visible
+    from uda.offline.visibility import Defects, Visible
     from uda.run.bundle import Bundle
     from uda.run.layout import RunFolder
 
@@ -92,6 +92,7 @@ def command(
         file_name,
         not_trained_with,
         read_images,
+        refuse_foreign,
         write_audit,
     )
     from uda.run import bundle as bundles
@@ -105,6 +106,9 @@ def command(
         bundles.load_bundle(folder.path, weights=weights),
         "`uda policy audit` asks for the probability of the one true class",
     )
+    target = out or folder.path / "audit" / file_name(audited)
+    refuse_foreign(target)
+    defects = _defects(boxes, audited, bundle, folder, data)
     chosen, notes = choose_images(folder, bundle.classes, data)
     images, more = read_images(chosen, bundle.preprocessing, per_class=per_class)
     click.echo(f"{name} on {len(images.targets)} images of the part {chosen.name}")
@@ -120,16 +124,19 @@ def command(
         device=where,
         progress=counter("ops"),
     )
-    target = out or folder.path / "audit" / file_name(audited)
     written = write_audit(target, audit, audited)
     _print(audit)
     for note in [*notes, *not_trained_with(folder, audited), *more, *audit.notes]:
         click.echo(f"Note: {note}", err=True)
-    if boxes is not None:
-        _boxes(boxes, audited, bundle, folder, data, target, draws, seed)
+    if defects is not None:
+        _follow(defects, audited, target, draws, seed)
+    _print_end(target, written)
+
+
+def _print_end(target: Path, narrowed: Path | None) -> None:
     click.echo(f"Written to {target}")
-    if written is not None:
-        click.echo(f"Without these ops: uda train DATA --strong {written}")
+    if narrowed is not None:
+        click.echo(f"Without these ops: uda train DATA --strong {narrowed}")
 
 
 def _strong(run: RunFolder) -> Path:
@@ -185,17 +192,12 @@ def _said(cell: Cell) -> str:
     return f"{shown(cell.label)} {cell.fall:.2f} ({low:.2f}-{high:.2f}{leaving})"
 
 
-def _boxes(
-    path: Path,
-    policy: Any,
-    bundle: Bundle,
-    run: RunFolder,
-    data: Path | None,
-    target: Path,
-    draws: int,
-    seed: int,
-) -> None:
-    """Print and write how much of the defects stays visible."""
+def _defects(
+    path: Path | None, policy: Any, bundle: Bundle, run: RunFolder, data: Path | None
+) -> Defects | None:
+    """Read the boxes that --boxes names, or refuse them, before minutes are spent."""
+    if path is None:
+        return None
     from uda.augment.policy import PythonPolicy
     from uda.data.splits import Split
     from uda.evaluation.locations import data_root
@@ -207,16 +209,23 @@ def _boxes(
             "pixels; leave --boxes out"
         )
     root = data or data_root(run)
-    defects = visibility.read_defects(
+    return visibility.read_defects(
         path,
         root if root.is_dir() else root.parent,
         bundle.preprocessing,
         without=[row.path for row in Split.load(run.split).part("test")],
     )
+
+
+def _follow(defects: Defects, policy: Any, target: Path, draws: int, seed: int) -> None:
+    """Print and write how much of the defects stays visible."""
+    from uda.offline import visibility
+    from uda.offline.audit_files import VISIBILITY
+
     found = visibility.audit_boxes(
         policy, defects, draws=draws, seed=seed, progress=counter("ops")
     )
-    visibility.write_visibility(target / "visibility.csv", found)
+    visibility.write_visibility(target / VISIBILITY, found)
     _print_visible(found, defects.smallest, defects.shape)
     for note in defects.notes:
         click.echo(f"Note: {note}", err=True)

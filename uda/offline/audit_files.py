@@ -23,11 +23,12 @@ from uda.data.images import BadImage
 from uda.data.manifest import listing, shown
 from uda.data.preprocessing import Preprocessing, evenly
 from uda.data.splits import Split
-from uda.errors import CheckpointError, DataError
+from uda.errors import CheckpointError, DataError, UsageError
 from uda.evaluation.parts import EvaluationSet, split_part
-from uda.files import atomic_write, read_json, write_csv
+from uda.files import OUTPUT_MARK, atomic_write, output_folder, read_json, write_csv
 from uda.offline.audit import Audit, Cell, Images
 from uda.offline.narrowing import policy_text, without
+from uda.offline.newset import names_in
 from uda.run.layout import RunFolder
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ _HEADER = (
     "element", "class", "images", "groups", "probability_untouched", "fall",
     "fall_low", "fall_high", "share_leaving_the_class", "harmful",
 )  # fmt: skip
+TABLE, FIGURE, VISIBILITY = "audit.csv", "audit.png", "visibility.csv"
+_NARROWED = "-audited.yaml"
+_LEAD = "without what lowers a trained model's probability of the true class"
 _WIDTH = 84  # of a comment line
 _SEEN = (
     "the run has no validation part: the labelled training images are used, on which "
@@ -134,11 +138,33 @@ def _sample(chosen: EvaluationSet, per_class: int) -> tuple[list[int], list[str]
     return sorted(rows), [note] if cut else []
 
 
+def refuse_foreign(folder: Path) -> None:
+    """Refuse a folder of anything but audits, before minutes are spent.
+
+    The folder gets the mark of results: images that lie there would be left out of
+    the data that they belong to.
+
+    Raises:
+        UsageError: a file, or a folder that holds something else.
+        DataError: a folder that cannot be read.
+    """
+    names = names_in(folder)
+    known = (TABLE, FIGURE, VISIBILITY)
+    other = [n for n in sorted(names) if n not in known and not n.endswith(_NARROWED)]
+    if other and OUTPUT_MARK not in names:
+        raise UsageError(
+            f"--out {shown(folder)}: holds something else than an audit "
+            f"({listing(other, 3)}); name a new folder"
+        )
+
+
 def write_audit(folder: Path, audit: Audit, policy: Any) -> Path | None:
     """Write audit.csv, audit.png and, where ops do harm, a policy without them.
 
+    What an older audit left of this policy goes, so that all files agree.
+
     Args:
-        folder: made where it is missing.
+        folder: made where it is missing, and marked as results.
         audit: what was found.
         policy: the audited policy.
 
@@ -150,13 +176,22 @@ def write_audit(folder: Path, audit: Audit, policy: Any) -> Path | None:
         DataError: the folder cannot be written.
     """
     try:
-        write_csv(folder / "audit.csv", _HEADER, map(_row, audit.cells))
-        atomic_write(folder / "audit.png", _png(draw_audit(audit, policy.name)))
+        _clear(output_folder(folder), policy)
+        write_csv(folder / TABLE, _HEADER, map(_row, audit.cells))
+        atomic_write(folder / FIGURE, _png(draw_audit(audit, policy.name)))
         return _write_policy(folder, audit, policy)
     except OSError as error:
         raise DataError(
             f"{shown(folder)}: cannot be written ({error.strerror}); give --out"
         ) from error
+
+
+def _clear(folder: Path, policy: Policy | PythonPolicy) -> None:
+    (folder / VISIBILITY).unlink(missing_ok=True)
+    narrowed = folder / f"{file_name(policy)}{_NARROWED}"
+    ours = f"# `{policy.name}` {_LEAD}".encode("utf-8", "backslashreplace")
+    if narrowed.is_file() and narrowed.read_bytes().startswith(ours):
+        narrowed.unlink()
 
 
 def _row(cell: Cell) -> tuple[object, ...]:
@@ -192,7 +227,7 @@ def _write_policy(folder: Path, audit: Audit, policy: Any) -> Path | None:
     narrowed = without(policy, names)
     values = {"name": name, "source": f"`{policy.name}` without what an audit named."}
     narrowed = type(narrowed)(**{**_fields(narrowed), **values})
-    path = folder / f"{file_name(policy)}-audited.yaml"
+    path = folder / f"{file_name(policy)}{_NARROWED}"
     atomic_write(path, policy_text(narrowed, _reasons(audit, policy.name, names)))
     read_back = load_policy(str(path))
     if read_back.fingerprint() != narrowed.fingerprint():  # a fault of this package
@@ -207,7 +242,7 @@ def _fields(policy: Policy) -> dict[str, Any]:
 def _reasons(audit: Audit, name: str, names: Sequence[str]) -> list[str]:
     """Return the comments of the narrowed policy: what is gone, and why."""
     lines = [
-        f"`{name}` without what lowers a trained model's probability of the true class",
+        f"`{name}` {_LEAD}",
         f"by more than {audit.threshold:g} on labelled images (95 % intervals):",
     ]
     risks = {part.name: part.risk for part in audit.elements}
