@@ -203,7 +203,7 @@ def check_label(label: str, where: str) -> None:
     if "|" in label:
         raise DataError(
             f"{where}: the label '{shown(label)}' names several classes; a manifest's "
-            "cell is read so with --multi-label (uda inspect, split, train) alone: else "
+            "cell is read so with --multi-label alone (inspect, split, train): else "
             "give one class per image"
         )
 
