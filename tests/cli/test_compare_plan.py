@@ -29,7 +29,7 @@ __all__ = ["home"]  # a fixture
     ],
 )
 def test_the_built_in_list_suits_the_classes(home, tmp_path, folders, told):
-    """A tree that cannot be cost the whole study, though nobody had asked for it."""
+    """A tree that cannot be costs one strategy, which nobody has asked for by name."""
     data = tmp_path / "data"
     for old, new in {"Good": "Good", **folders}.items():
         shutil.copytree(home / "data" / old, data / new)

@@ -397,7 +397,7 @@ def test_an_escape_limit_out_of_fold_is_tried_on_the_validation_part(fake):
 
 @pytest.mark.parametrize(("label", "groups"), [("Rust", 1), ("Good", 0)])
 def test_one_group_of_validation_is_enough_to_try_a_limit(fake, label, groups):
-    """The limit that was fitted on all the rest was thrown away."""
+    """The limit is fitted on all the rest, whatever is left to try it on."""
     from uda.data.splits import Split
 
     path = fake.folder / "split.csv"

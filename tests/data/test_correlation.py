@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.data.test_detail import texture
-from uda.augment.loading import cache_folder
 from uda.data.correlation import (
     BLOCK,
     NUM_TURNS,
@@ -147,10 +145,16 @@ def test_an_installation_that_takes_no_file_compares_all_the_same(tmp_path):
     assert done.stdout.strip() == "_weighted_median", done.stderr
 
 
-def test_what_is_compiled_is_kept_in_the_users_folder():
-    folder = cache_folder()
-    assert folder
-    frames = frames_of(texture(1), texture(1))
-    score(frames)
-    kept = [path.name for path in Path(folder).rglob("correlation._score_all*.nbi")]
-    assert kept
+def test_what_is_compiled_is_kept_in_the_users_folder(tmp_path):
+    code = """if True:
+        import numpy as np
+        from uda.data.correlation import _weighted_median
+        _weighted_median(np.ones(9, np.float32), np.ones(9, np.float32), 9)
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    environment["XDG_CACHE_HOME"] = str(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert [*tmp_path.rglob("correlation._weighted_median*.nbi")]

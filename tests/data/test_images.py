@@ -349,8 +349,9 @@ def test_a_lack_of_memory_is_no_fault_of_the_image(tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(Image.Image, "convert", fail)
-    with pytest.raises(MemoryError):
+    with pytest.raises(DataError, match=r"a\.png: .*no memory is left") as caught:
         read_image(path, channels=3)
+    assert not isinstance(caught.value, BadImage)  # which would be left out
 
 
 def test_content_decides_not_the_suffix(tmp_path):

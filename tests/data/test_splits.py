@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uda.data.groups import resolve_groups
+from uda.data.groups import joined_notes, resolve_groups
 from uda.data.records import Catalog, Record, scan
 from uda.data.splits import NO_GROUPS, Split, make_split
 from uda.errors import DataError, UsageError
@@ -90,6 +90,10 @@ def test_looking_for_twins_adds_to_the_column(tmp_path, monkeypatch):
         "a.png": "p1", "b.png": "p1", "c.png": "p1", "d.png": "p1",
         "e.png": "g1+", "f.png": "g1", "g.png": "g6",
     }  # fmt: skip
+    (note,) = joined_notes(catalog, groups)
+    assert "show the same: p1 = p2;" in note
+    assert joined_notes(catalog, catalog.groups()) == []
+    assert joined_notes(catalog, None) == []
 
 
 @settings(max_examples=60, deadline=None)

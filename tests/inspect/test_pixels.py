@@ -96,11 +96,14 @@ def literal_colors(pixels: np.ndarray) -> list[tuple[int, int, int, float]]:
     return sorted(found, key=lambda color: -color[3])
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(8))
 def test_dominant_colors_by_hand(seed: int) -> None:
     generator = np.random.default_rng(seed)
-    hearts = generator.integers(0, 256, (5, 3))
-    image = hearts[generator.integers(5, size=(24, 24))]
+    # Tones on a line share their neighbours: what one takes the next must not count.
+    hearts = generator.integers(0, 256, (3, 3))
+    line = hearts[0] + np.array([[40], [80], [-40]])
+    hearts = np.concatenate([hearts, line])
+    image = hearts[generator.integers(6, size=(24, 24))]
     image = np.clip(image + generator.normal(0, 9, image.shape), 0, 255)
     looks = [describe(image.astype(np.uint8)), describe(image[::-1].astype(np.uint8))]
     every = np.concatenate([look.small.reshape(-1, 3) for look in looks])
@@ -108,3 +111,10 @@ def test_dominant_colors_by_hand(seed: int) -> None:
     assert [c.share for c in found] == pytest.approx([c[3] for c in expected])
     for color, literal in zip(found, expected, strict=True):  # a half may round up
         assert (color.red, color.green, color.blue) == pytest.approx(literal[:3], abs=1)
+
+
+def test_greys_that_share_a_neighbour_stay_within_eight_bits() -> None:
+    tones = np.repeat(np.uint8([110, 150, 190]), [4000, 1500, 3000])
+    image = np.repeat(tones.reshape(100, 85)[:, :, None], 3, axis=2)
+    for color in dominant_colors([describe(image)]):
+        assert max(color.red, color.green, color.blue) <= 190

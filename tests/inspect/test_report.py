@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.data.test_detail import texture
+from uda.data.groups import resolve_groups
+from uda.data.records import scan
 from uda.inspect.report import Inspection, inspect_data
 
 
@@ -87,7 +89,25 @@ def test_a_column_beats_auto_and_parts_are_compared(tmp_path: Path) -> None:
     assert found.agreement is not None
     assert found.agreement.proved_pairs == 2
     assert found.as_dict()["pairs_across_parts"]["pairs"] == {"test - training": 1}
-    assert inspect_data(folder, group="auto").agreement is None
+
+
+def test_what_is_found_is_joined_with_the_column_as_in_a_split(tmp_path: Path) -> None:
+    """Photos that the column joins, and crops that pixels join, are a unit each."""
+    folder = build(tmp_path / "data")
+    (folder / "Rust" / "d.png").unlink()
+    lines = ["path,label,group"]
+    for path in sorted(folder.rglob("*.png")):
+        group = "part" if path.stem in ("05", "06", "07") else path.stem
+        name = path.relative_to(folder).as_posix()
+        lines.append(f"{name},{path.parent.name},{group}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    found = inspect_data(folder, group="auto")
+    assert found.group_source == "column group, joined with what is found"
+    # Twelve with three of one part; a.png and b.png, and c.png, a copy of a Good one.
+    assert [support.groups for support in found.support] == [10, 2]
+    catalog = scan(folder)
+    units = resolve_groups(catalog, "auto")
+    assert found.group_names == [units[record.path] for record in catalog.records]
 
 
 def several(folder: Path) -> Path:

@@ -9,6 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from uda.augment.policy import load_policy
+from uda.data import pool
 from uda.errors import CheckpointError, DataError, TrainingError, UsageError
 from uda.files import folder_lock
 from uda.run.bundle import load_bundle
@@ -91,6 +93,32 @@ def test_stopped_and_resumed_equals_uninterrupted(quick, step):
         for line in (folder / "metrics.jsonl").read_text().splitlines()
     ]
     assert steps == sorted(steps)
+
+
+def test_a_resumed_run_keeps_its_channels(quick, tmp_path, monkeypatch):
+    """Whether images are grey is told by looking, and rules of that may change."""
+    whole, _ = quick()
+    folder, _ = quick(stop=StopAt(3))
+    monkeypatch.setenv("UDA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(pool, "detect_channels", lambda files: (3, ""))
+    ended = resume(folder, workers=None, console=Progress(), stop=StopRequest())
+    assert ended.state == "done"
+    assert same(weights(whole, "ema"), weights(folder, "ema"))
+
+
+def test_a_resumed_run_reads_its_own_policies_as_they_are(quick, tmp_path):
+    """A key that is refused in a file of today says nothing in an older copy."""
+    (tmp_path / "mine.yaml").write_text("count: 1\nops: [{op: Invert}]\n")
+    views = {"views.strong": str(tmp_path / "mine.yaml")}
+    whole, _ = quick(views)
+    folder, _ = quick(views, stop=StopAt(3))
+    copy = folder / "policies" / "strong.yaml"
+    copy.write_text(copy.read_text() + "order: geometry-last\n")
+    with pytest.raises(DataError, match="order has no effect"):
+        load_policy(str(copy))
+    ended = resume(folder, workers=None, console=Progress(), stop=StopRequest())
+    assert ended.state == "done"
+    assert same(weights(whole, "ema"), weights(folder, "ema"))
 
 
 def test_weight_zero_equals_supervised_training(quick):

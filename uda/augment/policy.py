@@ -56,7 +56,7 @@ def twins(name: str) -> str:
     )
 
 
-def load_policy(name_or_path: str) -> Policy | PythonPolicy:
+def load_policy(name_or_path: str, *, record: bool = False) -> Policy | PythonPolicy:
     """Load a policy by name or from a file.
 
     A path to a file is taken as it is; a name is looked up in ``./policies``,
@@ -65,6 +65,7 @@ def load_policy(name_or_path: str) -> Policy | PythonPolicy:
 
     Args:
         name_or_path: "uda", "path/to/mine.yaml" or "path/to/mine.py".
+        record: whether a file is a run's own copy, as for `read_policy`.
 
     Raises:
         UsageError: nothing of that name exists.
@@ -75,7 +76,7 @@ def load_policy(name_or_path: str) -> Policy | PythonPolicy:
     if path.suffix not in _SUFFIXES and len(path.parts) <= 1:
         return _load_named(name_or_path)
     if path.is_file() and path.suffix in _SUFFIXES:
-        return _load_file(path)
+        return _load_file(path, record=record)
     raise UsageError(
         f"{name_or_path}: there is no such policy file (.yaml, .yml or .py)"
         f"{_file_hint(path)}"
@@ -100,8 +101,10 @@ def policy_file(name_or_path: str) -> Path | None:
     return {**packaged_policies(), **local}.get(name_or_path)
 
 
-def _load_file(path: Path) -> Policy | PythonPolicy:
-    return plugins.load_python(path) if path.suffix == ".py" else read_policy(path)
+def _load_file(path: Path, *, record: bool = False) -> Policy | PythonPolicy:
+    if path.suffix == ".py":
+        return plugins.load_python(path)
+    return read_policy(path, record=record)
 
 
 def _file_hint(path: Path) -> str:

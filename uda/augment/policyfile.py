@@ -39,11 +39,13 @@ _ELSEWHERE = {"magnitude", "value", "strength", "level", "range", "m"}
 _Nodes = dict[str, tuple[yaml.Node, yaml.Node]]  # word -> nodes of key and value
 
 
-def read_policy(path: Path) -> Policy:
+def read_policy(path: Path, *, record: bool = False) -> Policy:
     """Read a native policy.
 
     Args:
         path: a YAML file; see policies/README.md for its keys.
+        record: whether it is a run's own copy, which nobody edits: keys of it without
+            effect are then read over.
 
     Raises:
         DataError: broken YAML, an unknown or repeated key, a value of the wrong
@@ -70,7 +72,10 @@ def read_policy(path: Path) -> Policy:
         raise DataError(f"{path}: lists are nested too deeply") from error
     if root is None:
         raise DataError(f"{path}: is empty")
-    return _policy(path, root)
+    policy, nodes = _policy(path, root)
+    if not record:
+        _refuse_idle(path, nodes, without_effect(policy))
+    return policy
 
 
 def _layout_hint(text: str) -> str:
@@ -89,7 +94,7 @@ def _layout_hint(text: str) -> str:
     )
 
 
-def _policy(path: Path, root: yaml.Node) -> Policy:
+def _policy(path: Path, root: yaml.Node) -> tuple[Policy, _Nodes]:
     nodes = _mapping(path, root, _TYPES)
     values: dict[str, Any] = {"name": path.stem}
     for key, (_, node) in nodes.items():
@@ -107,8 +112,7 @@ def _policy(path: Path, root: yaml.Node) -> Policy:
     except DataError as error:
         guilty, _ = nodes.get(_word(error), (root, root))
         raise DataError(f"{path}{_line(guilty)}: {error}") from error
-    _refuse_idle(path, nodes, without_effect(policy))
-    return policy
+    return policy, nodes
 
 
 def _specs(path: Path, key: str, node: yaml.Node, most: int) -> tuple[OpSpec, ...]:

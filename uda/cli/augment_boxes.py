@@ -185,7 +185,7 @@ def _print_table(report: BoxReport) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from uda.data.manifest import shown
+    from uda.data.table import shown
     from uda.offline.boxreport import REASONS
 
     classes = report.tally.classes

@@ -120,7 +120,7 @@ def _print(report: Report, to_count: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from uda.data.manifest import shown
+    from uda.data.table import shown
 
     table = Table("class", title="Training images per class", title_justify="left")
     for name in ("before", "copies", "after"):

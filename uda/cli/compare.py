@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from uda.study.report import Report
     from uda.study.request import Planned, Request
 
+# What is wrong with the place of a study, and not with the program.
+_PLACE = frozenset((
+    errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOSPC,
+    errno.ENOTDIR, errno.EPERM, errno.EROFS,
+))  # fmt: skip
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 _FOLDER = click.Path(path_type=Path)
 
@@ -213,6 +219,8 @@ def _written(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno not in _PLACE:
+            raise
         raise DataError(
             f"{error.filename or out}: {error.strerror or error}; the study cannot go "
             "on. Choose another --out, or make room: the same command goes on where it "

@@ -294,7 +294,7 @@ def _record(run: RunFolder, evaluation: Evaluation, place: str) -> None:
 
 
 def _print(evaluation: Evaluation, folder: Path) -> None:
-    from uda.data.manifest import shown
+    from uda.data.table import shown
     from uda.reporting import text
 
     main, metrics = next(iter(evaluation.metrics.items()))

@@ -185,7 +185,7 @@ def _print(audit: Audit) -> None:
 
 
 def _said(cell: Cell) -> str:
-    from uda.data.manifest import shown
+    from uda.data.table import shown
 
     low, high = cell.interval or (0.0, 0.0)  # a harmful cell has one
     leaving = "" if cell.left is None else f", {cell.left:.0%} leave the class"

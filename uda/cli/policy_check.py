@@ -86,7 +86,7 @@ def _alike(one: Verdict, other: Verdict) -> bool:
 
 def _line(mark: str, name: str, detail: str) -> str:
     """Return one line; what does not fit beside the name is wrapped below it."""
-    from uda.data.manifest import shown
+    from uda.data.table import shown
 
     head = f"  {mark}  {name}"
     text = shown(detail)

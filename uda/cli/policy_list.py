@@ -37,7 +37,7 @@ def command() -> None:
 
 
 def _cells(entry: Listed) -> list[str]:
-    from uda.data.manifest import shown
+    from uda.data.table import shown
 
     text = f"BROKEN: {entry.fault}" if entry.fault else entry.about
     return [shown(cell) for cell in (entry.name, entry.origin, entry.kind, text)]

@@ -34,7 +34,7 @@ def command(policy: str, as_file: bool) -> None:
 
 def _print_file(policy: Policy | PythonPolicy) -> None:
     from uda.augment.policy import Policy
-    from uda.data.manifest import shown
+    from uda.data.table import shown
 
     if policy.path is None:
         raise DataError(f"{policy.name}: has no file to print")
@@ -52,7 +52,7 @@ def _print_file(policy: Policy | PythonPolicy) -> None:
 
 
 def _show_python(policy: PythonPolicy) -> None:
-    from uda.data.manifest import shown
+    from uda.data.table import shown
 
     lines = [
         f"{shown(policy.name)}: a Python policy",
@@ -75,7 +75,7 @@ def _show(policy: Policy) -> None:
     from rich.console import Console
 
     from uda.augment.expectation import expected_count, expected_ops
-    from uda.data.manifest import shown
+    from uda.data.table import shown
 
     source = " ".join(policy.source.split())
     click.echo(f"{shown(policy.name)}: {shown(source) or 'a native policy'}\n")

@@ -182,9 +182,10 @@ def _say(found: OutOfFold, ranked: list[Doubt], listed: list[Doubt], out: Path) 
 
 
 def _apply(run: RunFolder, filled: Path, out: Path | None, overwrite: bool) -> None:
+    from uda.data.records import scan
     from uda.data.relabel import read_new_labels, write_relabelled
     from uda.data.splits import Split
-    from uda.evaluation.locations import image_folder
+    from uda.evaluation.locations import data_root, image_folder
 
     found = _answers(run)
     split = Split.load(run.split)
@@ -202,7 +203,9 @@ def _apply(run: RunFolder, filled: Path, out: Path | None, overwrite: bool) -> N
             f"to lie in {root}"
         )
     _refuse_existing(target, overwrite)
-    _write(target, lambda: write_relabelled(target, split, new_labels))
+    records = scan(data_root(run), min_classes=0).records
+    before = {record.path for record in records if record.withdrawn}
+    _write(target, lambda: write_relabelled(target, split, new_labels, before))
     _say_applied(new_labels, split, target)
 
 

@@ -126,7 +126,7 @@ def command(
     unlabeled/, or a manifest.csv (path,label[,split][,group]).
     """
     from uda.data.coarse import Draw, draw_with_coarse
-    from uda.data.groups import group_column
+    from uda.data.groups import group_column, joined_notes
     from uda.data.records import scan
     from uda.data.splits import Split, extend_split, make_split
 
@@ -165,7 +165,7 @@ def command(
     split, notes = draw_with_coarse(draw, catalog, _tree(ctx, catalog))
     _save(split, out)
     _print_table(split, catalog)
-    _print_notes([*catalog.notes, *labels, *notes])
+    _print_notes([*catalog.notes, *labels, *joined_notes(catalog, groups), *notes])
     following = ["uda", "train", str(data), *_same(ctx), "--split", str(out)]
     click.echo(f"Wrote {out}. Next: {shlex.join(following)}")
     return split
@@ -285,9 +285,9 @@ def _print_table(split: Split, catalog: Catalog) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from uda.data.manifest import shown
     from uda.data.multilabel import NONE
     from uda.data.splitfile import PARTS
+    from uda.data.table import shown
 
     table = Table("class", title="Images per class and part", title_justify="left")
     for part in PARTS:

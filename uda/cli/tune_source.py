@@ -107,7 +107,7 @@ def _defective_groups(rows: Iterable[SplitRow], good_class: str) -> int:
 
 def from_images(asking: Asking, data: Path | None, seed: int) -> Source:
     """Let the run answer for its validation part, or for DATA."""
-    from uda.data.manifest import shown
+    from uda.data.table import shown
 
     images, fresh = _choose(asking, data)
     ask = (asking.bundle, images, asking.batch, asking.device, asking.views)

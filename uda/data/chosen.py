@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from uda.data.folders import Found, find_images
-from uda.data.manifest import listing, read_table, shown
+from uda.data.table import listing, read_table, shown
 from uda.errors import DataError
 from uda.files import inside
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from uda.data.manifest import listing, shown
 from uda.data.records import Catalog
 from uda.data.splitfile import Split, SplitRow, ordered
+from uda.data.table import listing, shown
 from uda.errors import DataError
 from uda.tree import Tree
 

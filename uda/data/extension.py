@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from uda.data.grouping import Facts, gather, row_of
 from uda.data.labels import Counts, draw_labels, refuse_bad_counts
-from uda.data.manifest import listing
 from uda.data.records import Catalog
 from uda.data.splitfile import Progress, Split, SplitRow, ordered
+from uda.data.table import listing
 
 _FIXED = ("test", "validation")
 NO_NEW_GROUPS = (
@@ -99,7 +99,14 @@ def _fixed_rows(facts: Facts, split: Split) -> dict[str, SplitRow]:
             f"{len(crossing)} validation images share a group with the test by what is "
             f"known now and were dropped: {listing(crossing, 3)}"
         )
-    kept = {path: row for path, row in validation.items() if path not in crossing}
+    gone = [p for p in validation if p in facts.records and facts.records[p].withdrawn]
+    if gone:
+        facts.notes.append(
+            f"{len(gone)} validation images lost their label in the data and were "
+            f"dropped: {listing(gone, 3)}"
+        )
+    out = {*crossing, *gone}
+    kept = {path: row for path, row in validation.items() if path not in out}
     return {**test, **kept}
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from uda.data.images import SUFFIXES
-from uda.data.manifest import PART_WORDS, check_label, check_name, listing, shown
+from uda.data.manifest import PART_WORDS, check_label, check_name
+from uda.data.table import listing, shown
 from uda.errors import DataError
 from uda.files import OUTPUT_MARK
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from uda.data.dealing import deal_units
-from uda.data.manifest import listing, shown
 from uda.data.multilabel import NONE, split_text
 from uda.data.partition import Bools, Ints, connect, count_by_unit
 from uda.data.splitfile import EMPTY_SHA256, Split, SplitRow, ordered
+from uda.data.table import listing, shown
 from uda.errors import DataError, UsageError
 from uda.rng import generator
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uda.data.manifest import listing, shown
 from uda.data.multilabel import NONE, split_text
 from uda.data.partition import Ints, connect
 from uda.data.records import Catalog, Record
 from uda.data.splitfile import EMPTY_SHA256, Progress, SplitRow, hash_files
+from uda.data.table import listing, shown
 
 Key = tuple[str, str]  # what an image is known by: ("group", "t065")
 

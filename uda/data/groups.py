@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from uda.data.partition import connect
 from uda.data.records import Catalog
+from uda.data.table import listing
 
 
 def resolve_groups(catalog: Catalog, choice: str | None) -> Mapping[str, str] | None:
@@ -22,7 +23,7 @@ def resolve_groups(catalog: Catalog, choice: str | None) -> Mapping[str, str] | 
     if choice == "auto":
         from uda.data.duplicates import find_groups
 
-        return _joined(find_groups(catalog).groups, catalog.groups())
+        return joined(find_groups(catalog).groups, catalog.groups())
     return catalog.groups() or None
 
 
@@ -31,7 +32,27 @@ def group_column(choice: str | None) -> str | None:
     return None if choice in ("auto", "none") else choice
 
 
-def _joined(found: Mapping[str, str], told: Mapping[str, str]) -> Mapping[str, str]:
+def joined_notes(catalog: Catalog, groups: Mapping[str, str] | None) -> list[str]:
+    """Say which groups of the column became one, and what that costs.
+
+    Args:
+        catalog: the images.
+        groups: what `resolve_groups` made of them.
+    """
+    told, names = catalog.groups(), dict[str, set[str]]()
+    for path, name in told.items():
+        names.setdefault((groups or {}).get(path, name), set()).add(name)
+    lost = sorted(" = ".join(sorted(one)) for one in names.values() if len(one) > 1)
+    if not lost:
+        return []
+    return [
+        f"images of several groups of the column show the same: {listing(lost, 3)}; "
+        "each is one group now, and new images are known by its first name alone (see "
+        "groups.png of `uda inspect --group auto`; --group group keeps to the column)"
+    ]
+
+
+def joined(found: Mapping[str, str], told: Mapping[str, str]) -> Mapping[str, str]:
     """Join two groupings: what either puts together, also in a chain, is one group.
 
     It is called as in ``told``, by the first of several names; where ``told`` has

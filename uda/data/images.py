@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from uda.data.manifest import shown
+from uda.data.table import shown
 from uda.errors import DataError
 
 Uint8 = npt.NDArray[np.uint8]
@@ -230,8 +230,8 @@ def _resized(image: Uint8, size: tuple[int, int]) -> Uint8:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open an image; what goes wrong with it inside the block becomes a BadImage.
 
-    A lack of memory stays one, and trouble of the computer is a DataError: a whole
-    image would be left out, and a pool would remember that.
+    Trouble of the computer, as a lack of memory, is another DataError: a whole image
+    would be left out, and a pool would remember that.
     """
     path = Path(path)
     try:
@@ -244,7 +244,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             _check_size(path, image)
             _check_depth(path, image)
             yield image
-    except (DataError, MemoryError):
+    except DataError:
         raise
     except Exception as error:  # decoders raise anything for a hostile file
         raise _fault(path, error) from error
@@ -259,10 +259,13 @@ def _fault(path: Path, error: Exception) -> DataError:
         return BadImage(path, f"not an image ({known}); remove or convert it")
     if isinstance(error, FileNotFoundError):
         return BadImage(path, "the file is missing; restore it or scan again")
+    trouble = "no memory is left" if isinstance(error, MemoryError) else ""
     if isinstance(error, OSError) and error.errno in _TROUBLE:
+        trouble = error.strerror or str(error)
+    if trouble:
         return DataError(
-            f"{shown(path)}: cannot be read now ({error.strerror}), which says nothing "
-            "of the image; mend that and run again"
+            f"{shown(path)}: cannot be read now ({trouble}), which says nothing of the "
+            "image; mend that and run again"
         )
     return BadImage(
         path, f"cannot be decoded ({shown(str(error) or type(error).__name__)})"

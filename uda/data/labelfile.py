@@ -14,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from uda.data.manifest import check_label, check_name, listing, read_table, shown
+from uda.data.manifest import check_label, check_name
 from uda.data.records import Catalog, Record
 from uda.data.splitfile import Split, decode_name
+from uda.data.table import listing, read_table, shown
 from uda.errors import DataError, UsageError
 from uda.files import inside
 

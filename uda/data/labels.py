@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from uda.data.grouping import Facts
-from uda.data.manifest import listing, shown
 from uda.data.partition import draw_per_class
+from uda.data.table import listing, shown
 from uda.errors import UsageError
 from uda.rng import generator
 

@@ -16,12 +16,6 @@ from uda.data.table import Table, listing, read_table, shown
 from uda.errors import DataError, UsageError
 from uda.files import inside
 
-__all__ = [
-    "MANIFEST_NAME", "PART_WORDS", "RESERVED", "WITHDRAWN", "Entry", "LabelOf",
-    "Manifest", "Table", "check_class", "check_label", "check_name", "listing",
-    "read_manifest", "read_table", "shown",
-]  # fmt: skip
-
 MANIFEST_NAME = "manifest.csv"
 # Columns that never are classes.
 RESERVED = ("path", "label", "split", "group")

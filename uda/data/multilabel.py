@@ -11,14 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from uda.data.manifest import (
-    RESERVED,
-    LabelOf,
-    Table,
-    check_class,
-    check_name,
-    shown,
-)
+from uda.data.manifest import RESERVED, LabelOf, check_class, check_name
+from uda.data.table import Table, shown
 from uda.errors import DataError
 
 SEPARATOR = "|"

@@ -17,13 +17,9 @@ from pathlib import Path
 from uda.data.chosen import Chosen, chosen_folders
 from uda.data.folders import find_images, read_layout
 from uda.data.images import SUFFIXES
-from uda.data.manifest import (
-    MANIFEST_NAME,
-    listing,
-    read_manifest,
-    shown,
-)
+from uda.data.manifest import MANIFEST_NAME, read_manifest
 from uda.data.multilabel import class_names, label_reader, split_text
+from uda.data.table import listing, shown
 from uda.errors import DataError, UsageError
 
 EXPECTED = (

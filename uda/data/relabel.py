@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from uda.data.manifest import WITHDRAWN, listing, read_table, shown
+from uda.data.manifest import WITHDRAWN
 from uda.data.records import BESIDE
 from uda.data.splitfile import Split, decode_name, encode_name
+from uda.data.table import listing, read_table, shown
 from uda.errors import DataError
 from uda.files import atomic_write, write_csv
 
@@ -87,7 +88,10 @@ def read_new_labels(
 
 
 def write_relabelled(
-    path: Path, split: Split, new_labels: Mapping[str, str | None]
+    path: Path,
+    split: Split,
+    new_labels: Mapping[str, str | None],
+    withdrawn: Collection[str] = (),
 ) -> None:
     """Write a manifest of the split's images with some new labels.
 
@@ -99,6 +103,7 @@ def write_relabelled(
         path: in the folder that the paths of the split start from.
         split: names the parts and groups.
         new_labels: by path; None takes a label away.
+        withdrawn: paths whose label the data took away before.
 
     Raises:
         DataError: labelled images lie beside the data, where a manifest cannot name
@@ -116,7 +121,8 @@ def write_relabelled(
         if part is None or label is None:
             # A label that was only held back (--labels-per-class) stays known; one
             # that is withdrawn must not come back from an older split.
-            part = WITHDRAWN if row.path in new_labels else NO_LABEL
+            gone = row.path in new_labels or row.path in withdrawn
+            part = WITHDRAWN if gone else NO_LABEL
         writer.writerow((row.path, label or "", part, row.group or ""))
     atomic_write(path, buffer.getvalue().encode("utf-8", "surrogateescape"))
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from uda.data.manifest import WITHDRAWN, listing, read_table, shown
+from uda.data.manifest import WITHDRAWN
 from uda.data.records import Catalog, Record
+from uda.data.table import listing, read_table, shown
 from uda.errors import DataError, UsageError
 from uda.files import sha256_file, spreadsheet_safe, write_csv
 

@@ -20,10 +20,10 @@ from uda.data.labels import (
     refuse_bad_counts,
     refuse_bad_share,
 )
-from uda.data.manifest import listing, shown
 from uda.data.partition import choose_units, count_by_unit
 from uda.data.records import Catalog, Record
 from uda.data.splitfile import HEADER, PARTS, Progress, Split, SplitRow, ordered
+from uda.data.table import listing, shown
 from uda.errors import DataError, UsageError
 from uda.rng import generator
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from uda.data.manifest import shown
+from uda.data.table import shown
 from uda.errors import UsageError
 from uda.tree import ROOT, Branch, Tree, faults, good_against_rest
 

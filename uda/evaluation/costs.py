@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from uda.data.manifest import listing, read_table, shown
+from uda.data.table import listing, read_table, shown
 from uda.errors import DataError
 
 Floats = npt.NDArray[np.float64]

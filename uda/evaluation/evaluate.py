@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from uda.data.manifest import listing
+from uda.data.table import listing
 from uda.errors import DataError
 from uda.evaluation.decided import measure_decision
 from uda.evaluation.decision import DecisionRule

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from uda.data.manifest import listing
 from uda.data.records import Record, scan
 from uda.data.splitfile import Split
+from uda.data.table import listing
 from uda.errors import DataError
 from uda.evaluation.locations import data_root, unlabeled_folders
 from uda.run.layout import RunFolder

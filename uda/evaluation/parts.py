@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from uda.data.groups import group_column, resolve_groups
-from uda.data.manifest import listing
 from uda.data.multilabel import class_names, members
 from uda.data.records import Catalog, scan
 from uda.data.splitfile import hash_files
 from uda.data.splits import Split, SplitRow
+from uda.data.table import listing
 from uda.errors import CheckpointError, DataError, UsageError
 from uda.evaluation.locations import group_choice, image_files, image_folder
 from uda.evaluation.seen import (

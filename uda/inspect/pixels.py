@@ -148,7 +148,7 @@ def dominant_colors(looks: Sequence[Look]) -> list[Color]:
             round(float(v)) for v in sums[near].sum(axis=(0, 1, 2)) / here
         )
         found.append(Color(red, green, blue, float(here / total)))
-        counts[near] = 0
+        sums[near], counts[near] = 0, 0
     return sorted(found, key=lambda color: -color.share)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from uda.data.defects import USUAL_SIZES, DefectSize, Size, defect_sizes, load
 from uda.data.duplicates import Groups, find_groups
+from uda.data.groups import joined
 from uda.data.records import Catalog, scan
 from uda.files import write_csv, write_json
 from uda.inspect import leaks, numbers, pixels
@@ -46,7 +47,7 @@ class Inspection:
         catalog: the images; looks: the pixels' numbers, in the same order.
         found: groups found automatically.
         group_names: (N) the group each image counts for: the column's, or found.
-        group_source: "column NAME" or "found automatically".
+        group_source: in words, the column or what is found.
         support: what each class can carry.
         leak: what a random split hides; None where it cannot be measured.
         agreement: found groups against the column's; None without a column.
@@ -154,8 +155,8 @@ def inspect_data(
     Args:
         data: folder or manifest, as for ``scan``.
         unlabeled: further folders of unlabelled images.
-        group: a manifest column, "auto", or None: the column ``group`` if any,
-            else auto.
+        group: a manifest column, "auto" (what is found, joined with the column
+            ``group``), or None: the column ``group`` if any, else auto.
         multi_label: whether an image may have several labels.
         seed: of splits and random projections.
         threads: that decode images.
@@ -178,8 +179,11 @@ def inspect_data(
     )
     looks = pixels.look_at(catalog.records, threads=threads, progress=progress)
     found = find_groups(catalog, seed=seed, threads=threads, progress=progress)
-    given = {} if group == "auto" else catalog.groups()
-    names = [given.get(r.path) or found.groups[r.path] for r in catalog.records]
+    given = catalog.groups()
+    units = joined(found.groups, given)
+    if group != "auto":  # what is found tells of those alone that the column leaves out
+        units = {p: given.get(p, f"\0{name}") for p, name in found.groups.items()}
+    names = [units[record.path] for record in catalog.records]
     support = support_of(catalog, names)
     leak = _leak(catalog, looks, names, seed)
     agreement = None
@@ -194,7 +198,7 @@ def inspect_data(
         looks,
         found,
         names,
-        f"column {column or 'group'}" if given else "found automatically",
+        _source(column, auto=group == "auto") if given else "found automatically",
         support,
         leak,
         agreement,
@@ -208,6 +212,11 @@ def inspect_data(
         ),
         defects,
     )
+
+
+def _source(column: str | None, *, auto: bool) -> str:
+    told = f"column {column or 'group'}"
+    return f"{told}, joined with what is found" if auto else told
 
 
 def _defects(boxes: Path | None, data: Path, sizes: Sequence[Size]) -> list[DefectSize]:

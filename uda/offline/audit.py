@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from uda.augment.kernels import render
 from uda.augment.policy import Policy, PythonPolicy
-from uda.data.manifest import listing
+from uda.data.table import listing
 from uda.evaluation.predict import predict_pool
 from uda.intervals import Interval, bootstrap_by_group
 from uda.offline.narrowing import Element, elements

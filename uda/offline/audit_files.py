@@ -20,9 +20,9 @@ import yaml
 
 from uda.augment.policy import Policy, PythonPolicy, load_policy
 from uda.data.images import BadImage
-from uda.data.manifest import listing, shown
 from uda.data.preprocessing import Preprocessing, evenly
 from uda.data.splits import Split
+from uda.data.table import listing, shown
 from uda.errors import CheckpointError, DataError, UsageError
 from uda.evaluation.parts import EvaluationSet, split_part
 from uda.files import OUTPUT_MARK, atomic_write, output_folder, read_json, write_csv

@@ -13,7 +13,7 @@ from uda.augment.policy import Policy, PythonPolicy
 from uda.data.boxes import coco, yolo
 from uda.data.boxes.model import BoxSet
 from uda.data.boxfiles import Format, find_format
-from uda.data.manifest import shown
+from uda.data.table import shown
 from uda.errors import DataError, UsageError
 from uda.files import read_json, sha256_file
 from uda.offline.newset import names_in

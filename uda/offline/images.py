@@ -18,8 +18,9 @@ import numpy as np
 
 from uda.augment.policy import Policy, PythonPolicy
 from uda.data.images import BadImage
-from uda.data.manifest import MANIFEST_NAME, listing
+from uda.data.manifest import MANIFEST_NAME
 from uda.data.preprocessing import detect_value_range, evenly
+from uda.data.table import listing
 from uda.errors import DataError, UsageError
 from uda.files import folder_lock, sha256_file
 from uda.offline.copies import Copy, Look, Range, make_copy, pixels, plan_copies

@@ -15,9 +15,10 @@ from typing import Any
 
 from uda.augment.policy import Policy, PythonPolicy
 from uda.data.chosen import chosen_folders
-from uda.data.manifest import MANIFEST_NAME, listing, shown
+from uda.data.manifest import MANIFEST_NAME
 from uda.data.splitfile import ordered
 from uda.data.splits import Split, SplitRow
+from uda.data.table import listing, shown
 from uda.errors import DataError, UsageError
 from uda.files import atomic_path, atomic_write, read_json, write_csv, write_json
 from uda.offline.copies import Copy

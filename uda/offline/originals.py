@@ -11,10 +11,10 @@ from pathlib import Path
 
 from uda.data.groups import group_column, resolve_groups
 from uda.data.labelfile import labels_of_split
-from uda.data.manifest import listing, shown
 from uda.data.records import Catalog, Record, scan
 from uda.data.splitfile import hash_files
 from uda.data.splits import NO_GROUPS, Split, SplitRow
+from uda.data.table import listing, shown
 from uda.errors import DataError
 
 Progress = Callable[[str, int, int], None]

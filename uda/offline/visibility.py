@@ -18,8 +18,8 @@ from uda.augment.plan import draw
 from uda.augment.policy import Policy, PythonPolicy
 from uda.data.boxes.model import ReadRules
 from uda.data.boxfiles import read_boxes
-from uda.data.manifest import shown
 from uda.data.preprocessing import Preprocessing, content_box, evenly
+from uda.data.table import shown
 from uda.errors import DataError
 from uda.files import write_csv
 from uda.offline.narrowing import WHOLE, Element, elements

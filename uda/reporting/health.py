@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from uda.data.manifest import shown
 from uda.data.multilabel import class_names
 from uda.data.splits import Split, SplitRow
+from uda.data.table import shown
 from uda.intervals import clopper_pearson
 from uda.reporting.curves import last
 from uda.reporting.rundata import RunData

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from uda.data.manifest import shown
+from uda.data.table import shown
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LONGEST = 200  # characters of a name; paths can have thousands

@@ -12,11 +12,11 @@ from pathlib import Path
 from uda.data.boxes.model import BoxSet, ReadRules
 from uda.data.boxfiles import read_boxes
 from uda.data.folders import find_images
-from uda.data.manifest import shown
 from uda.data.pool import Pool
 from uda.data.preprocessing import content_box
 from uda.data.records import Catalog, Record, scan
 from uda.data.splitfile import HEADER, Split
+from uda.data.table import shown
 from uda.errors import DataError, UsageError
 
 Box = tuple[float, float, float, float]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from uda.data.manifest import listing, shown
+from uda.data.table import listing, shown
 from uda.errors import DataError
 from uda.evaluation.decision import DecisionRule
 

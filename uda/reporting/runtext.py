@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from uda.data.manifest import shown
+from uda.data.table import shown
 from uda.intervals import clopper_pearson
 from uda.reporting import curves, health, sentences
 from uda.reporting.rundata import RunData

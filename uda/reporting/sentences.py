@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from uda.data.manifest import shown
+from uda.data.table import shown
 from uda.evaluation.paired import Asked, compare
 from uda.evaluation.predict import Predictions
 from uda.reporting.rundata import Evaluated, RunData

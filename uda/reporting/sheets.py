@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from uda.data.manifest import shown
+from uda.data.table import shown
 from uda.files import atomic_path
 
 UInt8 = npt.NDArray[np.uint8]

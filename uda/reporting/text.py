@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from uda.data.manifest import shown
+from uda.data.table import shown
 from uda.evaluation.estimates import NOT_AVAILABLE, Estimate
 from uda.evaluation.multilabel import AnyMetrics, LabelMetrics
 from uda.evaluation.tta import NONE

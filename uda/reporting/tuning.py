@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from uda.data.manifest import listing
+from uda.data.table import listing
 from uda.evaluation.conformal import needed_groups
 from uda.evaluation.crossfit import Change
 from uda.evaluation.fold_sample import LimitCheck

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from uda.data.coarse import refuse_coarse_tests
-from uda.data.manifest import shown
 from uda.data.records import Catalog
 from uda.data.splits import Split
+from uda.data.table import shown
 from uda.errors import UdaError, UsageError
 from uda.study.request import Planned, Request
 from uda.study.strategies import Strategy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from uda.data.manifest import listing
+from uda.data.table import listing
 from uda.study.findings import MAIN, Findings, Gap, Row
 
 Standing = Literal["gain", "loss", "unclear"]

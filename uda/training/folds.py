@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from uda.data.manifest import listing
 from uda.data.records import Catalog
 from uda.data.splitfile import Split
+from uda.data.table import listing
 from uda.errors import UsageError
 from uda.evaluation.evaluate import answer
 from uda.evaluation.out_of_fold import HeldOut, OutOfFold

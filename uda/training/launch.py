@@ -10,7 +10,7 @@ from uda.augment.policy import policy_file
 from uda.data.records import Catalog
 from uda.data.splits import Split
 from uda.errors import UdaError, UsageError
-from uda.files import atomic_write, folder_lock, write_json
+from uda.files import atomic_write, folder_lock, read_json, write_json
 from uda.run.environment import describe_environment
 from uda.run.layout import RunFolder, create_run, open_run
 from uda.training import patience, sizes
@@ -182,10 +182,30 @@ def go_on(
         try:
             with memory_told(config):
                 parts = build_parts(config, catalog, split, console.stage)
+                if (channels := _other_channels(run, parts)) is not None:
+                    config = _with_channels(config, channels)
+                    parts = build_parts(config, catalog, split, console.stage)
                 return _train(config, run, parts, console, stop, resume=True)
         except UdaError as error:
             run.update_status("failed", reason=str(error))
             raise
+
+
+def _other_channels(run: RunFolder, parts: Parts) -> int | None:
+    """Return the channels that a run began with, where the images say others now.
+
+    They are told from the images, by rules that may have changed since.
+    """
+    if not run.model.is_file():
+        return None
+    channels = int(read_json(run.model)["preprocessing"]["channels"])
+    return None if channels == parts.pool.preprocessing.channels else channels
+
+
+def _with_channels(config: RunConfig, channels: int) -> RunConfig:
+    """Return the configuration with stated channels."""
+    data = config.data.model_copy(update={"channels": channels})
+    return config.model_copy(update={"data": data})
 
 
 def _tell_of_edited_policies(

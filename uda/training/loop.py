@@ -59,7 +59,7 @@ def train(
         TrainingError: the loss is not finite.
     """
     torch.set_num_threads(config.loop.threads or torch.get_num_threads())
-    policies = Policies.load(config)
+    policies = Policies.load(config, run.policies)
     save.copy_policies(run, policies)
     device = choose_device(config.loop.device)
     spec = model_spec(config, parts)

@@ -276,11 +276,14 @@ class Policies:
     strong: Policy | PythonPolicy
 
     @classmethod
-    def load(cls, config: RunConfig) -> Policies:
-        """Load the three policies by name or file."""
+    def load(cls, config: RunConfig, own: Path | None = None) -> Policies:
+        """Load the three policies by name or file; files in ``own`` are a run's."""
         views = config.views
         return cls(
-            *(load_policy(name) for name in (views.labeled, views.weak, views.strong))
+            *(
+                load_policy(name, record=Path(name).parent == own)
+                for name in (views.labeled, views.weak, views.strong)
+            )
         )
 
 

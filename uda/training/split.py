@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from uda.data.coarse import draw_with_coarse
-from uda.data.groups import group_column, resolve_groups
+from uda.data.groups import group_column, joined_notes, resolve_groups
 from uda.data.labelfile import labels_of_split
 from uda.data.records import BESIDE, Catalog, scan
 from uda.data.splits import Split, make_split
@@ -43,14 +43,16 @@ def scan_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
         return catalog, split, notes + _left_out(split, catalog)
 
     def draw(shown: Catalog) -> tuple[Split, list[str]]:
-        return make_split(
+        groups = resolve_groups(shown, config.data.group)
+        made, notes = make_split(
             shown,
-            resolve_groups(shown, config.data.group),
+            groups,
             labels_per_class=config.data.labels_per_class,
             validation=config.data.validation,
             test=config.data.test,
             seed=config.seed,
         )
+        return made, [*joined_notes(shown, groups), *notes]
 
     split, notes = draw_with_coarse(draw, catalog, class_tree(config, catalog))
     return catalog, split, [*catalog.notes, *notes]

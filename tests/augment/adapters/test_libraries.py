@@ -280,6 +280,19 @@ def test_noise_of_any_strength_is_clipped_and_nan_is_a_fault_with_kornia(tmp_pat
         views(policy, images, np.arange(4))
 
 
+def test_levels_are_still_refused_where_no_noise_is_added(tmp_path):
+    """A module of one's own that scales would leave black and white alone."""
+    head = K + "import torch\n"
+    body = (
+        "class Scaled(torch.nn.Module):\n"
+        "    def forward(self, x):\n        return x * 255\n"
+        "augment = torch.nn.Sequential(K.RandomHorizontalFlip(p=0.5), Scaled())"
+    )
+    images = np.full((2, 16, 16, 1), 128, dtype=np.uint8)
+    with pytest.raises(DataError, match=r"these look like 0\.\.255"):
+        views(load(tmp_path, head, body), images, np.arange(2))
+
+
 def test_timms_transforms_sit_in_a_torchvision_compose(tmp_path):
     make = "augment = rand_augment_transform('rand-m5-n2', {'img_mean': (9, 9, 9)})"
     head = "from timm.data.auto_augment import rand_augment_transform\n"

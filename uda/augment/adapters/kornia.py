@@ -6,10 +6,11 @@ One image at a time: kornia draws the ops of RandAugment once for a whole batch.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from uda.augment.adapters.base import Adapter, UInt8
+from uda.augment.adapters.base import Adapter, UInt8, parts_of
 
 
 class KorniaAdapter(Adapter):
@@ -17,8 +18,13 @@ class KorniaAdapter(Adapter):
 
     library = "kornia"
     takes = "float32 tensor (1, K, H, W) in 0..1"
-    # It takes and gives 0..1 and clips no noise, which may go any way beyond.
-    overshoot = math.inf
+    overshoot = 0.5  # what adds up beyond 0..1 is not clipped by kornia
+
+    def __init__(self, transform: Any) -> None:
+        """Wrap a module; noise, which kornia does not clip either, goes any way."""
+        super().__init__(transform)
+        if any("Noise" in type(part).__name__ for part in parts_of(transform)):
+            self.overshoot = math.inf
 
     def view(self, image: UInt8, generator: np.random.Generator) -> object:
         """Call the module on a batch of one."""

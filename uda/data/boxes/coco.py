@@ -19,7 +19,7 @@ from uda.data.boxes.model import (
     each_box,
     number,
 )
-from uda.data.manifest import shown
+from uda.data.table import shown
 from uda.errors import DataError
 from uda.files import read_json
 

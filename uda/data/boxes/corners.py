@@ -22,7 +22,7 @@ from uda.data.boxes.model import (
 )
 from uda.data.boxes.side import Side
 from uda.data.images import BadImage, probe
-from uda.data.manifest import read_table, shown
+from uda.data.table import read_table, shown
 from uda.errors import DataError
 from uda.files import guarded, inside
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uda.data.images import BadImage, probe
-from uda.data.manifest import shown
+from uda.data.table import shown
 from uda.errors import DataError
 from uda.files import inside
 

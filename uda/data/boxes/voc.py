@@ -27,7 +27,7 @@ from uda.data.boxes.model import (
 )
 from uda.data.boxes.side import Side
 from uda.data.boxes.xmltree import read_xml
-from uda.data.manifest import shown
+from uda.data.table import shown
 from uda.errors import DataError
 
 FOLDER = "annotations"

@@ -24,7 +24,7 @@ from uda.data.boxes.model import (
 )
 from uda.data.boxes.side import Side
 from uda.data.images import SUFFIXES, BadImage, probe
-from uda.data.manifest import shown
+from uda.data.table import shown
 from uda.errors import DataError
 
 FOLDER, NAMES = "labels", "data.yaml"
