@@ -172,7 +172,7 @@ def test_a_run_without_evaluation_says_what_is_missing(tmp_path, history):
     text = " ".join(Page(made.folder / "report.html").text.split())
     assert "how good this run is remains unknown" in text
     assert "uda evaluate runs/train reads the test part" in text
-    assert ("50% (3 of 6; 12% to 88%) of Rust" in text) is history
+    assert ("50% (3 of 6; 3.9% to 96%) of Rust" in text) is history
 
 
 def test_a_bare_folder_and_an_interrupted_run(tmp_path):

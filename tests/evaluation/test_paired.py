@@ -68,7 +68,7 @@ def test_escape_and_overkill_of_a_good_class():
 
 def test_the_interval_equals_a_direct_computation():
     asked, (first, second) = example()
-    draws = 200
+    draws = 100
     found = compare(asked, first, second, draws=draws, seed=3)
     # the same draws of groups, each set of images written out
     counts = _draw_groups(_stratum_of_groups(asked.groups, asked.targets), draws, 3)
