@@ -112,5 +112,5 @@ def test_of_many_classes_the_worst_curves_are_drawn_beside_their_legend():
     names = [text.get_text().split()[0] for text in legend.get_texts()]
     assert len(names) == 24
     assert "k33" in names
-    assert "the lowest of 40" in legend.get_title().get_text()
+    assert "the 24 lowest of 40" in legend.get_title().get_text()
     assert figures.png_bytes(figure)[:4] == b"\x89PNG"  # warnings are errors

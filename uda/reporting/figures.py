@@ -73,19 +73,19 @@ def pr_curves(predictions: Predictions, *, title: str = "") -> Figure:
     many = len(curves) > _BESIDE
     figure = _figure(9.5 if many else 6.5, 5.0, title)
     axes = figure.add_subplot()
-    for curve in curves:
+    for number, curve in enumerate(curves):
         axes.step(
             np.r_[0.0, curve.recall],
             np.r_[curve.precision[0], curve.precision],
             where="pre",
-            linestyle=("-", "--", ":", "-.")[curve.place // 10 % 4],
+            linestyle=("-", "--", ":", "-.")[number // 10 % 4],
             label=f"{curve.name}  {curve.area:.2f}  (n={curve.images})",
         )
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
     axes.grid(alpha=0.3)
     if curves:
         words = "average precision" + (
-            f", the lowest of {left + len(curves)}" if left else ""
+            f", the {len(curves)} lowest of {left + len(curves)}" if left else ""
         )
         legend = (
             figure.legend(title=words, fontsize=8, loc="outside right upper")
