@@ -20,10 +20,10 @@ from uda.evaluation import conformal
 from uda.evaluation.calibration import fit_temperature, log_losses
 from uda.evaluation.decision import DecisionRule
 from uda.evaluation.escape import EscapeLimit, misses_for
-from uda.evaluation.paired import widened
+from uda.evaluation.paired import paired_intervals
 from uda.evaluation.rates import Floats, good_counts, rates, ratio, weighted_matrices
 from uda.evaluation.tuning import Sample, TuneConfig, fit_answers, fit_limit
-from uda.intervals import Interval, bootstrap_by_group, exchange_by_group
+from uda.intervals import Interval
 
 Ints = npt.NDArray[np.int64]
 FOLDS = 5
@@ -189,45 +189,33 @@ def changes(
     )
     costs = np.asarray(config.costs) if config.costs else None
     alone = np.asarray(sample.log_probs).argmax(axis=1)
-    sides = [
-        (alone, log_losses(sample.log_probs, sample.targets)),
-        (answers.predicted, answers.losses),
-    ]
+    losses = log_losses(sample.log_probs, sample.targets)
+    sides = [(answers.predicted, answers.losses), (alone, losses)]
 
-    def measured(*weighted: npt.NDArray[Any]) -> Floats:
-        return _measures(sample, [*zip(sides, weighted, strict=True)], good, costs)
+    def measured(ruled: npt.NDArray[Any], plain: npt.NDArray[Any]) -> Floats:
+        return _measures(
+            sample, [*zip(sides, (ruled, plain), strict=True)], good, costs
+        )
 
-    def drawn(weights: npt.NDArray[Any]) -> Floats:
-        none = np.zeros_like(weights)
-        return measured(none, weights) - measured(weights, none)
-
-    def exchanged(moved: npt.NDArray[Any]) -> Floats:
-        return measured(moved, 1 - moved) - measured(1 - moved, moved)
-
-    one = np.ones((1, len(alone)))
-    before, after = measured(one, 0 * one)[0], measured(0 * one, one)[0]
-    groups = np.asarray(sample.groups)
-    low, high = bootstrap_by_group(
-        drawn, groups, sample.targets, draws, seed=config.seed
+    named = _named(good, costs)
+    after, before, intervals = paired_intervals(
+        measured,
+        np.asarray(sample.groups),
+        sample.targets,
+        (alone != answers.predicted) | (losses != answers.losses),
+        unbounded=[p for p, (name, _) in enumerate(named) if name in _UNBOUNDED],
+        draws=draws,
+        seed=config.seed,
     )
-    differs = (alone != answers.predicted) | (sides[0][1] != sides[1][1])
-    reach = exchange_by_group(exchanged, groups, differs, draws, seed=config.seed)
     return tuple(
         Change(
             name,
             _known(before[place]),
             _known(after[place]),
-            None
-            if np.isnan(low[place])
-            else widened(
-                Interval(float(low[place]), float(high[place])),
-                float(after[place] - before[place]),
-                float(reach[place]),
-                None if name in _UNBOUNDED else 1.0,
-            ),
+            None if np.isnan(intervals[place].low) else intervals[place],
             rising,
         )
-        for place, (name, rising) in enumerate(_named(good, costs))
+        for place, (name, rising) in enumerate(named)
     )
 
 

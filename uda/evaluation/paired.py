@@ -7,7 +7,7 @@ draw holds for both, so that what is hard for both does not count.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,43 +104,70 @@ def compare(
 
     The intervals are percentiles over draws of groups within true classes, and hold 0
     where chance alone explains the difference (`exchange_by_group`): where one group
-    makes it, drawing that again shows no spread. They
-    tell how other images would have changed the difference, given these labels and
-    these trained networks; how much other labels or seeds change it is seen from
-    the repeats alone.
+    makes it, drawing that again shows no spread. They tell how other images would have
+    changed the difference, given these labels and these trained networks; how much
+    other labels or seeds change it is seen from the repeats alone.
 
     Returns:
         For each of ``asked.measures`` both values, and the 95 % interval of first -
         second.
     """
-    one = np.ones((1, asked.targets.size))
-    own = [values(asked, answers, one)[0] for answers in (first, second)]
 
-    def drawn(weights: npt.NDArray[Any]) -> Floats:
-        return values(asked, first, weights) - values(asked, second, weights)
+    def measured(own: npt.NDArray[Any], other: npt.NDArray[Any]) -> Floats:
+        return _values(asked, [(first, own), (second, other)])
 
-    def exchanged(moved: npt.NDArray[Any]) -> Floats:
-        stay = 1 - moved
-        return _values(asked, [(first, stay), (second, moved)]) - _values(
-            asked, [(second, stay), (first, moved)]
-        )
-
-    low, high = bootstrap_by_group(drawn, asked.groups, asked.targets, draws, seed=seed)
-    reach = exchange_by_group(
-        exchanged, asked.groups, first != second, draws, seed=seed
+    one, two, intervals = paired_intervals(
+        measured, asked.groups, asked.targets, first != second, draws=draws, seed=seed
     )
     return {
-        name: Difference(
-            float(own[0][place]),
-            float(own[1][place]),
-            widened(
-                Interval(float(low[place]), float(high[place])),
-                float(own[0][place] - own[1][place]),
-                float(reach[place]),
-            ),
-        )
+        name: Difference(float(one[place]), float(two[place]), intervals[place])
         for place, name in enumerate(asked.measures)
     }
+
+
+def paired_intervals(
+    measured: Callable[[npt.NDArray[Any], npt.NDArray[Any]], Floats],
+    groups: npt.NDArray[Any],
+    targets: Ints,
+    differs: npt.NDArray[np.bool_],
+    *,
+    unbounded: Collection[int] = (),
+    draws: int = 2000,
+    seed: int = 0,
+) -> tuple[Floats, Floats, list[Interval]]:
+    """Return M measures of two sides, and the 95 % intervals of first minus second.
+
+    Args:
+        measured: (d, N) weights of the first side's answers and of the second's ->
+            (d, M) measures of that mix.
+        groups: (N,) group of each image.
+        targets: (N,) true classes, within which groups are drawn.
+        differs: (N,) where the two sides' answers are not the same.
+        unbounded: places of measures whose differences may exceed 1.
+        draws: of groups, and of their sides.
+        seed: of both.
+    """
+    every, none = np.ones((1, targets.size)), np.zeros((1, targets.size))
+    first, second = measured(every, none)[0], measured(none, every)[0]
+
+    def drawn(weights: npt.NDArray[Any]) -> Floats:
+        return measured(weights, 0 * weights) - measured(0 * weights, weights)
+
+    def exchanged(moved: npt.NDArray[Any]) -> Floats:
+        return measured(1 - moved, moved) - measured(moved, 1 - moved)
+
+    low, high = bootstrap_by_group(drawn, groups, targets, draws, seed=seed)
+    reach = exchange_by_group(exchanged, groups, differs, draws, seed=seed)
+    intervals = [
+        widened(
+            Interval(float(low[place]), float(high[place])),
+            float(first[place] - second[place]),
+            float(reach[place]),
+            None if place in unbounded else 1.0,
+        )
+        for place in range(first.size)
+    ]
+    return first, second, intervals
 
 
 def widened(
