@@ -34,14 +34,23 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
         writer.writerows(rows)
 
 
-def write_between(name: str, lines: Iterable[str], page: Path = PAGE) -> None:
-    """Replace what stands between the page's markers of that name."""
+def read_between(name: str, page: Path | None = None) -> list[str]:
+    """Return the lines between the page's markers of that name."""
+    page = page or PAGE
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     text = page.read_text()
     if begin not in text or end not in text:
         raise SystemExit(f"{page}: has no lines {begin} and {end}")
-    head, _, rest = text.partition(begin)
-    _, _, tail = rest.partition(end)
+    return text.partition(begin)[2].partition(end)[0].splitlines()
+
+
+def write_between(name: str, lines: Iterable[str], page: Path | None = None) -> None:
+    """Replace what stands between the page's markers of that name."""
+    page = page or PAGE
+    read_between(name, page)  # the markers are there
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    head, _, rest = page.read_text().partition(begin)
+    tail = rest.partition(end)[2]
     page.write_text(f"{head}{begin}\n" + "\n".join(lines) + f"\n{end}{tail}")
 
 

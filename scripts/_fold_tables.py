@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import json
+import re
+from itertools import chain
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import numpy as np
-from _arms import DRAWS, SAME, SUITES, SUPERVISED, Suite
-from _common import PROJECT, Row, write_between, write_rows
-from _folds import Cell, counts_of, finished, split_path
+from _arms import DRAWS, SUITES, SUPERVISED, Suite
+from _common import PROJECT, Row, read_between, write_between, write_rows
+from _folds import Cell, counts_of, decoded, finished, split_path, write_splits
 
 from uda.data.splits import Split
 from uda.evaluation.paired import MEASURES, Asked, Difference, compare
-from uda.evaluation.predict import Predictions
 
+Place = tuple[str, str]  # a draw and a length: what has a table of its own
+HEADING = re.compile(r"\*\*(.+?)\*\* .*; length of a run: (.+)\.$")
 COLUMNS = (
     "draw", "length", "seed", "fold", "arm", "steps", "seconds", "macro_f1",
     "balanced_accuracy", "rarest", "rarest_recall", "validation", "trust",
-    "handed_over", "mask_rate", "pseudo_right",
+    "handed_over", "mask_rate", "pseudo_right", "answers",
 )  # fmt: skip
 HEADER = (
     "| arm | runs | steps | seconds | macro-F1 | balanced accuracy | rarest class's "
@@ -26,20 +31,97 @@ HEADER = (
 )
 
 
-def write_suite(name: str, work: Path) -> None:
-    """Write docs/results_NAME.csv and the suite's tables of docs/results.md."""
-    rows = [row for draw in DRAWS for row in finished(work, draw, SUITES[name].arms)]
-    kept = [{key: row.get(key) for key in COLUMNS} for row in rows]
-    write_rows(PROJECT / "docs" / f"results_{name}.csv", COLUMNS, kept)
-    write_between(name, tables(SUITES[name], rows, work))
+def write_suite(name: str, data: Path, work: Path) -> None:
+    """Write docs/results_NAME.csv and the suite's tables of docs/results.md.
+
+    Rows and tables of other machines stay, unless the same runs are here.
+    """
+    suite = SUITES[name]
+    rows = [row for draw in DRAWS for row in finished(work, draw, suite.arms)]
+    for draw in {row["draw"] for row in rows}:
+        write_splits(data, work, draw, {r["seed"] for r in rows if r["draw"] == draw})
+    path = rows_path(name)
+    every = {order(suite, row): row for row in [*read_rows(path), *rows]}
+    kept = [{key: every[at].get(key) for key in COLUMNS} for at in sorted(every)]
+    write_rows(path, COLUMNS, kept)
+    found = standing(name) | tables(suite, rows, work)
+    write_between(name, chain.from_iterable(found[p] for p in sorted(found, key=rank)))
 
 
-def tables(suite: Suite, rows: list[Row], work: Path) -> Iterator[str]:
-    """Yield the lines of one table per draw and length."""
+def restore(work: Path) -> None:
+    """Give work folders the finished rows of docs/ that they lack."""
+    for name in SUITES:
+        for row in read_rows(rows_path(name)):
+            cell = Cell(*(row[key] for key in COLUMNS[:5]))
+            done = cell.folder(work) / "row.json"
+            if row["answers"] and not done.is_file():
+                done.parent.mkdir(parents=True, exist_ok=True)
+                done.write_text(json.dumps(row, indent=2) + "\n")
+
+
+def rows_path(name: str) -> Path:
+    return PROJECT / "docs" / f"results_{name}.csv"
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read a CSV file of `write_rows`: numbers as numbers, None for an empty cell."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as stream:
+        return [
+            {key: value_of(key, row.get(key) or "") for key in COLUMNS}
+            for row in csv.DictReader(stream)
+        ]
+
+
+def value_of(key: str, text: str) -> str | int | float | None:
+    if not text:
+        return None
+    if key in ("draw", "length", "arm", "rarest", "handed_over", "answers"):
+        return text
+    return int(text) if key in ("seed", "fold", "steps", "seconds") else float(text)
+
+
+def place_of(row: Row) -> Place:
+    """Return what has a table of its own."""
+    return row["draw"], row["length"]
+
+
+def rank(place: Place) -> tuple[int, str]:
+    """Return where a table stands."""
+    return list(DRAWS).index(place[0]), place[1]
+
+
+def order(suite: Suite, row: Row) -> tuple[Any, ...]:
+    """Return where a row stands in the CSV file; no two runs stand there."""
+    arm = suite.arms.index(row["arm"])
+    return *rank(place_of(row)), row["seed"], row["fold"], arm
+
+
+def standing(name: str) -> dict[Place, list[str]]:
+    """Return the tables that the page has, as `tables` does."""
+    found: dict[Place, list[str]] = {}
+    for text in read_between(name):
+        if heading := HEADING.match(text):
+            lines = found.setdefault((heading[1], heading[2]), [""])
+        if found:
+            lines.append(text)
+    return {place: trimmed(lines) for place, lines in found.items()}
+
+
+def trimmed(lines: list[str]) -> list[str]:
+    """Return lines without empty ones at the end."""
+    while not lines[-1]:
+        lines = lines[:-1]
+    return lines
+
+
+def tables(suite: Suite, rows: list[Row], work: Path) -> dict[Place, list[str]]:
+    """Return the lines of one table per draw and length."""
     own = set(suite.arms) - set(SUITES["default"].arms)
-    places = sorted({(row["draw"], row["length"]) for row in rows})
-    for draw, length in sorted(places, key=lambda p: (list(DRAWS).index(p[0]), p[1])):
-        mine = [r for r in rows if (r["draw"], r["length"]) == (draw, length)]
+    found: dict[Place, list[str]] = {}
+    for draw, length in sorted({place_of(row) for row in rows}, key=rank):
+        mine = [row for row in rows if place_of(row) == (draw, length)]
         if own and not any(row["arm"] in own for row in mine):
             continue  # that table is among those of the suite `default`
         every_label = DRAWS[draw].share == 1 and SUPERVISED in suite.arms
@@ -47,13 +129,12 @@ def tables(suite: Suite, rows: list[Row], work: Path) -> Iterator[str]:
         reference = [r for r in mine if r["arm"] == wanted]
         if not reference:
             continue
-        yield f"\n**{draw}** ({DRAWS[draw].words}); length of a run: {length}.\n"
-        yield HEADER
-        yield "|" + "---|" * HEADER.count(" | ") + "---|"
-        for arm in suite.arms:
-            part = [row for row in mine if row["arm"] == arm]
-            if part:
-                yield line(arm, part, reference, work)
+        lines = ["", f"**{draw}** ({DRAWS[draw].words}); length of a run: {length}."]
+        lines += ["", HEADER, "|" + "---|" * HEADER.count(" | ") + "---|"]
+        parts = ([row for row in mine if row["arm"] == arm] for arm in suite.arms)
+        lines += [line(p[0]["arm"], p, reference, work) for p in parts if p]
+        found[draw, length] = lines
+    return found
 
 
 def line(arm: str, rows: list[Row], reference: list[Row], work: Path) -> str:
@@ -105,27 +186,21 @@ def pair(
     for row in both:
         place = (row["seed"], row["fold"])
         split = Split.load(split_path(work, row["draw"], *place))
-        one, two = (load(work, cell) for cell in (row, theirs[place]))
-        if one.ids != two.ids:
-            raise SystemExit(f"{row['arm']}, {place}: other images than the reference")
-        first.append(one.predicted)
-        second.append(two.predicted)
-        targets.append(one.targets)
-        groups += [split.by_path[path].group or path for path in one.ids]
-        repeats += [row["seed"]] * len(one.ids)
-        rarest[row["seed"]] = one.classes.index(rarest_of(split))
+        held = split.part("test")
+        names = list(counts_of(split, "test"))
+        one, two = (decoded(answers["answers"]) for answers in (row, theirs[place]))
+        if not len(one) == len(two) == len(held):
+            raise SystemExit(f"{row['arm']}, {place}: other images than the split's")
+        first += one
+        second += two
+        targets += [names.index(image.label or "") for image in held]
+        groups += [image.group or image.path for image in held]
+        repeats += [row["seed"]] * len(held)
+        rarest[row["seed"]] = names.index(rarest_of(split))
     asked = Asked(
-        np.concatenate(targets), np.array(groups), np.array(repeats), rarest,
-        len(one.classes),
-    )  # fmt: skip
-    return compare(asked, np.concatenate(first), np.concatenate(second))
-
-
-def load(work: Path, row: Row) -> Predictions:
-    """Read the answers of a finished cell."""
-    arm = SAME.get(row["arm"], row["arm"])
-    cell = Cell(row["draw"], row["length"], row["seed"], row["fold"], arm)
-    return Predictions.load(cell.folder(work) / "predictions.npz")
+        np.array(targets), np.array(groups), np.array(repeats), rarest, len(names)
+    )
+    return compare(asked, np.array(first), np.array(second))
 
 
 def rarest_of(split: Split) -> str:

@@ -1,4 +1,4 @@
-"""Grouped folds: one run per draw, seed, fold and arm, its answers in a file.
+"""Grouped folds: one run per draw, seed, fold and arm, its answers in its row.
 
 The folds divide the data's training part; the data's own test part is not read. What
 a fold holds out is the test part of its split, and the run never sees it.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import string
 import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +30,8 @@ from uda.data.splits import Split, make_split
 from uda.files import write_csv
 
 VALIDATION = 0.15
+NUM_FOLDS = 3
+DIGITS = string.digits + string.ascii_letters
 _LOCK = threading.Lock()
 
 
@@ -75,7 +79,7 @@ def slug(name: str) -> str:
     return re.sub(r"\W+", "-", name.replace("+", "plus"))
 
 
-def folds_of(catalog: Catalog, num_folds: int) -> list[set[str]]:
+def folds_of(catalog: Catalog) -> list[set[str]]:
     """Divide the labelled images of the training part; whole groups, by class.
 
     Returns:
@@ -88,7 +92,7 @@ def folds_of(catalog: Catalog, num_folds: int) -> list[set[str]]:
     inner = replace(catalog, records=tuple(training))
     facts = gather(inner, resolve_groups(inner, None))
     paths = list(facts.records)
-    folder = StratifiedGroupKFold(num_folds, shuffle=True, random_state=0)
+    folder = StratifiedGroupKFold(NUM_FOLDS, shuffle=True, random_state=0)
     labels, units = facts.labels_of(paths), facts.units_of(paths)
     return [
         {paths[place] for place in held.tolist()}
@@ -118,16 +122,14 @@ def fold_split(
     return split
 
 
-def write_splits(
-    data: Path, work: Path, name: str, seeds: list[int], num_folds: int
-) -> None:
+def write_splits(data: Path, work: Path, name: str, seeds: Iterable[int]) -> None:
     """Write the splits of a draw that are not there yet."""
-    wanted = [(seed, fold) for seed in seeds for fold in range(num_folds)]
+    wanted = [(seed, fold) for seed in seeds for fold in range(NUM_FOLDS)]
     missing = [cell for cell in wanted if not split_path(work, name, *cell).is_file()]
     if not missing:
         return
     catalog = scan(source_of(data, work, DRAWS[name]))
-    folds = folds_of(catalog, num_folds)
+    folds = folds_of(catalog)
     for seed, fold in missing:
         training = set().union(*folds) - folds[fold]
         split = fold_split(catalog, DRAWS[name], folds[fold], training, seed)
@@ -224,7 +226,8 @@ def answer(folder: Path, split: Split) -> Row:
     with _LOCK:  # one set of images in memory at a time
         images = split_part(run_folder, bundles["ema"].classes, "test")
         found = evaluate(first, images)
-    found.predictions["ema"].save(folder / "predictions.npz")
+    predictions = found.predictions["ema"]
+    named = [predictions.classes[i] for i in predictions.predicted]
     metrics = found.metrics["ema"]
     status = run_folder.read_status()
     last: dict[str, float] = {}
@@ -245,7 +248,23 @@ def answer(folder: Path, split: Split) -> Row:
         "handed_over": status.get("handed_over"),
         "mask_rate": last.get("unlabeled/mask_rate"),
         "pseudo_right": last.get("unlabeled/pseudo_right"),
+        "answers": encoded(dict(zip(predictions.ids, named, strict=True)), split),
     }
+
+
+def encoded(answers: dict[str, str], split: Split) -> str:
+    """Return a character per held-out image, in the split's order: which class.
+
+    The classes are numbered as they stand in `counts_of`. That is all that a table
+    needs of a run, and short enough for a CSV file.
+    """
+    number = {name: DIGITS[i] for i, name in enumerate(counts_of(split, "test"))}
+    return "".join(number[answers[row.path]] for row in split.part("test"))
+
+
+def decoded(answers: str) -> list[int]:
+    """Return the class numbers of `encoded`."""
+    return [DIGITS.index(digit) for digit in answers]
 
 
 def run_all(

@@ -1,8 +1,9 @@
 """Runs the comparisons of docs/results.md through the CLI, and writes its tables.
 
-Every run is a folder below runs/results; a finished one is not run again. The suite
-`main` reads the data's own test part, once per arm. `claim`, `ladder` and `family`
-use grouped folds of the training part and pool what each fold held out.
+Every run is a folder below runs/results; a finished one is not run again, and one on
+folds is not either where docs/results_*.csv has its answers. The suite `main` reads
+the data's own test part, once per arm. `claim`, `ladder` and `family` use grouped folds
+of the training part and pool what each fold held out.
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--data", nargs="+", help="data sets; all of the suite's")
     parser.add_argument("--seeds", nargs="+", type=int, help="main: 0 1 2, others: 0")
     parser.add_argument("--arms", nargs="+", help="arms by name; all of the suite's")
-    parser.add_argument("--folds", nargs="+", type=int, help="of --num-folds; all")
-    parser.add_argument("--num-folds", type=int, default=3)
+    parser.add_argument("--folds", nargs="+", type=int, help="of 0 1 2; all of them")
     parser.add_argument(
         "--rotate", action="store_true", help="one fold per seed, each its own"
     )
@@ -43,19 +43,24 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
+def folder(chosen: argparse.Namespace) -> Path:
+    """Return where the runs on folds are."""
+    return chosen.work / f"{_folds.NUM_FOLDS}-folds"
+
+
 def run_folds(chosen: argparse.Namespace, name: str, data: Path) -> list[str]:
     """Run one suite on folds; return what failed."""
     length = _folds.Length("--budget", chosen.budget)
     if chosen.steps is not None:
         length = _folds.Length("--steps", str(chosen.steps))
     seeds, failed = chosen.seeds or [0], []
-    folds = list(range(chosen.num_folds)) if chosen.folds is None else chosen.folds
+    folds = list(range(_folds.NUM_FOLDS)) if chosen.folds is None else chosen.folds
     arms = [
         arm for arm in SUITES[name].arms if chosen.arms is None or arm in chosen.arms
     ]
-    work = chosen.work / f"{chosen.num_folds}-folds"
+    work = folder(chosen)
     for draw in chosen.data or list(DRAWS):
-        _folds.write_splits(data, work, draw, seeds, chosen.num_folds)
+        _folds.write_splits(data, work, draw, seeds)
         cells = _folds.all_cells(
             draw, length, seeds, folds, possible(draw, arms), rotate=chosen.rotate
         )
@@ -68,17 +73,19 @@ def run_folds(chosen: argparse.Namespace, name: str, data: Path) -> list[str]:
 def main(words: list[str] | None = None) -> None:
     parser = arguments()
     chosen = parser.parse_args(words)
-    if not chosen.tables and "UDA_DATA" not in os.environ:
+    if "UDA_DATA" not in os.environ:
         parser.error("set UDA_DATA to the folder that holds neu/")
-    data = None if chosen.tables else Path(os.environ["UDA_DATA"])
+    data = Path(os.environ["UDA_DATA"])
     failed: list[str] = []
     for name in chosen.suite:
         if name == "main":
-            _main_suite.main(chosen, data)
+            _main_suite.main(chosen, None if chosen.tables else data)
             continue
-        if data is not None:
+        if not chosen.extra:  # those in docs/ have no further flags
+            _fold_tables.restore(folder(chosen))
+        if not chosen.tables:
             failed += run_folds(chosen, name, data)
-        _fold_tables.write_suite(name, chosen.work / f"{chosen.num_folds}-folds")
+        _fold_tables.write_suite(name, data, folder(chosen))
     if failed:
         raise SystemExit("\n".join(["not run:", *failed]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -19,9 +20,11 @@ from uda.cli.train import command
 from uda.cli.train_flags import given_keys
 from uda.data.records import scan
 from uda.data.splits import Split
-from uda.evaluation.predict import Predictions
+from uda.evaluation.evaluate import evaluate, load_bundles
+from uda.evaluation.parts import split_part
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.files import read_json
+from uda.run.layout import open_run
 from uda.training.config import build_config
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -121,14 +124,14 @@ def test_folds_share_no_group_and_leave_the_test_part_alone(
     monkeypatch.setitem(_folds.DRAWS, "tiny", TINY)
     catalog = scan(tiny / "tiny")
     group, part = catalog.groups(), {r.path: r.part for r in catalog.records}
-    folds = _folds.folds_of(catalog, 3)
+    folds = _folds.folds_of(catalog)
     everything = [path for fold in folds for path in fold]
     assert sorted(everything) == sorted(p for p in part if part[p] == "train")
     names = [{group[path] for path in fold} for fold in folds]
     assert sum(map(len, names)) == len(set().union(*names))
     for fold in folds:
         assert Counter(path.split("-")[0] for path in fold) == dict.fromkeys(CLASSES, 8)
-    _folds.write_splits(tiny, tmp_path, "tiny", [0, 1], 3)
+    _folds.write_splits(tiny, tmp_path, "tiny", [0, 1])
     for seed in (0, 1):
         for fold in range(3):
             split = Split.load(_folds.split_path(tmp_path, "tiny", seed, fold))
@@ -151,13 +154,15 @@ def test_runs_resumes_and_pools_the_folds(tiny, tmp_path, monkeypatch, capsys):
 
     page = tmp_path / "docs" / "results.md"
     page.parent.mkdir()
+    elsewhere = "**neu** (words); length of a run: budget-8m.\n\n| arm |\n|---|\n| x |"
     page.write_text(
-        "before\n<!-- begin claim -->\nstale table\n<!-- end claim -->\nafter\n"
+        "before\n<!-- begin claim -->\n\n**tiny** (w); length of a run: steps-1.\n\n"
+        f"stale table\n\n{elsewhere}\n<!-- end claim -->\nafter\n"
     )
     monkeypatch.setitem(_folds.DRAWS, "tiny", TINY)
     monkeypatch.setattr(_folds, "uda", in_process)
     monkeypatch.setattr(_fold_tables, "PROJECT", tmp_path)
-    monkeypatch.setattr(_common.write_between, "__defaults__", (page,))
+    monkeypatch.setattr(_common, "PAGE", page)
     monkeypatch.setenv("UDA_DATA", str(tiny))
     monkeypatch.setenv("UDA_CACHE", str(tmp_path / "cache"))
     words = [
@@ -175,30 +180,52 @@ def test_runs_resumes_and_pools_the_folds(tiny, tmp_path, monkeypatch, capsys):
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "stale table" not in text
+    assert text.count(elsewhere) == 1  # a table of runs that are not here
     assert "| texture | seed 0; fold 0,1,2 |" in text
     work = tmp_path / "work" / "3-folds"
     assert_pooled(work, text)
-    assert (tmp_path / "docs" / "results_claim.csv").read_text().count("\n") == 7
+    table = tmp_path / "docs" / "results_claim.csv"
+    rows = table.read_text()
+    assert rows.count("\n") == 7
+    # Another machine has the rows alone: nothing runs again, the tables are the same.
+    shutil.rmtree(tmp_path / "work")
+    without = words[: words.index("--")]
+    results.main(without)
+    assert len(calls) == 6
+    assert (page.read_text(), table.read_text()) == (text, rows)
+    # A row of an arm that is not here stays, until that run is here.
+    table.write_text(rows + "tiny,steps-1,0,0,neither,1,9,,,,,,,,,,\n")
+    results.main([*without, "--tables"])
+    assert [r["arm"] for r in _fold_tables.read_rows(table)].count("neither") == 1
+    assert page.read_text() == text
 
 
 def assert_pooled(work: Path, text: str) -> None:
     """The table's numbers are those of all folds' answers in one matrix."""
-    counts = 0
+    counts = np.zeros((4, 4), int)
     for fold in range(3):
         cell = _folds.Cell("tiny", "steps-1", 0, fold, _arms.TEXTURE)
-        found = Predictions.load(cell.folder(work) / "predictions.npz")
-        counts = counts + confusion_matrix(found.targets, found.predicted, 4)
         row = read_json(cell.folder(work) / "row.json")
+        split = Split.load(_folds.split_path(work, "tiny", 0, fold))
+        true = [CLASSES.index(image.label) for image in split.part("test")]
+        given = [int(digit) for digit in row["answers"]]
+        # The run's own evaluation agrees, image by image.
+        folder = cell.folder(work) / "latest"
+        bundle = load_bundles(folder.resolve())["ema"]
+        found = evaluate(
+            {"ema": bundle},
+            split_part(open_run(folder.resolve()), bundle.classes, "test"),
+        ).predictions["ema"]
+        by_path = dict(zip(found.ids, found.predicted.tolist(), strict=True))
+        assert given == [by_path[image.path] for image in split.part("test")]
+        matrix = confusion_matrix(np.array(true), np.array(given), 4)
         assert row["rarest"] == "Scratch"
         assert row["balanced_accuracy"] == pytest.approx(
-            float(
-                rates(confusion_matrix(found.targets, found.predicted, 4))[
-                    "balanced_accuracy"
-                ]
-            )
+            float(rates(matrix)["balanced_accuracy"])
         )
+        counts += matrix
     assert counts.sum() == 4 * 24
-    rate = rates(np.asarray(counts))
+    rate = rates(counts)
     line = next(line for line in text.splitlines() if line.startswith("| texture"))
     for name in ("macro_f1", "balanced_accuracy"):
         assert f"| {float(rate[name]):.3f} (" in line
@@ -243,7 +270,7 @@ def test_a_failing_run_does_not_stop_the_others(tiny, tmp_path, monkeypatch, cap
     monkeypatch.setitem(_folds.DRAWS, "tiny", TINY)
     monkeypatch.setattr(_folds, "uda", fails)
     length = _folds.Length("--steps", "1")
-    _folds.write_splits(tiny, tmp_path, "tiny", [0], 3)
+    _folds.write_splits(tiny, tmp_path, "tiny", [0])
     cells = _folds.all_cells("tiny", length, [0], [0, 1], [_arms.TEXTURE])
     failed = _folds.run_all(tiny, tmp_path, cells, length, jobs=1, extra=[])
     assert len(failed) == 2
