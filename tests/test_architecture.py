@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # has to import it or run its command.
 TESTED_BY = {
     "errors.py": "test_cli.py",
+    "cli/notes.py": "cli/test_predict.py",
     "cli/options.py": "test_cli.py",
     "cli/resume.py": "faults/test_kill.py",
     "cli/train_flags.py": "test_cli.py",
@@ -70,7 +71,6 @@ TESTED_BY = {
     "study/finish.py": "cli/test_compare.py",
     "training/launch.py": "training/test_loop.py",
     "training/step.py": "training/test_loop.py",
-    "training/stop.py": "training/test_loop.py",
     "offline/boxcopies.py": "offline/test_detection.py",
     "offline/boxreport.py": "offline/test_detection.py",
     "offline/boxrequest.py": "offline/test_detection.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import re
@@ -53,8 +54,8 @@ def test_every_command_is_listed_and_has_its_file():
     inner = {name for name in files if name.startswith(("policy_", "augment_"))}
     commands = {name.replace("-", "_") for name in COMMANDS}
     assert commands == files - inner - {
-        *("calling", "compare_plan", "options", "progress", "studies", "train_flags"),
-        "tune_source",
+        *("calling", "compare_plan", "notes", "options", "progress", "studies"),
+        *("train_flags", "tune_source"),
     }
     for name, summary in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(summary)}$", listed, re.M)
@@ -195,6 +196,19 @@ def test_ctrl_c_in_any_command_is_130(failing):
 def test_a_fault_of_our_own_is_not_hidden(failing):
     failing.append(ZeroDivisionError())
     assert isinstance(call("failing").exception, ZeroDivisionError)
+
+
+def test_a_full_disk_is_told_with_the_way_on(failing):
+    failing.append(OSError(errno.ENOSPC, "No space left on device", "runs/t/x.pt"))
+    done = call("failing")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: runs/t/x.pt: No space left on device; make")
+    assert "uda resume" in done.stderr
+
+
+def test_another_error_of_the_system_is_not_hidden_either(failing):
+    failing.append(PermissionError(errno.EACCES, "Permission denied", "x"))
+    assert isinstance(call("failing").exception, PermissionError)
 
 
 def test_unknown_runs_are_refused(tmp_path, restored_signals):

@@ -18,6 +18,7 @@ import click
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import BaseModel
 
 from tests.support.several import write_several
 from tests.support.surfaces import CLASSES, surface
@@ -375,6 +376,26 @@ def test_readme_script_is_there(line: str) -> None:
 def test_options_in_the_docs_exist(page: Path) -> None:
     for line in uda_commands(page):
         parse(shlex.split(line)[1:])
+
+
+def test_every_setting_has_a_flag_or_a_line_in_the_docs() -> None:
+    from uda.training.config import RunConfig
+
+    def keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+        for name, field in section.model_fields.items():
+            kind = field.annotation
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from keys(kind, f"{prefix}{name}.")
+            else:
+                yield f"{prefix}{name}"
+
+    flags = (PROJECT / "uda/cli/train_flags.py").read_text()
+    hidden = {key for key in keys(RunConfig) if f'"{key}"' not in flags}
+    page = (PROJECT / "docs/training.md").read_text()
+    told = set(re.findall(r"^\| `([a-z]+\.[a-z_]+)` \|", page, re.MULTILINE))
+    # The length has flags of its own; pseudo-labels are written by generations.
+    assert hidden - told == {"loop.steps", "data.pseudo_labels"}
+    assert told <= hidden
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))

@@ -23,6 +23,7 @@ from uda.augment.policy import (
     packaged_policies,
     policy_file,
 )
+from uda.augment.specs import did_you_mean
 from uda.errors import DataError, UsageError
 
 NATIVE = {
@@ -243,3 +244,11 @@ def test_the_file_behind_a_name_is_found_without_reading_it(tmp_path, monkeypatc
     assert policy_file("mine") == tmp_path / "policies" / "mine.py"
     assert policy_file("uda") == tmp_path / "policies" / "uda.yaml"
     assert policy_file("policies/mine.py") == Path("policies/mine.py")
+
+
+def test_a_name_in_another_unicode_form_is_told_apart_from_a_slip():
+    composed, decomposed = "Geh\u00e4use", "Geha\u0308use"
+    assert "another Unicode form" in did_you_mean(decomposed, [composed, "Good"])
+    assert "another Unicode form" in did_you_mean(composed, [decomposed])
+    assert did_you_mean("Gud", ["Good", "Rust"]) == " (did you mean 'Good'?)"
+    assert did_you_mean("xyz", ["Good"]) == ""

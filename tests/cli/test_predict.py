@@ -10,11 +10,14 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from tests.evaluation.fakes import make_run, write_image
 from uda.cli import main
+from uda.files import OUTPUT_MARK
 from uda.run import bundle as module
 
 COLUMNS = [
@@ -204,6 +207,71 @@ def test_a_reader_that_has_enough_is_no_error(fake, tmp_path):
 def test_where_nothing_can_be_written(fake, tmp_path):
     write_image(tmp_path / "a.png", "Rust", 1)
     (tmp_path / "file").write_text("no folder")
+    result = call(fake.folder, tmp_path / "a.png", "--out", tmp_path / "file" / "p.csv")
+    assert result.exit_code == 3
+    assert "cannot be written" in result.stderr
+
+
+def test_what_a_folder_holds_besides_is_told_and_links_lead_anywhere(fake, tmp_path):
+    photos, out = tmp_path / "in", tmp_path / "p.csv"
+    write_image(photos / "a.png", "Rust", 1)
+    write_image(photos / ".trash" / "b.png", "Rust", 1)
+    write_image(photos / "runs" / "t" / "curve.png", "Rust", 1)
+    (photos / "runs" / OUTPUT_MARK).touch()
+    (photos / "._a.png").write_bytes(b"what a Mac leaves behind")
+    (photos / "c.heic").write_bytes(b"no known suffix")
+    write_image(tmp_path / "elsewhere.png", "Good", 2)
+    (photos / "link.png").symlink_to(tmp_path / "elsewhere.png")
+    (photos / "nowhere.png").symlink_to(tmp_path / "gone.png")
+    result = call(fake.folder, photos, "--out", out)
+    assert result.exit_code == 0, result.output
+    names = [Path(row["path"]).name for row in read(out)]
+    assert names == ["a.png", "link.png", "nowhere.png"]
+    assert "1 files are not images by their suffix and were left out: c.heic" in (
+        result.stderr
+    )
+    assert "1 folders hold results of uda" in result.stderr
+
+
+def test_the_run_that_answers_and_its_state_are_told(fake, tmp_path, monkeypatch):
+    """`runs` is the newest run below, which may be one that failed."""
+    write_image(tmp_path / "a.png", "Rust", 1)
+    words = (tmp_path / "a.png", "--out", tmp_path / "p.csv", "--overwrite")
+    status = fake.folder / "status.json"
+    status.write_text('{"state": "done"}')
+    assert "Note: the run" not in call(fake.folder, *words).stderr
+    status.write_text('{"state": "failed", "step": 3, "steps": 9}')
+    runs = fake.folder.parent
+    real = fake.load_bundle
+    monkeypatch.setattr(
+        module, "load_bundle", lambda _, **more: real(fake.folder, **more)
+    )
+    result = call(runs, *words)
+    assert result.exit_code == 0, result.output
+    assert f"Note: the run that answers is {fake.folder}" in result.stderr
+    assert "Note: the run is failed, at step 3 of 9; these are not its final" in (
+        result.stderr
+    )
+
+
+def test_images_deeper_than_those_of_the_training_are_told(fake, tmp_path):
+    """12 bits in a file of 16 are nearly black to a model of 8-bit images."""
+    write_image(tmp_path / "in" / "a.png", "Rust", 1)
+    out = tmp_path / "p.csv"
+    assert "bits" not in call(fake.folder, tmp_path / "in", "--out", out).stderr
+    deep = np.full((20, 12), 4000, np.uint16)
+    Image.fromarray(deep).save(tmp_path / "in" / "deep.png")
+    result = call(fake.folder, tmp_path / "in", "--out", out, "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert "1 of 2 files looked at have more than 8 bits" in result.stderr
+
+
+def test_a_place_that_takes_no_file_is_told_before_the_first_answer(
+    fake, tmp_path, monkeypatch
+):
+    write_image(tmp_path / "a.png", "Rust", 1)
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr("uda.cli.predict._ask_run", lambda *_: pytest.fail("asked"))
     result = call(fake.folder, tmp_path / "a.png", "--out", tmp_path / "file" / "p.csv")
     assert result.exit_code == 3
     assert "cannot be written" in result.stderr

@@ -208,3 +208,24 @@ def test_new_images_named_test_stay_outside(tmp_path, begun):
     longer, notes = extend_split(split, scan(tmp_path), None)
     assert longer == split
     assert any("x.png" in n and "held out" in n for n in notes)
+
+
+@pytest.mark.parametrize(
+    ("label", "hint"), [("Srcatch", "; is it Scratch, misspelt?"), ("Rust", "")]
+)
+def test_a_label_that_the_older_split_has_not_is_named(tmp_path, label, hint):
+    """Nobody would measure it, and a slip of the pen would be a class of its own."""
+    rows = {
+        f"{c}{i}.png": (c, f"{c}-{i}") for c in ("Good", "Scratch") for i in range(12)
+    }
+    catalog = write(tmp_path, rows)
+    split, _ = make_split(catalog, catalog.groups())
+    rows |= {f"n{i}.png": (label, f"n{i}") for i in range(3)}
+    rows["n9.png"] = ("Good", "n9")
+    catalog = write(tmp_path, rows)
+    _, notes = extend_split(split, catalog, catalog.groups())
+    said = [note for note in notes if "the older split does not have" in note]
+    assert len(said) == 1
+    assert said[0].startswith(f"{label} is a label")
+    assert "3 images train with it" in said[0]
+    assert said[0].endswith(f"nobody will measure it{hint}")

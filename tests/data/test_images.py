@@ -328,7 +328,13 @@ def test_files_that_are_no_images(tmp_path, content, reason):
             read(path)
 
 
-@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
+@pytest.mark.parametrize(
+    "code",
+    [
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO),
+        *(errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN),
+    ],
+)
 def test_trouble_of_the_computer_is_no_fault_of_the_image(tmp_path, monkeypatch, code):
     path = save(tmp_path / "a.png", ramp())
 

@@ -129,7 +129,8 @@ def test_a_new_class_is_said_aloud_and_the_split_keeps_it(data):
     assert found.catalog.classes == ("Dent", "Good", "Rust")
     assert "the class Dent is new" in found.notes[1]
     more, notes = extend_split(split, found.catalog, None, told=found.paths)
-    assert any("2 images are labelled training images" in n for n in notes) or notes
+    said = "images are labelled training now that were not"
+    assert [n.split(":")[0] for n in notes if said in n] == [f"2 {said}"]
     assert more.by_path["@1/1.png"].label == "Dent"
     assert more.by_path["@1/1.png"].part == "labeled"
     for part in ("test", "validation"):

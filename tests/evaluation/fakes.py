@@ -70,4 +70,5 @@ def make_run(folder: Path, *, per_part: int = 8) -> FakeRun:
     run.mkdir(parents=True)
     Split(tuple(rows)).save(run / "split.csv")
     (run / "config.yaml").write_text(f"data:\n  root: {data}\n", encoding="utf-8")
+    (run / "status.json").write_text('{"state": "done"}', encoding="utf-8")
     return FakeRun(run, data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -97,3 +99,29 @@ def test_answers_alone(fake, tmp_path):
     assert list(found.predictions) == ["ema", "raw"]
     assert len(found.groups) == len(found.predictions["ema"].ids) == 72
     assert [name for name, _ in found.skipped] == ["bad0.png"]
+
+
+@pytest.mark.parametrize("batch", [1, 5, 64])
+def test_answers_stay_beside_their_truth_when_images_are_left_out(
+    fake, tmp_path, batch
+):
+    images = many(fake, tmp_path, 2)
+    num = len(images.files)
+    truth = np.arange(num) % 3
+    images = replace(images, targets=truth, groups=[f"g{i}" for i in range(num)])
+    good = [i for i, (name, _) in enumerate(images.files) if "bad" not in name]
+    assert len(good) == num - 2
+    found = answer(load_bundles(fake.folder), images, batch=batch)
+    assert found.groups == [f"g{i}" for i in good]
+    whole = replace(
+        images,
+        files=[images.files[i] for i in good],
+        targets=truth[good],
+        groups=[f"g{i}" for i in good],
+    )
+    alone = answer(load_bundles(fake.folder), whole, batch=batch)
+    for name, told in found.predictions.items():
+        assert told.ids == [images.files[i][0] for i in good]
+        assert told.targets.tolist() == [i % 3 for i in good]
+        expected = alone.predictions[name].log_probs
+        np.testing.assert_array_equal(told.log_probs, expected)

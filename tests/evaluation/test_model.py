@@ -91,3 +91,11 @@ def test_channels_are_those_of_reading_a_file():
     np.testing.assert_array_equal(as_channels(colour, 1, "x")[:, :, 0], grey)
     np.testing.assert_array_equal(as_channels(grey, 3, "x")[:, :, 2], grey)
     assert as_channels(colour, 3, "x") is colour
+
+
+def test_a_run_that_has_not_ended_is_told(run):
+    (run.folder / "status.json").write_text(
+        '{"state": "interrupted", "step": 3, "steps": 9}'
+    )
+    with pytest.warns(UserWarning, match="interrupted, at step 3 of 9; these are not"):
+        load(run.folder)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.evaluation.fakes import CLASSES, make_run
-from uda.errors import CheckpointError, UsageError
+from uda.errors import CheckpointError, UdaError, UsageError
 from uda.evaluation.decision import DecisionRule
 from uda.evaluation.rulefile import own_rule, require_tta, save_rule, weights_digest
 from uda.run.layout import RunFolder
@@ -64,9 +64,11 @@ def test_other_classes_are_refused(fake):
 )
 def test_damage_is_named_with_a_way_out(fake, text, message):
     RunFolder(fake.folder).decision.write_text(text)
-    with pytest.raises(Exception, match=message) as error:
+    with pytest.raises(UdaError, match=message) as error:
         own_rule(fake.load_bundle(fake.folder), "ema")
+    assert error.value.exit_code == 3
     assert "decision.json" in str(error.value)
+    assert "uda tune" in str(error.value)
 
 
 def test_a_texture_run_has_one_set_of_weights(fake):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -55,9 +56,10 @@ def test_a_killed_study_goes_on(home, tmp_path):
         deadline = time.monotonic() + 240
         while len(rows(out)) < 4 * number + 2 and time.monotonic() < deadline:
             time.sleep(0.02)
+        assert len(rows(out)) >= 4 * number + 2  # it was at work
         time.sleep(chance.random())
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        assert process.wait() == -signal.SIGKILL
         deadline = time.monotonic() + 10
         while members(process.pid) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -70,7 +72,11 @@ def test_a_killed_study_goes_on(home, tmp_path):
     assert len(now) == 16
     assert {path: now[path] for path in kept} == kept
     assert whole.wait(timeout=300) == 0
-    for path in out.glob("cells/*/*/predictions.npz"):
+    assert kept
+    assert not [p for p in now if "error" in json.loads(p.read_text())]
+    answered = list(out.glob("cells/*/*/predictions.npz"))
+    assert len(answered) == 16
+    for path in answered:
         one = Predictions.load(path)
         other = Predictions.load(tmp_path / "whole" / path.relative_to(out))
         np.testing.assert_array_equal(one.log_probs, other.log_probs)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from tests.objectives.consistency.family import shape
 from tests.reference import family as literal
 from uda.objectives.acr import Acr, BothHeads, distance_share
+from uda.training.teacher import known_targets
 
-PRIOR = (0.7, 0.2, 0.1)
+PRIOR = (0.2, 0.7, 0.1)
 
 
 def symmetric_kl(p, q):
@@ -32,7 +34,7 @@ def literal_share(histogram, prior):
 
 
 @pytest.mark.parametrize(
-    "histogram", [(0.7, 0.2, 0.1), (1 / 3, 1 / 3, 1 / 3), (0.1, 0.2, 0.7)]
+    "histogram", [(0.2, 0.7, 0.1), (1 / 3, 1 / 3, 1 / 3), (0.2, 0.1, 0.7)]
 )
 def test_the_share_equals_the_literal_one(histogram):
     found = distance_share(
@@ -44,7 +46,8 @@ def test_the_share_equals_the_literal_one(histogram):
 def test_a_mix_unlike_the_labels_adjusts_more():
     prior = torch.tensor(PRIOR).double()
     near = distance_share(prior, prior)
-    assert float(near) < float(distance_share(prior.flip(0), prior))
+    unlike = torch.tensor((0.2, 0.1, 0.7)).double()
+    assert float(near) < float(distance_share(unlike, prior))
 
 
 def test_both_losses_equal_loops_over_steps():
@@ -58,7 +61,9 @@ def test_both_losses_equal_loops_over_steps():
             torch.randn(10, 3, generator=generator, dtype=torch.float64) * 3
             for _ in range(4)
         )
-        leaf, auxiliary, memory = method(BothHeads(w, wa), BothHeads(s, sa), memory)
+        leaf, auxiliary, memory = method(
+            BothHeads(w, wa), BothHeads(s, sa), torch.arange(10), memory
+        )
         sure = [max(literal.softmax(r)) >= 0.8 for r in wa.tolist()]
         if any(sure):
             picked = [
@@ -79,3 +84,35 @@ def test_both_losses_equal_loops_over_steps():
         assert float(leaf.loss.mean()) == pytest.approx(first / 10, abs=1e-6)
         assert float(auxiliary.loss.mean()) == pytest.approx(second / 10, abs=1e-6)
         assert memory["histogram"].tolist() == pytest.approx(histogram, abs=1e-9)
+
+
+@pytest.mark.parametrize("ratio", [2, 10, 30, 300])
+def test_a_known_label_is_no_guess_to_be_adjusted(ratio):
+    """Nearly sure as it is: 30 times rarer, the other class would take it over."""
+    prior = (ratio / (ratio + 1), 1 / (ratio + 1))
+    known = torch.tensor([True, False])
+    row = known_targets(np.array([0]), 2).double()
+    weak = BothHeads(row.repeat(2, 1), row.repeat(2, 1))
+    strong = BothHeads(torch.zeros(2, 2).double(), torch.zeros(2, 2).double())
+    method = Acr(prior, known=known)
+    memory = method.memory(shape(2))
+    leaf, balanced, after = method(weak, strong, torch.arange(2), memory)
+    assert leaf.targets[0].tolist() == balanced.targets[0].tolist() == [1.0, 0.0]
+    assert balanced.mask[0] == 1
+    # 99.5 to 0.5, and the square of the ratio against it.
+    assert balanced.targets[1].argmax() == int(ratio**2 > 199)
+    # And it says nothing of the mix: only the guess is counted.
+    alone = BothHeads(row, row), BothHeads(*(s[:1] for s in strong))
+    _, _, single = method(*alone, torch.tensor([1]), memory)
+    assert torch.equal(after["histogram"], single["histogram"])
+    _, _, none = method(*alone, torch.tensor([0]), memory)
+    assert torch.equal(none["histogram"], memory["histogram"])
+
+
+def test_an_image_without_an_opinion_says_nothing_of_the_mix():
+    sure = torch.tensor([[9.0, 0.0, 0.0]]).double()
+    weak = BothHeads(torch.zeros(1, 3).double(), sure)
+    method = Acr(PRIOR)
+    memory = method.memory(shape(3))
+    _, _, after = method(weak, weak, torch.arange(1), memory)
+    assert torch.equal(after["histogram"], memory["histogram"])

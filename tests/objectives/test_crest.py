@@ -14,6 +14,12 @@ def test_known_shares_of_the_magnetic_tiles():
     assert float(shares[1]) == pytest.approx((57 / 952) ** (1 / 3))
 
 
+def test_shares_keep_the_order_of_the_classes():
+    shares = crest_shares(torch.tensor([32, 952, 115]))
+    wanted = [1.0, (32 / 952) ** (1 / 3), (115 / 952) ** (1 / 3)]
+    assert shares.tolist() == pytest.approx(wanted)
+
+
 def test_the_most_confident_share_of_each_class_is_chosen():
     probs = torch.tensor(
         [[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4], [0.3, 0.7], [0.45, 0.55]]

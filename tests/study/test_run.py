@@ -327,7 +327,13 @@ def test_two_processes_give_what_one_gives(finished, home, tmp_path, monkeypatch
     monkeypatch.setenv("UDA_CACHE", str(home / "cache"))
     code, _ = run(*words_of(home, tmp_path / "two"), "--jobs", 2)
     assert code == 0
-    for path in (tmp_path / "two").glob("cells/*/*/predictions.npz"):
+    found, wanted = (
+        {p.relative_to(study) for p in study.glob("cells/*/*/predictions.npz")}
+        for study in (tmp_path / "two", finished[0])
+    )
+    assert found == wanted
+    assert found
+    for path in (tmp_path / "two" / name for name in found):
         one = finished[0] / path.relative_to(tmp_path / "two")
         np.testing.assert_array_equal(
             Predictions.load(path).log_probs, Predictions.load(one).log_probs

@@ -65,6 +65,10 @@ def test_a_worker_ends_when_its_study_is_gone():
         f"start_worker({os.getpid() + 10**7})\n"  # no such parent
         "assert os.environ['OMP_NUM_THREADS'] == '1'\n"
         "time.sleep(30)\n"
+        "print('alive')\n"
     )
-    found = subprocess.run([sys.executable, "-c", code], timeout=20, check=False)
-    assert found.returncode == 1
+    found = subprocess.run(
+        [sys.executable, "-c", code], timeout=20, check=False, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert (found.returncode, found.stdout, found.stderr) == (1, "", "")

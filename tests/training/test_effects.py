@@ -106,6 +106,15 @@ TWICE = {"supervised.allow_double_correction": True}
             "auxiliary head decides",
         ),
         ({**POST_HOC, "consistency.debias": True}, "keep one"),
+        ({**POST_HOC, "consistency.prior": {"a": 0.9, "b": 0.1}}, "takes out of its"),
+        (
+            {"consistency.debias": True, "consistency.prior": {"a": 0.9, "b": 0.1}},
+            "--debias takes out of its answers",
+        ),
+        ({"method": "mean-teacher", "consistency.weak_pass": "joint"}, "pi-model"),
+        ({"method": "mean-teacher", "consistency.weak_pass": "no-grad"}, "pi-model"),
+        ({"method": "pi-model", "consistency.weak_pass": "ema"}, "mean-teacher"),
+        ({"method": "pi-model", "consistency.weak_pass": "table"}, "mean-teacher"),
     ],
 )
 @pytest.mark.parametrize("from_file", [False, True])

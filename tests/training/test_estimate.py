@@ -17,7 +17,7 @@ from uda.training.config import build_config
 from uda.training.estimate import PRIOR, confusion_of
 from uda.training.launch import resume
 from uda.training.monitor.progress import Progress
-from uda.training.prior import learned_prior, refuse_unestimable
+from uda.training.prior import learned_prior, refuse_unestimable, teaching_prior
 from uda.training.state import load_newest
 from uda.training.stop import StopRequest
 
@@ -100,3 +100,49 @@ def test_what_the_network_learned_is_the_samplers_mix_less_what_is_adjusted():
     assert learned_prior(adjusted, counts) == pytest.approx((0.5, 0.5))
     weighted = build_config({**plain, "supervised.class_weights": "inverse"})
     assert learned_prior(weighted, counts) == pytest.approx((0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("given", "answers", "targets"),
+    [
+        ({}, (0.5, 0.5), (0.5, 0.5)),
+        ({"supervised.sampling_power": 1.0}, (0.9, 0.1), (0.9, 0.1)),
+        ({"supervised.sampling_power": 0.5}, (0.75, 0.25), (0.75, 0.25)),
+        (
+            {
+                "supervised.sampling_power": 1.0,
+                "supervised.logit_adjustment": "post-hoc",
+            },
+            (0.5, 0.5),
+            (0.9, 0.1),
+        ),
+        (
+            {
+                "supervised.sampling_power": 1.0,
+                "supervised.logit_adjustment": "loss",
+                "supervised.adjustment_tau": 0.5,
+            },
+            (0.75, 0.25),
+            (0.75, 0.25),
+        ),
+        (
+            {"supervised.sampling_power": 1.0, "consistency.debias": True},
+            (0.5, 0.5),
+            (0.5, 0.5),
+        ),
+        (
+            {
+                "supervised.sampling_power": 1.0,
+                "supervised.class_weights": "inverse",
+                "supervised.reweight_from": 0.8,
+            },
+            (0.9, 0.1),
+            (0.9, 0.1),
+        ),
+    ],
+)
+def test_the_mix_that_answers_and_targets_rest_on(given, answers, targets):
+    """Late weights have not begun when the branch does; post-hoc is of answers."""
+    config, counts = build_config(given), np.array([90, 10])
+    assert learned_prior(config, counts) == pytest.approx(answers)
+    assert teaching_prior(config, counts) == pytest.approx(targets)

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from tests.training.conftest import QUICK
 from tests.training.test_loop import StopAt, same, weights
@@ -244,6 +245,21 @@ def test_what_has_curves_can_be_watched(surfaces, tmp_path, method):
     assert "12 files could hold colour" in before
     watch = f"; watch: uda monitor {tmp_path}" if method == "supervised" else ""
     assert last == f"run folder {tmp_path}{watch}"
+
+
+def test_what_becomes_of_the_pixels_of_large_files_is_said(surfaces, monkeypatch):
+    keys = {"data.root": str(surfaces / "data"), "data.group": "none"}
+    config = build_config({**keys, "data.size": (16, 16), "method": "supervised"})
+    catalog, split, _ = find_split(config)
+    parts = build_parts(config, catalog, split)
+    with Image.open(catalog.records[0].file) as image:
+        side = max(image.size)
+    words = plan_words(config, parts, None)
+    assert ("become one" in words) == (side >= 32)
+    monkeypatch.setattr("uda.training.plan.usual_side", lambda _: 2000)
+    words = plan_words(config, parts, None)
+    assert "have 2000 pixels along the longer side, so 125 become one" in words
+    assert "fewer than 1000 is nearly gone" in words
 
 
 def test_a_dry_run_says_how_many_trainings_and_how_long(folded, tmp_path):

@@ -12,8 +12,9 @@ from tests.training.conftest import QUICK
 from tests.training.test_loop import StopAt, same, weights
 from uda.data.splits import Split
 from uda.errors import UsageError
+from uda.files import read_json
 from uda.run.layout import open_run
-from uda.training import generations
+from uda.training import generations, length
 from uda.training.config import build_config
 from uda.training.configfile import read_config_file
 from uda.training.generations import (
@@ -33,7 +34,7 @@ def study(surfaces, tmp_path, monkeypatch):
     """Run a study: study({"key": value}, num=2) -> (folder, Summary)."""
     monkeypatch.setenv("UDA_CACHE", str(surfaces / "cache"))
 
-    def run(changes=None, *, num=2, stop=None, name="s", **options):
+    def run(changes=None, *, num=2, stop=None, name="s", length=None, **options):
         keys = {
             **QUICK,
             "data.root": str(surfaces / "data"),
@@ -42,7 +43,7 @@ def study(surfaces, tmp_path, monkeypatch):
         }
         summary = launch_generations(
             build_config(keys),
-            Length(steps=6),
+            length or Length(steps=6),
             num=num,
             project=tmp_path / "runs",
             name=name,
@@ -86,11 +87,27 @@ def test_every_generation_learns_from_the_one_before_and_from_no_held_out_image(
         assert {row["generation"] for row in guessed} == {str(number - 1)}
     facts = json.loads((folder / "generations.json").read_text())
     assert [entry["from"] for entry in facts["chosen"]] == [0, 1]
-    assert len(facts["validation"]) == 3
+    told = [entry["balanced_accuracy"] for entry in facts["validation"]]
+    statuses = [read_json(folder / name / "status.json") for name in runs]
+    assert told == [s["val_ema/balanced_accuracy"] for s in statuses]
     assert open_run(folder).path.name == facts["handed_over"]
     assert open_run(folder.parent).path.name == facts["handed_over"]
     with pytest.raises(UsageError, match="finished"):
         resume_generations(folder, workers=None, console=Progress(), stop=StopRequest())
+
+
+def test_generations_share_a_budget(study, monkeypatch):
+    asked = []
+
+    def within(config, parts, seconds):
+        asked.append(seconds)
+        return 6
+
+    monkeypatch.setattr(length, "steps_within", within)
+    folder, _ = study(num=3, length=Length(budget=30.0))
+    assert asked == [10.0]  # timed once, for all
+    for number in range(3):
+        assert read_json(folder / f"gen{number}" / "status.json")["steps"] == 6
 
 
 @pytest.mark.parametrize("polls", [4, 9])

@@ -92,7 +92,10 @@ def test_standard_error_of_balanced_accuracy(quick, monkeypatch):
     )
 
 
-@pytest.mark.parametrize(("final", "handed"), [(0.1, "warm start"), (0.99, "final")])
+@pytest.mark.parametrize(
+    ("final", "handed"),
+    [(0.1, "warm start"), (0.849, "warm start"), (0.851, "final"), (0.99, "final")],
+)
 def test_a_worse_end_hands_over_the_warm_start(quick, monkeypatch, final, handed):
     monkeypatch.setattr(guard, "balanced_accuracy", lambda *_: (0.9, 0.05))
     plain = loop.evaluate_state
@@ -112,15 +115,30 @@ def test_a_worse_end_hands_over_the_warm_start(quick, monkeypatch, final, handed
     assert ((weights / "ema.safetensors").read_bytes() == warm) == (
         handed == "warm start"
     )
+    # And what was handed over can be opened: the sum beside it is its own.
+    images = torch.randint(0, 256, (4, 1, 16, 16), dtype=torch.uint8)
+    first, second = (
+        load_bundle(folder, weights=name).model(images).leaf for name in ("ema", "warm")
+    )
+    assert torch.equal(first, second) == (handed == "warm start")
 
 
 def test_labels_that_carry_nothing_switch_the_branch_off(quick, monkeypatch):
+    made, step = [], loop.training_step
+
+    def watched(state, batches, *more):
+        made.extend((batch.weak, batch.strong) for batch in batches)
+        return step(state, batches, *more)
+
+    monkeypatch.setattr(loop, "training_step", watched)
     monkeypatch.setattr("uda.training.texture.TextureTeacher.skill", lambda *_: 0.1)
     folder, _ = quick({"consistency.texture_weight": 0.5})
     status = json.loads((folder / "status.json").read_text())
     assert status["trust"] == 0
     lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["unlabeled/weight"] for line in lines if "loss/total" in line]
     assert all(line.get("unlabeled/weight", 0) == 0 for line in lines)
+    assert made == [(None, None)] * 6  # no view is made that nobody needs
 
 
 @pytest.mark.parametrize(("texture", "alone"), [(1.0, 1.0), (0.0, 0.0)])
@@ -134,10 +152,10 @@ def test_the_better_of_two_on_validation_names_the_targets(
     seen = []
     plain = targets._agreed
 
-    def spy(trainer, table, accuracy):
-        found = plain(trainer, table, accuracy)
+    def spy(trainer, table, *more, **flags):
+        found, alone = plain(trainer, table, *more, **flags)
         seen.append((table.clone(), trainer.opinion.clone(), found.clone()))
-        return found
+        return found, alone
 
     monkeypatch.setattr(targets, "_agreed", spy)
     folder, _ = quick({"consistency.texture_weight": 0.5})
@@ -167,9 +185,9 @@ def test_texture_is_compared_with_the_network_that_names_the_targets(
         plain(trainer, model)
         return (0.8 if adjusted else 0.6), 0.1
 
-    def spy(trainer, accuracy, table):
+    def spy(trainer, accuracy, *more):
         seen.append((trainer.health["unlabeled/texture_alone"], accuracy))
-        looked(trainer, accuracy, table)
+        looked(trainer, accuracy, *more)
 
     told = {"val_ema/balanced_accuracy": 0.75}
     monkeypatch.setattr(targets, "opinion_metrics", lambda *_: told)
@@ -190,8 +208,8 @@ def test_the_opinion_is_judged_as_the_network_is(quick, monkeypatch):
     seen = []
     plain = guard.opinion_metrics
 
-    def spy(trainer):
-        found = plain(trainer)
+    def spy(trainer, opinion=None):
+        found = plain(trainer, opinion)
         rows = trainer.parts.validation
         named = trainer.opinion[rows].argmax(1).numpy()
         true = trainer.parts.validation_targets

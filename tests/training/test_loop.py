@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from safetensors.torch import load_file
 
 from uda.augment.policy import load_policy
 from uda.data import pool
+from uda.data.splits import Split
 from uda.errors import CheckpointError, DataError, TrainingError, UsageError
 from uda.files import folder_lock
 from uda.run.bundle import load_bundle
@@ -22,6 +25,7 @@ from uda.training.configfile import read_config_file
 from uda.training.launch import resume
 from uda.training.monitor.grids import view_grid
 from uda.training.monitor.progress import Progress
+from uda.training.state import checkpoint_paths
 from uda.training.step import Moment, training_step
 from uda.training.stop import StopRequest
 
@@ -88,11 +92,47 @@ def test_stopped_and_resumed_equals_uninterrupted(quick, step):
     assert ended.state == "done"
     for name in ("raw", "ema"):
         assert same(weights(whole, name), weights(folder, name))
-    steps = [
-        json.loads(line)["step"]
-        for line in (folder / "metrics.jsonl").read_text().splitlines()
+    assert journal(folder) == journal(whole)
+
+
+def journal(folder):
+    """Each line's step, and its losses: what does not depend on the clock."""
+    lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+    kept = [
+        {k: v for k, v in line.items() if k.startswith(("step", "loss/", "val"))}
+        for line in lines
     ]
-    assert steps == sorted(steps)
+    assert len(kept) >= 6
+    return kept
+
+
+def test_a_damaged_checkpoint_costs_its_steps_alone(quick, monkeypatch):
+    whole, _ = quick()
+    folder, _ = quick(stop=StopAt(5))
+    newest, before = checkpoint_paths(folder / "checkpoints")[:2]
+    raw = bytearray(newest.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    newest.write_bytes(raw)
+    assert before != newest
+    told = []
+    monkeypatch.setattr(Progress, "warn", lambda self, message: told.append(message))
+    resume(folder, workers=0, console=Progress(), stop=StopRequest())
+    assert any(newest.name in text for text in told)
+    for name in ("raw", "ema"):
+        assert same(weights(whole, name), weights(folder, name))
+    assert journal(folder) == journal(whole)
+
+
+def test_images_that_changed_are_not_gone_on_with(quick, surfaces, tmp_path):
+    data = shutil.copytree(surfaces / "data", tmp_path / "data")
+    folder, _ = quick({"data.root": str(data)}, stop=StopAt(3))
+    first = Split.load(folder / "split.csv").part("labeled")[0].path
+    with (data / first).open("ab") as stream:
+        stream.write(b"x")
+    before = checkpoint_paths(folder / "checkpoints")
+    with pytest.raises(UsageError, match="have changed since the run began"):
+        resume(folder, workers=0, console=Progress(), stop=StopRequest())
+    assert checkpoint_paths(folder / "checkpoints") == before
 
 
 def test_a_resumed_run_keeps_its_channels(quick, tmp_path, monkeypatch):
@@ -191,6 +231,24 @@ def test_dry_run_leaves_nothing_and_tells_the_time(quick, tmp_path, surfaces, ca
     assert re.search(r"^takes about \d+:\d\d$", capsys.readouterr().out, re.MULTILINE)
 
 
+def test_a_dry_run_can_be_stopped(quick, tmp_path, capsys):
+    _, summary = quick(stop=StopAt(1), dry_run=True)
+    assert summary.state == "interrupted"
+    assert "Dry run stopped; nothing was kept." in capsys.readouterr().out
+
+
+def test_a_full_disk_ends_a_run_as_failed(quick, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "step-00000002.pt")
+
+    monkeypatch.setattr("uda.training.save.checkpoint", full)
+    with pytest.raises(OSError, match="No space left"):
+        quick()
+    status = json.loads((tmp_path / "runs" / "t" / "status.json").read_text())
+    assert status["state"] == "failed"
+    assert "No space left" in status["reason"]
+
+
 @pytest.mark.parametrize("method", ["supervised", "texture"])
 def test_the_baselines_make_runs_too(quick, method):
     folder, summary = quick({"method": method})
@@ -230,6 +288,13 @@ def test_moments_follow_the_schedules():
     assert Moment.at(49, config).consistency_weight == 0
     assert Moment.at(54, config).consistency_weight == pytest.approx(0.5)
     assert Moment.at(60, config).consistency_weight == 1
+    # Another head's loss rises alike, and knows nothing of the method's weight.
+    for weight in (1.0, 50.0):
+        of = config.consistency.model_copy(update={"weight": weight})
+        heavy = config.model_copy(update={"consistency": of})
+        moment = Moment.at(54, heavy, 0.5)
+        assert moment.consistency_weight == pytest.approx(0.25 * weight)
+        assert moment.penalty_weight == pytest.approx(0.25)
     assert Moment.at(10, config).tsa_progress == 0.5
     assert Moment.at(20, config).tsa_progress is None
 

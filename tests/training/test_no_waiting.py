@@ -86,6 +86,7 @@ def parts_of(config):
         drawn_as=np.array([0, 0, 0, 1, 1, 2, 2, 0]),
         class_counts=np.array([4, 2, 2]),
         validation_targets=targets,
+        labeled=np.arange(8),
         unlabeled=np.arange(16),
         pool=SimpleNamespace(images=np.zeros((16, 2, 2, 1))),
         truly_labeled=SimpleNamespace(labeled=np.arange(8)),

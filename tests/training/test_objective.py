@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
 from tests.training.test_loop import StopAt, same, weights
+from uda.data.splits import Split
 from uda.errors import UsageError
 from uda.models.heads import Outputs
+from uda.objectives.abc import abc_labeled
 from uda.objectives.acr import Acr
 from uda.objectives.consistency.by_class import LIMITS
 from uda.objectives.consistency.method import Shape
+from uda.objectives.focal import focal
 from uda.objectives.hierarchy import conditionals
+from uda.objectives.supervised import class_weights
 from uda.run.bundle import load_bundle
-from uda.training import objective, targets
+from uda.training import objective, served, targets
 from uda.training.cdmad import blank_logits
 from uda.training.class_tree import agreed_by_node
 from uda.training.config import METHODS, build_config
@@ -22,10 +29,13 @@ from uda.training.monitor.progress import Progress
 from uda.training.prior import sampling_prior, stated_prior
 from uda.training.state import load_newest
 from uda.training.stop import StopRequest
+from uda.training.teacher import agreed
 from uda.tree import good_against_rest
 
 PRIOR = {"Good": 0.8, "Rust": 0.1, "Scratch": 0.1}
 PLAIN = {"supervised.sampling_power": 1.0}
+# The quick run's own keys that a weight of 0 leaves idle.
+IDLE = {f"consistency.{key}": None for key in ("start_share", "ramp_share")}
 # What remembers something between steps, or makes its targets in its own way.
 VARIANTS = {
     **{name: {"method": name} for name in METHODS},
@@ -77,7 +87,170 @@ def test_methods_differ_from_each_other(quick):
         assert not same(weights(plain, "raw"), weights(other, "raw")), name
 
 
-def test_the_auxiliary_head_decides_and_leaves_the_backbone_loss_alone(quick):
+def heads(seed):
+    generator = torch.Generator().manual_seed(seed)
+    rows = [torch.randn(8, 3, generator=generator).double() for _ in range(2)]
+    return [row.requires_grad_() for row in rows]
+
+
+def test_a_second_head_leaves_the_loss_of_the_first_alone():
+    """Its own loss comes on top: nothing of it is in the leaf's, nor the reverse."""
+    built, memory = undecided_run(objective.Uda(0.4, 0.5), "abc")
+    built = objective.replace(built, abstains=False)
+    labels, clock = (
+        torch.tensor([0, 1, 2, 0, 1, 2, 0, 1]),
+        objective.Clock(3, 0.5, None),
+    )
+    counts = torch.tensor([6.0, 3.0, 1.0])
+    built = objective.replace(built, counts=counts, train_counts=counts)
+    leaf, own = heads(0)
+    bare, _ = built.on_labeled(Outputs(leaf), labels, clock, memory)
+    both, _ = built.on_labeled(Outputs(leaf, auxiliary=own), labels, clock, memory)
+    draws = built._draws("labeled", labels, 3)
+    extra = abc_labeled(own.float(), labels, counts, draws)
+    torch.testing.assert_close(both.loss - bare.loss, extra)
+    assert extra > 0
+    ones = [
+        torch.autograd.grad(t.loss, leaf, retain_graph=True)[0] for t in (bare, both)
+    ]
+    assert torch.equal(*ones)
+    strong, strong_own = heads(1)
+    index = torch.arange(8)
+    one, _ = built.on_unlabeled(Outputs(leaf), Outputs(strong), index, clock, memory)
+    two, _ = built.on_unlabeled(
+        Outputs(leaf, auxiliary=9 * own),
+        Outputs(strong, auxiliary=strong_own),
+        index,
+        clock,
+        memory,
+    )
+    assert torch.equal(one.loss, two.loss)
+    assert one.penalty is None
+    assert two.penalty > 0
+    assert torch.autograd.grad(two.penalty, strong, allow_unused=True)[0] is None
+
+
+def test_every_method_is_the_loss_of_its_name():
+    wanted = {
+        "uda": objective.Uda,
+        "fixmatch": objective.FixMatch,
+        "flexmatch": objective.FlexMatch,
+        "freematch": objective.FreeMatch,
+        "softmatch": objective.SoftMatch,
+        "pseudo-label": objective.PseudoLabel,
+        "pi-model": objective.MeanSquare,
+        "mean-teacher": objective.MeanSquare,
+    }
+    assert set(wanted) == {*METHODS, "uda"}
+    for name, kind in wanted.items():
+        config = build_config({"method": name})
+        assert type(objective._method(config, None, None)) is kind, name
+
+
+def test_the_supervised_loss_is_the_one_that_was_asked_for():
+    counts, cpu = torch.tensor([60, 30, 10]), torch.device("cpu")
+    logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 2, 1, 0])
+    prior = torch.tensor([0.6, 0.3, 0.1])
+
+    def branch(given):
+        return objective._labeled(build_config(given), counts, prior, cpu)
+
+    found = branch({"supervised.loss": "focal", "supervised.focal_gamma": 3.0})
+    torch.testing.assert_close(
+        found.loss(logits, labels), focal(logits, labels, gamma=3.0)
+    )
+    found = branch(
+        {
+            **PLAIN,
+            "supervised.loss": "ldam",
+            "supervised.class_weights": "effective",
+            "supervised.reweight_from": 0.5,
+        }
+    )
+    torch.testing.assert_close(
+        found.weights, class_weights(counts, "effective").float()
+    )
+    assert found.weights_from == 0.5
+    found = branch(
+        {
+            **PLAIN,
+            "supervised.logit_adjustment": "loss",
+            "supervised.adjustment_tau": 0.5,
+        }
+    )
+    shifted = found.seen(torch.zeros(1, 3), torch.tensor([0]))
+    torch.testing.assert_close(shifted, 0.5 * prior.log()[None], atol=1e-5, rtol=0)
+
+
+def test_post_hoc_adjustment_takes_off_tau_times_the_log_of_the_samplers_shares():
+    config = build_config(
+        {
+            **PLAIN,
+            "method": "supervised",
+            "supervised.logit_adjustment": "post-hoc",
+            "supervised.adjustment_tau": 0.5,
+        }
+    )
+    parts = SimpleNamespace(class_counts=np.array([10, 60, 30]))
+    found = served._offset(SimpleNamespace(config=config, parts=parts), None, None)
+    wanted = 0.5 * torch.tensor([0.1, 0.6, 0.3]).log()
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
+
+
+def test_each_head_asks_texture_under_its_own_mix(quick, monkeypatch):
+    """The leaf answers for the labels' mix, the balanced head for an even one."""
+    monkeypatch.setattr("uda.training.texture.TextureTeacher.skill", lambda *_: 0.9)
+    monkeypatch.setattr(targets, "teaching_prior", lambda *_: (0.8, 0.15, 0.05))
+    monkeypatch.setattr(targets, "opinion_metrics", lambda *_: {})  # nobody is ahead
+    plain, seen, judged = targets._agreed, [], targets.balanced_accuracy
+
+    def spy(trainer, table, accuracy, *, balanced=False):
+        found, alone = plain(trainer, table, accuracy, balanced=balanced)
+        prior = (1 / 3,) * 3 if balanced else (0.8, 0.15, 0.05)
+        asked = (trainer.opinion + torch.tensor(prior).log()).log_softmax(1)
+        seen.append((balanced, accuracy))
+        torch.testing.assert_close(found, agreed(table, asked, 0.5))
+        return found, alone
+
+    def by_head(trainer, model):
+        judged(trainer, model)  # it can be asked like any other
+        return (0.3 if isinstance(model, served.MainHead) else 0.7), 0.1
+
+    monkeypatch.setattr(targets, "_agreed", spy)
+    monkeypatch.setattr(targets, "balanced_accuracy", by_head)
+    quick(
+        {**PLAIN, "consistency.balanced_head": "abc", "consistency.texture_weight": 0.5}
+    )
+    assert set(seen) == {(False, 0.3), (True, 0.7)}
+
+
+def test_without_the_auxiliary_head_a_model_answers_by_the_main_one(quick):
+    folder, _ = quick({**PLAIN, "consistency.balanced_head": "abc"})
+    model = load_bundle(folder).model
+    images = torch.randint(0, 256, (4, 1, 16, 16), dtype=torch.uint8)
+    assert torch.equal(served.MainHead(model)(images).served, model(images).leaf)
+
+
+def test_thresholds_per_class_are_read_off_the_pile_alone(quick, monkeypatch):
+    asked, plain = [], targets.class_thresholds
+
+    def spy(said, **more):
+        asked.append(len(said))
+        return plain(said, **more)
+
+    monkeypatch.setattr(targets, "class_thresholds", spy)
+    folder, _ = quick({"consistency.class_floor": 0.4})
+    split = Split.load(folder / "split.csv")
+    assert set(asked) == {len(split.part("unlabeled"))}
+
+
+def test_without_weight_nobody_makes_a_table(quick):
+    folder, _ = quick({"consistency.weight": 0.0, **IDLE})
+    saved, _ = load_newest(folder / "checkpoints")
+    assert "teacher" not in saved["objective_state"]
+
+
+def test_the_auxiliary_head_decides(quick):
     folder, _ = quick({**PLAIN, "consistency.balanced_head": "abc"})
     bundle = load_bundle(folder)
     images = torch.randint(0, 256, (4, 1, 16, 16), dtype=torch.uint8)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
 import pytest
 
 from uda.errors import DataError
 from uda.training import pace
+from uda.training.config import build_config
 from uda.training.monitor.progress import Progress
 
 SLEEPY = """
@@ -44,6 +49,26 @@ def test_a_slow_plug_in_is_named_once_with_its_rate(quick, tmp_path, warnings):
 def test_quick_policies_are_not_complained_about(quick, warnings):
     quick({"views.strong": "example_gamma"})
     assert [text for text in warnings if "example_gamma" in text] == []
+
+
+@pytest.mark.parametrize(
+    ("share", "waited", "told"), [(0.19, 5.0, 0), (0.21, 5.0, 1), (0.21, 0.9, 0)]
+)
+def test_waiting_is_told_beyond_a_share_and_a_second(monkeypatch, share, waited, told):
+    seen, policy = [], mock.Mock(path="mine.py")
+    images = np.zeros((9, 4, 4, 1), np.uint8)
+    stream = SimpleNamespace(python_policies=(policy,), images=images)
+    trainer = SimpleNamespace(
+        waited=waited,
+        told_slow=False,
+        stream=stream,
+        config=build_config({}),
+        writer=SimpleNamespace(console=SimpleNamespace(warn=seen.append)),
+    )
+    monkeypatch.setattr(pace, "images_per_second", lambda *_: 50.0)
+    pace.tell_slow(trainer, share)
+    pace.tell_slow(trainer, share)
+    assert len(seen) == told
 
 
 def test_a_plug_in_that_hangs_is_named(quick, tmp_path, warnings, monkeypatch):

@@ -48,11 +48,26 @@ def test_one_cycle_equals_torch():
     for step in range(total):
         ours = factor(step, "one-cycle", total=total - 1)
         # torch's peak lies at 0.3 total - 1, ours at 0.3 total: one step apart.
-        assert ours == pytest.approx(cycle.get_last_lr()[0], abs=0.06)
+        assert ours == pytest.approx(cycle.get_last_lr()[0], abs=0.025)
         optimizer.step()
         if step < total - 1:
             cycle.step()
     assert ours == pytest.approx(cycle.get_last_lr()[0], abs=1e-6)
+
+
+def test_one_cycle_is_two_half_cosines():
+    def literal(progress):
+        low, end = 1 / 25, 1e-4 / 25
+        start, stop, along = (
+            (low, 1.0, progress / 0.3)
+            if progress <= 0.3
+            else (1.0, end, (progress - 0.3) / 0.7)
+        )
+        return stop + (start - stop) / 2 * (1 + math.cos(math.pi * along))
+
+    found = [factor(step, "one-cycle") for step in range(101)]
+    assert found == pytest.approx([literal(step / 100) for step in range(101)])
+    assert found[30] == pytest.approx(1)
 
 
 def test_ramp_and_annealing():

@@ -15,7 +15,7 @@ from tests.training.test_loop import StopAt, same, weights
 from uda.errors import UsageError
 from uda.models.classifier import build_classifier
 from uda.models.ema import Ema
-from uda.training import loop, targets
+from uda.training import length, loop, targets
 from uda.training.build import model_spec
 from uda.training.config import build_config
 from uda.training.configfile import read_config_file
@@ -23,7 +23,7 @@ from uda.training.launch import resume
 from uda.training.length import steps_within
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import Policies, build_parts, build_stream
-from uda.training.schedules import size_number, size_starts
+from uda.training.schedules import consistency_start, size_number, size_starts
 from uda.training.sizes import change_size, check, images_at, is_change
 from uda.training.split import find_split
 from uda.training.step import Moment
@@ -169,6 +169,20 @@ def test_a_budget_times_every_size(prepared):
     longer = config.loop.model_copy(update={"steps": 60})
     config = config.model_copy(update={"loop": longer})
     assert steps_within(config, parts, 5.0) > 0
+    asked = []
+
+    def cost(first):
+        asked.append(first)
+        return 1.0 + first
+
+    start = consistency_start(config)
+    found = length._averaged(cost, config, start)
+    begins = sorted({0, start, *size_starts(config)})
+    assert asked == begins
+    assert len(begins) >= 3
+    ends = [*begins[1:], 60]
+    shares = [(e - b) / 60 * (1 + b) for b, e in zip(begins, ends, strict=True)]
+    assert found == pytest.approx(sum(shares))
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from uda.data.streams import Batch
 from uda.errors import CheckpointError
+from uda.files import sha256_file
 from uda.models.classifier import ModelSpec, build_classifier
 from uda.models.ema import Ema
 from uda.training.state import (
@@ -15,6 +19,7 @@ from uda.training.state import (
     load_newest,
     save_checkpoint,
     side_file,
+    to_device,
 )
 
 
@@ -44,6 +49,47 @@ def test_round_trip_is_exact(state, tmp_path):
     assert torch.equal(
         momentum, state.optimizer.state_dict()["state"][0]["momentum_buffer"]
     )
+
+
+def test_a_state_is_taken_over_whole(state, tmp_path):
+    strikes = {"guard/strikes": torch.tensor(2)}
+    state.objective_state = {"method/x": torch.arange(3), **strikes}
+    save_checkpoint(tmp_path, state, keep=2)
+    saved, _ = load_newest(tmp_path)
+    model = build_classifier(ModelSpec("small", ("a", "b"), 1, (0.5,), (0.2,)), seed=9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    other = TrainState(model, Ema(model, 0.9), optimizer)
+    other.load_dict(saved)
+    assert other.step == 2
+    for one, two in ((state.model, other.model), (state.ema.model, other.ema.model)):
+        for name, tensor in one.state_dict().items():
+            assert torch.equal(tensor, two.state_dict()[name]), name
+    moved = [o.state_dict()["state"] for o in (state.optimizer, other.optimizer)]
+    assert moved[0]
+    for key, entry in moved[0].items():
+        assert torch.equal(entry["momentum_buffer"], moved[1][key]["momentum_buffer"])
+    assert set(other.objective_state) == set(state.objective_state)
+    for name, tensor in state.objective_state.items():
+        assert torch.equal(tensor, other.objective_state[name])
+
+
+def test_a_checkpoint_of_another_format_is_refused(state, tmp_path):
+    path = save_checkpoint(tmp_path, state, keep=2)
+    torch.save({**state.to_dict(), "format": 2}, path)
+    side_file(path).write_text(sha256_file(path) + "\n")
+    with pytest.raises(CheckpointError, match="format 2"):
+        load_newest(tmp_path)
+
+
+def test_a_batch_is_moved_whole():
+    images = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+    index = torch.tensor([0, 1])
+    batch = Batch(images, index, images, images, index, index)
+    moved = to_device(batch, torch.device("meta"))
+    for name in ("labeled", "targets", "weak", "strong", "unlabeled_index"):
+        assert getattr(moved, name).device.type == "meta", name
+    bare = replace(batch, weak=None, strong=None, unlabeled_index=None)
+    assert to_device(bare, torch.device("meta")).strong is None
 
 
 def test_keeps_the_last_ones(state, tmp_path):

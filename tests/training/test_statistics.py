@@ -99,8 +99,8 @@ def test_of_a_tree_a_class_counts_where_all_decisions_on_its_way_are_sure():
 def test_a_run_tells_the_mask_rate_of_the_pile_alone(quick, monkeypatch):
     """With targets that nobody is sure of, labelled images are all that is kept."""
 
-    def unsure(trainer, table, named):
-        return torch.full_like(table, 1 / table.shape[1]).log()
+    def unsure(trainer, table, *_, **__):
+        return torch.full_like(table, 1 / table.shape[1]).log(), False
 
     monkeypatch.setattr(targets, "_agreed", unsure)
     folder, _ = quick()

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
+from uda.data.sampling import UnlabeledSampler
 from uda.objectives.hierarchy import conditionals
-from uda.training import targets
+from uda.training import length, step, targets
+from uda.training.config import build_config
 from uda.tree import good_against_rest
 
 TREE = good_against_rest("Good", ("Good", "Rust", "Scratch"))
@@ -60,3 +67,55 @@ def test_with_a_tree_the_opinion_is_that_of_the_root():
 def test_where_nobody_has_an_opinion_nothing_is_bent():
     table = torch.full((5, 3), 1 / 3).log()
     assert torch.equal(targets._refined(table, (0.8, 0.1, 0.1), None), table)
+
+
+def trainer_of(num, *, batch=4, accumulation=1, step=0):
+    """A run of ``num`` unlabelled images, every second row of its pool."""
+    config = build_config(
+        {"optimizer.accumulation": accumulation, "consistency.refresh_steps": 5}
+    )
+    rows = np.arange(0, 2 * num, 2)
+    sampler = UnlabeledSampler(num, batch=batch, seed=3)
+    return SimpleNamespace(
+        config=config,
+        parts=SimpleNamespace(unlabeled=rows),
+        state=SimpleNamespace(step=step),
+        stream=SimpleNamespace(unlabeled_sampler=sampler),
+    )
+
+
+@pytest.mark.parametrize(("at", "accumulation"), [(0, 1), (50, 1), (20, 3)])
+def test_of_a_large_pile_what_is_drawn_next_gets_a_target(
+    monkeypatch, at, accumulation
+):
+    monkeypatch.setattr(targets, "WHOLE", 200)
+    trainer = trainer_of(201, step=at, accumulation=accumulation)
+    sampler, drawn = trainer.stream.unlabeled_sampler, set()
+    for later in range(at, at + 5):  # until the next renewal
+        for micro in range(accumulation):
+            picked = sampler.indices(later * accumulation + micro)
+            drawn |= {2 * int(i) for i in picked}
+    found = targets.renewed_rows(trainer)
+    assert found.tolist() == sorted(drawn)
+    small = trainer_of(200, step=at)
+    assert targets.renewed_rows(small) is small.parts.unlabeled
+
+
+def test_a_run_on_a_large_pile_draws_no_image_without_a_target(quick, monkeypatch):
+    """With texture off every target is the network's; none may be the filling."""
+    monkeypatch.setattr(targets, "WHOLE", 8)
+    seen, plain = [], step.table_outputs
+
+    def watched(memory, rows):
+        found = plain(memory, rows)
+        seen.append(float(found.leaf.amax(1).min()))
+        return found
+
+    monkeypatch.setattr(step, "table_outputs", watched)
+    monkeypatch.setattr(length, "WHOLE", 8)
+    folder, _ = quick({"consistency.refresh_steps": 2})
+    assert len(seen) >= 3
+    assert min(seen) > -math.log(3) + 1e-6
+    lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert not any("unlabeled/target_flips" in line for line in lines)
+    assert any("unlabeled/target_entropy[nats]" in line for line in lines)

@@ -12,6 +12,7 @@ from uda.training.teacher import (
     agreed,
     prediction_table,
     statistics_rows,
+    under_prior,
     with_clean_statistics,
 )
 
@@ -41,11 +42,19 @@ def test_statistics_are_those_of_the_images(model):
         assert torch.equal(value, before[key]), key  # the model itself is untouched
 
 
-def test_many_batches_average_equally(model):
-    small = with_clean_statistics(model, IMAGES, np.arange(40))
-    again = with_clean_statistics(model, IMAGES, np.arange(40))
-    for one, two in zip(small.buffers(), again.buffers(), strict=True):
-        assert torch.equal(one, two)
+def test_a_lone_last_image_does_not_weigh_as_a_batch(model):
+    """129 images are batches of 65 and 64; of 128 and 1, white would be half."""
+    images = np.zeros((129, 16, 16, 1), np.uint8)
+    images[-1] = 255
+    found = with_clean_statistics(model, images, np.arange(129))
+    seen = []
+    first = next(m for m in found.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    hook = first.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    found(torch.from_numpy(images).permute(0, 3, 1, 2))
+    hook.remove()
+    exact, black = seen[0].mean((0, 2, 3)), seen[0][0].mean((1, 2))
+    off = (first.running_mean - exact).abs().max()
+    assert off < 0.05 * (exact - black).abs().max() < 0.05
 
 
 def test_images_sorted_by_class_give_the_statistics_of_their_mixture():
@@ -113,3 +122,14 @@ def test_the_sample_is_fixed_by_the_seed():
     few = statistics_rows(np.arange(100), 0)
     assert sorted(few) == list(range(100))
     assert (np.diff(few) < 0).any()  # a mixed order
+
+
+def test_an_opinion_under_another_prior_is_bayes_rule():
+    even = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]], dtype=torch.float64)
+    prior = (0.7, 0.2, 0.1)
+    found = under_prior(even.log(), prior).exp()
+    for row, wanted in zip(found.tolist(), even.tolist(), strict=True):
+        mass = [q * p for q, p in zip(wanted, prior, strict=True)]
+        assert row == pytest.approx([m / sum(mass) for m in mass])
+    table = even.log()
+    assert under_prior(table, (1 / 3, 1 / 3, 1 / 3)) is table

@@ -63,6 +63,15 @@ def test_a_harmful_branch_loses_its_weight_and_the_log_says_so(quick, hopeless):
     assert by_step[6] == 0.0
 
 
+@pytest.mark.parametrize(("told", "factor"), [(0.84, 0.0), (0.86, None)])
+def test_a_strike_is_beyond_the_standard_error(quick, monkeypatch, told, factor):
+    monkeypatch.setattr("uda.training.guard.balanced_accuracy", lambda *_: (0.9, 0.05))
+    monkeypatch.setattr(targets, "balanced_accuracy", lambda *_: (told, 0.05))
+    folder, _ = quick(BAD)
+    status = json.loads((folder / "status.json").read_text())
+    assert status.get("guard_factor") == factor
+
+
 def test_resumed_in_between_equals_uninterrupted(quick, hopeless):
     whole, _ = quick(BAD)
     folder, _ = quick(BAD, stop=StopAt(4))

@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 import math
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -254,6 +255,9 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     of several.
     """
     known = list(choices)
+    plain = unicodedata.normalize("NFC", word)
+    if any(unicodedata.normalize("NFC", choice) == plain for choice in known):
+        return " (it is written in another Unicode form; copy the name from the list)"
     held = [c for c in known if len(c) > 3 and c.lower() in word.lower()]
     meant = [c for c in held if not any(c != o and c in o for o in held)]
     meant = meant or difflib.get_close_matches(word, known, n=1, cutoff=0.5)

@@ -6,6 +6,7 @@ Commands are loaded on use, so that ``uda --help`` answers without torch.
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import sys
 from typing import Any
@@ -101,6 +102,16 @@ class MainGroup(LazyGroup):
         except UdaError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(error.exit_code)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            place = error.filename or "a file could not be written"
+            click.echo(
+                f"Error: {place}: {error.strerror}; make room and run it again (a "
+                "training goes on: uda resume RUN)",
+                err=True,
+            )
+            sys.exit(1)
         except KeyboardInterrupt:  # commands that save something catch it earlier
             click.echo("Interrupted.", err=True)
             sys.exit(130)

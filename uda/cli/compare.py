@@ -231,8 +231,11 @@ def _written(out: Path) -> Iterator[None]:
 def _check_good(split: Path, good_class: str | None) -> None:
     classes = classes_of(split)
     if good_class is not None and good_class not in classes:
+        from uda.augment.specs import did_you_mean
+
         raise UsageError(
-            f"--good-class {good_class!r} is not a class; choose one of "
+            f"--good-class {good_class!r} is not a class"
+            f"{did_you_mean(good_class, classes)}; choose one of "
             f"{', '.join(sorted(classes))}"
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uda.cli.notes import say_run
 from uda.cli.options import (
     data_group_flag,
     no_decision_flag,
@@ -116,7 +117,7 @@ def command(
     _say_rules(bundles, rules)
     images = _choose(folder, first, data, split, part, allow_seen, group)
     _announce(folder, images, first)
-    warn_unfinished(folder)
+    say_run(run, folder)
     evaluation = evaluate(
         bundles,
         images,
@@ -201,9 +202,12 @@ def _check_class(good_class: str | None, bundle: Bundle) -> None:
             "no class is named; leave it out"
         )
     if good_class is not None and good_class not in bundle.classes:
+        from uda.augment.specs import did_you_mean
+
+        hint = did_you_mean(good_class, bundle.classes)
         raise UsageError(
-            f"--good-class {good_class!r} is not a class of the model; its classes: "
-            f"{', '.join(bundle.classes)}"
+            f"--good-class {good_class!r} is not a class of the model{hint}; its "
+            f"classes: {', '.join(bundle.classes)}"
         )
 
 
@@ -244,20 +248,6 @@ def _choose(
             "--allow-seen"
         )
     return images
-
-
-def warn_unfinished(folder: RunFolder) -> None:
-    """Say on standard error when a run's weights are not its final ones."""
-    from uda.run.layout import progress
-
-    status = folder.read_status() if folder.status.is_file() else {}
-    state = status.get("state", "unknown")
-    if state != "done":
-        click.echo(
-            f"Note: the run is {state}, at {progress(status)}; these are not its "
-            "final weights",
-            err=True,
-        )
 
 
 def _announce(run: RunFolder, images: EvaluationSet, bundle: Bundle) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from uda.cli.evaluate import warn_unfinished
+from uda.cli.notes import warn_unfinished
 from uda.cli.options import (
     no_decision_flag,
     note_thresholds,

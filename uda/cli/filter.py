@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uda.cli.notes import say_run
 from uda.cli.options import model_flags
 from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
@@ -85,10 +86,13 @@ def command(
     from uda.evaluation.relevance import Quota, filter_images, write_list
     from uda.files import check_writable
     from uda.run.bundle import load_bundle
+    from uda.run.layout import RunFolder
 
     check_writable(out)
+    bundle = load_bundle(run, weights=weights)
+    say_run(run, RunFolder(bundle.folder))
     scored = filter_images(
-        load_bundle(run, weights=weights),
+        bundle,
         unlabeled,
         Quota(per_class, 0.5 if keep is None else keep, min_confidence),
         batch=batch,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uda.cli.notes import say_run
 from uda.cli.options import (
     model_flags,
     no_decision_flag,
@@ -81,6 +82,10 @@ def command(
         raise UsageError(
             f"{out} is there already; add --overwrite, or choose another --out"
         )
+    if not to_stdout:
+        from uda.files import check_writable
+
+        check_writable(out)  # not after hours of answers
     from uda.export.description import is_export
     from uda.reporting.answers import header
 
@@ -157,12 +162,14 @@ def find_images(paths: Sequence[Path]) -> Files:
     """Return (name, path) of each file, and of each image below each folder.
 
     Files are taken as named, also without a known suffix; folders are searched
-    for known suffixes, in sorted order, without following links to folders.
+    for known suffixes, in sorted order, without following links to folders, and what
+    is left out there is told.
 
     Raises:
         UsageError: a path is not there.
         DataError: when there is nothing to classify.
     """
+    from uda.data.folders import find_images as search
     from uda.data.images import SUFFIXES
 
     # A link that leads nowhere is there: it cannot be read, and gets its row.
@@ -177,13 +184,10 @@ def find_images(paths: Sequence[Path]) -> Files:
         if not path.is_dir():
             found.append(path)
             continue
-        for folder, below, names in os.walk(path):
-            below.sort()
-            found += [
-                Path(folder, name)
-                for name in sorted(names)
-                if Path(name).suffix.lower() in SUFFIXES
-            ]
+        below = search(path, follow=True)
+        found += [path / name for name in below.images]
+        for note in below.notes():
+            click.echo(f"Note: {note}", err=True)
     if not found:
         raise DataError(
             f"no images below {', '.join(str(path) for path in paths)}; known "
@@ -201,6 +205,7 @@ def _ask_run(
     no_decision: bool,
     tta: str | None,
 ) -> Asked:
+    from uda.data.preprocessing import depth_note
     from uda.evaluation.evaluate import choose_device, place
     from uda.evaluation.files import predict_files
     from uda.evaluation.thresholds import own_thresholds
@@ -209,9 +214,13 @@ def _ask_run(
 
     where = choose_device(device)
     bundle = load_bundle(run, weights=weights)
+    say_run(run, RunFolder(bundle.folder))
     rule = rule_of(bundle, weights, no_decision=no_decision)
     views = views_of(tta, rule, bundle)
     _say_run(bundle, rule, no_decision)
+    note = depth_note([path for _, path in files], bundle.preprocessing)
+    if note is not None:
+        click.echo(f"Note: {note}", err=True)
     limits = own_thresholds(
         RunFolder(bundle.folder).thresholds, bundle.classes, bundle.link
     )

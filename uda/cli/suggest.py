@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uda.cli.notes import say_run
 from uda.cli.options import model_flags, no_decision_flag, rule_of
 from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
@@ -89,15 +90,19 @@ def command(
     from uda.evaluation.evaluate import choose_device
     from uda.evaluation.known import known_images
     from uda.evaluation.suggesting import suggest, write_suggestions
+    from uda.files import check_writable
     from uda.reporting.suggestions import save_suggestions
     from uda.run.bundle import load_bundle, require_one_label
     from uda.run.layout import RunFolder
 
+    check_writable(out)
     bundle = require_one_label(
         load_bundle(run, weights=weights),
         "`uda suggest` asks which one an image may be",
     )
-    known = known_images(RunFolder(bundle.folder))
+    folder = RunFolder(bundle.folder)
+    say_run(run, folder)
+    known = known_images(folder)
     found = suggest(
         bundle,
         known,

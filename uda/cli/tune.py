@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uda.cli.notes import say_run
 from uda.cli.options import data_group_flag, model_flags, tta_flag
 from uda.cli.tune_source import (
     Asking,
@@ -99,6 +100,7 @@ def command(
         load_bundle(folder.path, weights=weights),
         "its thresholds are fitted in training (thresholds.json)",
     )
+    say_run(run, folder)
     config = replace(config, coverage=unsure_coverage, seed=seed)
     config = replace(config, costs=_costs(cost, bundle))
     check_config(config, bundle.classes)

@@ -5,6 +5,8 @@ A run that was judged on the old test part can be compared with one that follows
 
 from __future__ import annotations
 
+import difflib
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -12,7 +14,7 @@ from uda.data.grouping import Facts, gather, row_of
 from uda.data.labels import Counts, draw_labels, refuse_bad_counts
 from uda.data.records import Catalog
 from uda.data.splitfile import Progress, Split, SplitRow, ordered
-from uda.data.table import listing
+from uda.data.table import listing, shown
 
 _FIXED = ("test", "validation")
 NO_NEW_GROUPS = (
@@ -206,6 +208,7 @@ def _note_changes(
         for row in split.rows
         if row.part not in _FIXED and row.path not in facts.records
     ]
+    _note_new_classes(facts, split, rows)
     odd = [row.path for part in _FIXED for row in split.part(part) if _odd(facts, row)]
     said = (
         (came, "new images were added to training"),
@@ -229,6 +232,21 @@ def _note_changes(
         for paths, words in said
         if paths
     )
+
+
+def _note_new_classes(facts: Facts, split: Split, rows: Sequence[SplitRow]) -> None:
+    """Name labels that the older split does not have: a new class, or a slip."""
+    known = {name for row in split.rows for name in facts.names_in(row.label)}
+    labels = (row.label for row in rows if row.part == "labeled")
+    counts = Counter(name for label in labels for name in facts.names_in(label))
+    for name in sorted(set(counts) - known):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+        slip = f"; is it {shown(near[0])}, misspelt?" if near else ""
+        facts.notes.append(
+            f"{shown(name)} is a label that the older split does not have: "
+            f"{counts[name]} images train with it, and neither validation nor test has "
+            f"one, so nobody will measure it{slip}"
+        )
 
 
 def _labeled(rows: Mapping[str, SplitRow], path: str) -> bool:

@@ -63,12 +63,15 @@ class Found:
         ]
 
 
-def find_images(root: Path, *, skip: Collection[Path] = ()) -> Found:
+def find_images(
+    root: Path, *, skip: Collection[Path] = (), follow: bool = False
+) -> Found:
     """Look for images at any depth.
 
     Args:
         root: the folder; itself it may be a link.
         skip: resolved folders to leave out, for example other data.
+        follow: take links to files wherever they lead, also nowhere.
 
     Returns:
         What was found. Hidden files and folders are left out, and so are folders of
@@ -95,7 +98,7 @@ def find_images(root: Path, *, skip: Collection[Path] = ()) -> Found:
         names[:] = [n for n in names if os.path.join(folder, n) not in left_out]  # noqa: PTH118
         tops = tops or ([] if relative else list(names))
         for name in files:
-            _sort_in(found, home, relative, name)
+            _sort_in(found, home, relative, name, follow=follow)
     found.images.sort()
     filled = {path.split("/", 1)[0] for path in (*found.images, *found.outputs)}
     found.empty = [name for name in tops if name not in filled]
@@ -114,7 +117,9 @@ def _enter(found: Found, folder: str, relative: str, name: str) -> bool:
     return True
 
 
-def _sort_in(found: Found, home: str, relative: str, name: str) -> None:
+def _sort_in(
+    found: Found, home: str, relative: str, name: str, *, follow: bool
+) -> None:
     """Put one file on the list where it belongs."""
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
     if name.startswith(".") or suffix in _SIDECARS or name.lower() in _SYSTEM_FILES:
@@ -122,6 +127,8 @@ def _sort_in(found: Found, home: str, relative: str, name: str) -> None:
     path = os.path.join(home, relative + name)  # noqa: PTH118
     if suffix not in SUFFIXES:
         found.others.append(relative + name)
+    elif follow and os.path.islink(path) and not os.path.isdir(path):  # noqa: PTH112, PTH114
+        found.images.append(relative + name)
     elif os.path.islink(path) and not _stays(home, path):  # noqa: PTH114
         found.links.append(relative + name)
     elif not os.path.isfile(path):  # noqa: PTH113

@@ -48,7 +48,14 @@ _BITS = {"1": 1, "I": 32, "F": 32, "I;16": 16, "I;16L": 16, "I;16B": 16, "I;16N"
 _GREY_MODES = frozenset(("1", "L", "LA", "La", *DEEP_RANGES))
 _TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that swap the sides
 # What goes wrong with this computer, and says nothing of the file.
-_TROUBLE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO))
+_TROUBLE = frozenset(
+    (
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EAGAIN),
+        # a share that went away
+        *(errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+        *(errno.ENOTCONN, errno.ENETDOWN, errno.ENETUNREACH, errno.ENODEV),
+    )
+)
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
 

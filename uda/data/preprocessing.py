@@ -19,6 +19,7 @@ from uda.data.images import (
     has_grey_mode,
     is_grey,
     letterbox_box,
+    probe,
     read_image,
     value_span,
 )
@@ -29,6 +30,7 @@ Mode = Literal["letterbox", "squash"]
 MODES: tuple[Mode, ...] = ("letterbox", "squash")
 
 _CHANNEL_SAMPLE = 64
+_DEPTH_SAMPLE = 64
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,39 @@ def detect_value_range(files: Iterable[Path]) -> tuple[float, float] | None:
     low = min(span[0] for span in spans)
     high = max(span[1] for span in spans)
     return (low, high) if low < high else (low, low + 1.0)
+
+
+def depth_note(files: Sequence[Path], plan: Preprocessing) -> str | None:
+    """Say that files are deeper, or less deep, than the images that a plan is for.
+
+    Brightness is then mapped otherwise: 12 bits in a file of 16 are nearly black to a
+    model of 8-bit images. A sample of the files is looked at.
+    """
+    deep = plan.value_range is not None
+    sample = [files[place] for place in evenly(len(files), _DEPTH_SAMPLE)]
+    bits = [found for path in sample if (found := _bits(path))]
+    other = sum((found > 8) != deep for found in bits)
+    if not other:
+        return None
+    theirs, ours = ("8", "more than 8") if deep else ("more than 8", "8")
+    how = (
+        "they are taken as they are, without the range of the deep ones"
+        if deep
+        else "the full range of 16 bits (0 to 1 of floating point) becomes 0 to 255"
+    )
+    return (
+        f"{other} of {len(bits)} files looked at have {theirs} bits, the images of the "
+        f"training had {ours}: {how}. If they look darker or flatter than those, "
+        "convert them as those were"
+    )
+
+
+def _bits(path: Path) -> int:
+    """Return the bits of a file's channels, 0 where it cannot be read."""
+    try:
+        return probe(path).bits
+    except DataError:
+        return 0
 
 
 def _span(path: Path) -> tuple[float, float] | None:

@@ -6,6 +6,7 @@ For programs that hold images in memory, such as a line with a camera. It decide
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -143,11 +144,16 @@ def load(
         decision: whether the run's decision.json decides, where it has one.
         tta: views to average over; None for the rule's, or none.
 
+    Warns:
+        UserWarning: the run has not ended, and its weights are not the final ones.
+
     Raises:
         UdaError: no such run or weights; a rule that was fitted under other views.
     """
     folder: RunFolder = open_run(Path(run))
     bundle = load_bundle(folder.path, weights=weights)
+    if (words := folder.unfinished()) is not None:
+        warnings.warn(words, stacklevel=2)
     rule = own_rule(bundle, weights) if decision else None
     own = NONE if rule is None else rule.tta
     views = tta_of(own if tta is None else tta, bundle)

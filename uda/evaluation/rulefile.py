@@ -56,8 +56,11 @@ def own_rule(bundle: Bundle, weights: str) -> DecisionRule | None:
     run = RunFolder(bundle.folder)
     if not run.decision.is_file():
         return None
-    stored = read_json(run.decision)
     way_out = f"run `uda tune {run.path}` again, or leave it aside with --no-decision"
+    try:
+        stored = read_json(run.decision)
+    except DataError as error:
+        raise CheckpointError(f"{error}; {way_out}") from error
     try:
         if stored["format"] != FORMAT:
             raise CheckpointError(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from uda.augment.specs import did_you_mean
 from uda.errors import DataError, UsageError
 from uda.evaluation.bias import bagged_bias, cost_along, macro_f1_along
 from uda.evaluation.calibration import fit_temperature
@@ -137,8 +138,8 @@ def check_config(config: TuneConfig, classes: Sequence[str]) -> None:
     good = config.good_class
     if good is not None and good not in classes:
         raise UsageError(
-            f"--good-class {good!r} is not a class of the model; its classes: "
-            f"{', '.join(classes)}"
+            f"--good-class {good!r} is not a class of the model"
+            f"{did_you_mean(good, classes)}; its classes: {', '.join(classes)}"
         )
     if config.max_escape is not None and good is None:
         raise UsageError(

@@ -106,7 +106,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     path = Path(path)
     if path.is_dir():
         raise CheckpointError(
-            f"{path} is a folder; give a file, for a run its model.safetensors"
+            f"{path} is a folder; give a file, of a run its weights/ema.safetensors"
         )
     try:
         with path.open("rb") as stream:

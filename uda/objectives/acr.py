@@ -7,7 +7,7 @@ there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from uda.objectives.consistency.divergences import ce
-from uda.objectives.consistency.gates import confidence_of
+from uda.objectives.consistency.gates import confidence_of, has_opinion
 from uda.objectives.consistency.method import (
     ConsistencyTerms,
     Memory,
@@ -44,18 +44,24 @@ class Acr:
     Balanced head: target argmax(w - τ_max log π), kept if that or the head's own
     weak answer is sure. Its supervised loss is CE(z + τ_max log π).
 
+    An image whose label is known keeps it: nearly sure as it is, a strong imbalance
+    would adjust it into the rarest class. Neither it nor an image without an opinion
+    says anything of how U is mixed.
+
     Attributes:
         prior: (C,) shares π of the labelled images as they are drawn.
         threshold: of confidence; equality keeps.
         tau: τ_max.
         momentum: of the histogram of the balanced head's sure answers; published for a
             quarter of a million steps.
+        known: (N,) bool by pool row, whose targets are labels; None for no row.
     """
 
     prior: tuple[float, ...]
     threshold: float = 0.95
     tau: float = 2.0
     momentum: float = 0.999
+    known: Tensor | None = field(default=None, compare=False, repr=False)
 
     def memory(self, shape: Shape) -> Memory:
         """Return an even histogram: nothing is known about the mix of U yet."""
@@ -65,13 +71,24 @@ class Acr:
         return {"histogram": even.to(shape.device)}
 
     def __call__(
-        self, weak: BothHeads, strong: BothHeads, memory: Memory
+        self, weak: BothHeads, strong: BothHeads, index: Tensor, memory: Memory
     ) -> tuple[ConsistencyTerms, ConsistencyTerms, Memory]:
-        """Return the terms of both heads and what is remembered."""
+        """Return the terms of both heads and what is remembered.
+
+        Args:
+            weak: (U, C) logits of both heads.
+            strong: (U, C) likewise.
+            index: (U,) pool rows.
+            memory: as `memory` returns.
+        """
         prior = constant(self.prior, torch.float64, weak.leaf.device)
         own = confidence_of(weak.auxiliary) >= self.threshold
-        histogram = self._watch(weak.auxiliary, own, memory["histogram"])
-        log_prior = prior.log().to(full_precision(weak.leaf))
+        guessed = torch.ones_like(own)
+        if self.known is not None:
+            guessed = ~self.known[index.to(self.known.device)]
+        told = own & guessed & has_opinion(weak.leaf)
+        histogram = self._watch(weak.auxiliary, told, memory["histogram"])
+        log_prior = prior.log().to(full_precision(weak.leaf)) * guessed[:, None]
         tau = self.tau * distance_share(histogram, prior.to(histogram))
         raw = confidence_of(weak.leaf) >= self.threshold
         plain = full_precision(weak.leaf.detach())

@@ -115,6 +115,17 @@ class RunFolder:
         status: dict[str, Any] = read_json(self.status)
         return status
 
+    def unfinished(self) -> str | None:
+        """Say in words that the run's weights are not its final ones, if so."""
+        status = self.read_status() if self.status.is_file() else {}
+        state = status.get("state", "unknown")
+        if state == "done":
+            return None
+        return (
+            f"the run is {state}, at {progress(status)}; these are not its final "
+            "weights"
+        )
+
 
 def progress(status: Mapping[str, Any]) -> str:
     """Return how far a run is by its status.json, as ``step 3 of 9``.

@@ -36,6 +36,9 @@ _CONSISTENCY_DETAILS = {
 }
 
 
+_LIVE = ("joint", "no-grad")  # --weak-pass: the live network names the targets
+
+
 def refuse_without_effect(config: RunConfig, given: set[str]) -> None:
     """Raise a UsageError for the first given key that cannot have an effect."""
     for key in sorted(given):
@@ -73,7 +76,7 @@ def refuse_passed_over(config: RunConfig) -> None:
     """Raise a UsageError where one option would silently take another's place."""
     if not config.semi_supervised:
         return
-    for applies, text in _passed_over(config):
+    for applies, text in [*_passed_over(config), *_misnamed(config)]:
         if applies:
             raise UsageError(text)
 
@@ -117,9 +120,34 @@ def _passed_over(config: RunConfig) -> list[Rule]:
             "darp, or keep one of the two",
         ),
         (
+            settings.prior is not None and (settings.debias or post_hoc),
+            "--prior teaches the network a mix that "
+            f"{'--debias' if settings.debias else '--logit-adjustment post-hoc'} takes "
+            "out of its answers again; keep one of the two",
+        ),
+        (
             settings.debias and post_hoc,
             "--debias and --logit-adjustment post-hoc both say what is taken out of "
             "the answer; keep one of the two",
+        ),
+    ]
+
+
+def _misnamed(config: RunConfig) -> list[Rule]:
+    """Methods that another's teacher would make into that other one."""
+    settings = config.consistency
+    return [
+        (
+            config.method == "mean-teacher" and settings.weak_pass in _LIVE,
+            "--method mean-teacher is taught by the averaged network, and --weak-pass "
+            f"{settings.weak_pass} asks the live one; leave --weak-pass out, or take "
+            "--method pi-model",
+        ),
+        (
+            config.method == "pi-model" and settings.weak_pass not in _LIVE,
+            "--method pi-model is taught by the live network, and --weak-pass "
+            f"{settings.weak_pass} asks the averaged one; leave --weak-pass out, or "
+            "take --method mean-teacher",
         ),
     ]
 

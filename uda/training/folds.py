@@ -86,7 +86,7 @@ def launch_folds(
     if length.budget is not None:
         length = replace(length, budget=length.budget / dealing.trainings)
     if dry_run:
-        return try_out(config, length, console, trainings=dealing.trainings)
+        return try_out(config, length, console, stop, trainings=dealing.trainings)
     run = create_run(project, name)
     split.save(run.split)
     base = lasting(config)

@@ -80,7 +80,7 @@ def launch_generations(
         length = replace(length, budget=length.budget / num)
     if dry_run:
         check_request(config, length, console)
-        return try_out(config, length, console, trainings=num)
+        return try_out(config, length, console, stop, trainings=num)
     study = create_run(project, name).path
     atomic_write(study / "base.yaml", lasting(config).to_yaml())
     write_json(study / STUDY, {"generations": num, "length": asdict(length)})

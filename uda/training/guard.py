@@ -122,17 +122,24 @@ def accuracy_of(counts: npt.NDArray[np.int64]) -> tuple[float, float]:
     return float(rates(counts)["balanced_accuracy"]), error
 
 
-def opinion_metrics(trainer: Trainer) -> dict[str, float]:
+def opinion_metrics(
+    trainer: Trainer, opinion: torch.Tensor | None = None
+) -> dict[str, float]:
     """Return the opinion's numbers on the validation part; none without either.
 
     ``standard_error`` is that of its balanced accuracy, by images with full trust and
     by groups without it (`grouped_error`).
+
+    Args:
+        trainer: the run.
+        opinion: (N, C) log-probabilities of the opinion; None for it as it is.
     """
     parts = trainer.parts
-    if trainer.opinion is None or len(parts.validation) == 0:
+    opinion = trainer.opinion if opinion is None else opinion
+    if opinion is None or len(parts.validation) == 0:
         return {}
-    rows = torch.from_numpy(parts.validation).to(trainer.opinion.device)
-    named = trainer.opinion[rows].argmax(1).cpu().numpy()
+    rows = torch.from_numpy(parts.validation).to(opinion.device)
+    named = opinion[rows].argmax(1).cpu().numpy()
     counts = confusion_matrix(parts.validation_targets, named, len(parts.classes))
     if trainer.trust == 1:
         error = accuracy_of(counts)[1]

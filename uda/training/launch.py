@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def launch(
     """Start a new run (or only try one) and train it to its end."""
     check_request(config, length, console)
     if dry_run:
-        return try_out(config, length, console)
+        return try_out(config, length, console, stop)
     catalog, split, notes = find_split(config)
     run = create_run(project, name)
     for note in notes:
@@ -104,8 +105,8 @@ def begin(
                 run.write_status("running", step=0, steps=config.loop.steps)
                 console.note(plan_words(config, parts, run))
                 return _train(config, run, parts, console, stop, resume=False)
-        except UdaError as error:
-            run.update_status("failed", reason=str(error))
+        except (UdaError, OSError) as error:
+            _tell_failed(run, error)
             raise
 
 
@@ -186,9 +187,15 @@ def go_on(
                     config = _with_channels(config, channels)
                     parts = build_parts(config, catalog, split, console.stage)
                 return _train(config, run, parts, console, stop, resume=True)
-        except UdaError as error:
-            run.update_status("failed", reason=str(error))
+        except (UdaError, OSError) as error:
+            _tell_failed(run, error)
             raise
+
+
+def _tell_failed(run: RunFolder, error: Exception) -> None:
+    """Write why a run ended, if the disk that may be the reason takes it."""
+    with suppress(OSError):
+        run.update_status("failed", reason=str(error))
 
 
 def _other_channels(run: RunFolder, parts: Parts) -> int | None:
@@ -248,7 +255,12 @@ def _moved_run(config: RunConfig, run: RunFolder) -> RunConfig:
 
 
 def try_out(
-    config: RunConfig, length: Length, console: Progress, *, trainings: int = 1
+    config: RunConfig,
+    length: Length,
+    console: Progress,
+    stop: StopRequest,
+    *,
+    trainings: int = 1,
 ) -> Summary:
     """Plan, a step of each phase, an evaluation; all in a temporary folder.
 
@@ -256,6 +268,7 @@ def try_out(
         config: of one training.
         length: of one training.
         console: what is told.
+        stop: ends it before its time.
         trainings: how many such trainings there will be.
     """
     folder = tempfile.TemporaryDirectory(prefix="uda-dry-run-")
@@ -286,7 +299,10 @@ def try_out(
             )
             parts = replace(parts, smaller=())
         quiet = Progress()
-        _train(config, run, parts, quiet, StopRequest(), resume=False)
+        summary = _train(config, run, parts, quiet, stop, resume=False)
+    if summary.state == "interrupted":
+        console.result("Dry run stopped; nothing was kept.")
+        return summary
     console.result("Dry run passed: two steps and one evaluation; nothing was kept.")
     return Summary("done", 0, {})
 

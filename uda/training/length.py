@@ -23,7 +23,7 @@ from uda.training.schedules import consistency_start, size_starts
 from uda.training.settled import settle
 from uda.training.state import TrainState, to_device
 from uda.training.step import FLIPS, Moment, training_step
-from uda.training.teacher import prediction_table
+from uda.training.teacher import WHOLE, prediction_table
 
 PROBED_STEPS = 4
 
@@ -189,4 +189,8 @@ def _table_cost(config: RunConfig, parts: Parts, state: TrainState) -> float:
         flips=FLIPS[method.teacher_flips],
     )
     seconds = time.perf_counter() - begin
-    return seconds * len(parts.unlabeled) / len(rows) / method.refresh_steps
+    num = len(parts.unlabeled)
+    if num > WHOLE:
+        drawn = config.loop.batch * config.optimizer.accumulation
+        num = min(num, drawn * method.unlabeled_ratio * method.refresh_steps)
+    return seconds * num / len(rows) / method.refresh_steps

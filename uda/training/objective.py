@@ -50,7 +50,7 @@ from uda.training.prior import refuse_unestimable, sampling_prior, stated_prior
 from uda.tree import Tree
 
 if TYPE_CHECKING:
-    from uda.training.prepare import Parts
+    from uda.training.prepare import Parts, Rows
 
 _LABELED, _METHOD, _HEAD = "labeled/", "method/", "head/"
 
@@ -144,7 +144,7 @@ class Objective:
     ) -> tuple[ConsistencyTerms, Memory]:
         """Return the consistency terms; the auxiliary head's are their penalty."""
         if isinstance(self.head, Acr):
-            return self._acr(weak, strong, self.head, memory)
+            return self._acr(weak, strong, index, self.head, memory)
         terms, after = self.method(
             weak.leaf.float(), strong.leaf.float(), index, _own(_METHOD, memory)
         )
@@ -163,9 +163,14 @@ class Objective:
         return terms._replace(penalty=penalty), memory
 
     def _acr(
-        self, weak: Outputs, strong: Outputs, method: Acr, memory: Memory
+        self,
+        weak: Outputs,
+        strong: Outputs,
+        index: Tensor,
+        method: Acr,
+        memory: Memory,
     ) -> tuple[ConsistencyTerms, Memory]:
-        found = method(_both(weak), _both(strong), _own(_HEAD, memory))
+        found = method(_both(weak), _both(strong), index, _own(_HEAD, memory))
         leaf, auxiliary = (self._of_opinions(terms, weak.leaf) for terms in found[:2])
         terms = leaf._replace(penalty=auxiliary.loss.mean())
         return terms, memory | _named(_HEAD, found[2])
@@ -225,11 +230,18 @@ def build_objective(
         tuple(prior.tolist()),
         config.consistency.threshold,
         momentum=_momentum(config, Acr.momentum),
+        known=known_rows(config, parts, device),
     )
     return Objective(
         seed=config.seed,
         labeled=_in_tree(_labeled(config, counts, prior, device), parts, device),
-        method=_method(config, known, parts.tree, labeled_rows(parts, device)),
+        method=_method(
+            config,
+            known,
+            parts.tree,
+            labeled_rows(parts, device),
+            known_rows(config, parts, device),
+        ),
         head={"none": None, "abc": "abc", "acr": acr}[balanced],
         counts=prior.to(device),
         train_counts=counts.to(device),
@@ -312,6 +324,7 @@ def _method(
     prior: tuple[float, ...] | None,
     tree: Tree | None,
     labeled: Tensor | None = None,
+    known: Tensor | None = None,
 ) -> Method:
     settings, threshold = config.consistency, config.consistency.threshold
     gate = None if settings.class_floor is not None else threshold
@@ -325,22 +338,38 @@ def _method(
         "pi-model": MeanSquare(),
         "mean-teacher": MeanSquare(),
     }
-    method = methods.get(config.method, methods["uda"])
+    if not config.semi_supervised:  # nobody asks; the state has one all the same
+        return methods["uda"]
+    method = methods[config.method]
     if tree is not None and isinstance(method, Uda | FixMatch):
         method = TreeConsistency(method, tree)
     if settings.class_floor is not None:
         method = ByClass(method, threshold)
     if prior is not None and settings.refinery == "align":
         momentum = _momentum(config, Aligned.momentum)
-        method = Aligned(method, prior, momentum, tree, labeled)
+        method = Aligned(method, prior, momentum, tree, labeled, known)
     return method
 
 
 def labeled_rows(parts: Parts, device: torch.device) -> Tensor:
     """Return (N,) bool: the pool rows that a person has labelled for training."""
-    rows = torch.zeros(len(parts.pool.images), dtype=torch.bool)
-    rows[torch.from_numpy(parts.truly_labeled.labeled)] = True
-    return rows.to(device)
+    return _marked(parts.truly_labeled.labeled, parts, device)
+
+
+def known_rows(config: RunConfig, parts: Parts, device: torch.device) -> Tensor | None:
+    """Return (N,) bool: the pool rows whose targets are labels or pseudo-labels.
+
+    None without a table of targets, where every target is predicted.
+    """
+    if config.consistency.weak_pass != "table":
+        return None
+    return _marked(parts.labeled, parts, device)
+
+
+def _marked(rows: Rows, parts: Parts, device: torch.device) -> Tensor:
+    found = torch.zeros(len(parts.pool.images), dtype=torch.bool)
+    found[torch.from_numpy(rows)] = True
+    return found.to(device)
 
 
 def start_memory(objective: Objective, parts: Parts, device: torch.device) -> Memory:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uda.data.defects import LEAST_SIDE
+from uda.data.finer import usual_side
 from uda.run.layout import RunFolder
 from uda.training.alerts import interplay
 from uda.training.config import RunConfig
@@ -9,6 +11,8 @@ from uda.training.length import Length, pace_of
 from uda.training.monitor.progress import format_seconds
 from uda.training.prepare import Parts
 from uda.training.schedules import consistency_start
+
+_MANY = 2.0  # pixels of a file that become one, from which on it is said
 
 
 def time_words(planned: RunConfig, length: Length, parts: Parts, trainings: int) -> str:
@@ -38,6 +42,19 @@ def _seconds(planned: RunConfig, parts: Parts) -> float:
     return pace.before + steps
 
 
+def _shrinking(parts: Parts) -> list[str]:
+    """Say how many pixels of the files become one, where they are many."""
+    side, longer = usual_side(parts.pool.records), max(parts.pool.images.shape[1:3])
+    factor = side / longer
+    if factor < _MANY:
+        return []
+    return [
+        f"the files have {side} pixels along the longer side, so {factor:.0f} become "
+        f"one: a defect of fewer than {LEAST_SIDE * factor:.0f} is nearly gone (more "
+        "with --imgsz or --tiles)"
+    ]
+
+
 def plan_words(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
     """Say what a training will do; ``run`` is where, if it is to stay."""
     height, width, channels = parts.pool.images.shape[1:]
@@ -49,6 +66,7 @@ def plan_words(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
         f"{len(parts.classes)} classes, {len(parts.unlabeled)} in the unlabelled "
         f"stream, {len(parts.validation)} for validation",
     ]
+    lines += _shrinking(parts)
     if shown:
         lines.append(f"one size after the other: {', '.join(shown)} of the steps")
     if config.data.tiles is not None:

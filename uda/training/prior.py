@@ -89,7 +89,7 @@ def refuse_unestimable(config: RunConfig, counts: Mapping[str, int]) -> None:
 def learned_prior(
     config: RunConfig, counts: npt.NDArray[np.int64]
 ) -> tuple[float, ...]:
-    """Return the (C,) prior that the network's own probabilities rest on.
+    """Return the (C,) prior that the network's answers rest on at the warm start's end.
 
     That of the labelled batches, as far as no adjustment takes it out and no class
     weights change it.
@@ -98,11 +98,31 @@ def learned_prior(
         config: of the run.
         counts: (C,) labelled images per class.
     """
-    settings = config.supervised
+    adjusted = config.supervised.logit_adjustment != "none"
+    return _resting_on(config, counts, adjusted=adjusted)
+
+
+def teaching_prior(
+    config: RunConfig, counts: npt.NDArray[np.int64]
+) -> tuple[float, ...]:
+    """Return the (C,) prior that the network's targets rest on, in the main head.
+
+    As `learned_prior`, but a post-hoc adjustment is of answers and not of targets.
+    """
+    adjusted = config.supervised.logit_adjustment == "loss"
+    return _resting_on(config, counts, adjusted=adjusted)
+
+
+def _resting_on(
+    config: RunConfig, counts: npt.NDArray[np.int64], *, adjusted: bool
+) -> tuple[float, ...]:
+    settings, start = config.supervised, config.consistency.start_share
+    if config.semi_supervised and config.consistency.debias:
+        return (1 / len(counts),) * len(counts)  # it goes with the blank image
     shares = np.array(sampling_prior(config, counts))
-    if settings.logit_adjustment != "none":
+    if adjusted:
         shares = shares ** (1 - settings.adjustment_tau)
-    if settings.class_weights != "none":
+    if settings.class_weights != "none" and settings.reweight_from <= start:
         weights = class_weights(torch.from_numpy(counts), settings.class_weights)
         shares = shares * weights.double().numpy()
     return tuple(float(share) for share in shares / shares.sum())

@@ -8,12 +8,28 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from uda.models.heads import Outputs
+from uda.models.links import link_of
 from uda.training.cdmad import blank_logits
 from uda.training.prior import sampling_prior
 from uda.training.teacher import Images, statistics_rows, with_clean_statistics
 
 if TYPE_CHECKING:
     from uda.training.trainer import Trainer
+
+
+class MainHead(nn.Module):
+    """A model as if it had no auxiliary head."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.link = link_of(model)
+
+    def forward(self, images: Tensor) -> Outputs:
+        """Return the main head's outputs of (B, K, H, W) images."""
+        found: Outputs = self.model(images)
+        return found._replace(auxiliary=None)
 
 
 def clean(

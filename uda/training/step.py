@@ -53,6 +53,7 @@ class Moment:
     lr_factor: float
     consistency_weight: float
     tsa_progress: float | None
+    penalty_weight: float = 0.0
     progress: float = 0.0
     trust: float = 1.0
     ema_step: int | None = None
@@ -60,7 +61,12 @@ class Moment:
     @classmethod
     def at(cls, step: int, config: RunConfig, trust: float = 1.0) -> Moment:
         """Evaluate every schedule at a step; ``trust`` scales the unlabelled branch."""
-        total = config.loop.steps
+        total, weight = config.loop.steps, config.consistency.weight
+        risen = trust * ramp(
+            step,
+            start=consistency_start(config),
+            length=round(config.consistency.ramp_share * total),
+        )
         return cls(
             lr_factor=learning_rate_factor(
                 step,
@@ -68,18 +74,14 @@ class Moment:
                 kind=config.optimizer.schedule,
                 warmup=config.optimizer.warmup_steps,
             ),
-            consistency_weight=trust
-            * config.consistency.weight
-            * ramp(
-                step,
-                start=consistency_start(config),
-                length=round(config.consistency.ramp_share * total),
-            ),
+            consistency_weight=weight * risen,
             tsa_progress=None
             if config.supervised.tsa == "none"
             else annealing_progress(
                 step, length=round(config.supervised.tsa_share * total)
             ),
+            # Another head's loss has a weight of its own, and not the method's.
+            penalty_weight=risen if weight > 0 else 0.0,
             progress=step / total,
             trust=trust,
             ema_step=step - size_starts(config)[size_number(config, step)],
@@ -153,9 +155,10 @@ def losses(
         views.weak, views.strong, batch.unlabeled_index, clock, memory
     )
     consistency = unlabeled.loss.mean()
-    if unlabeled.penalty is not None:
-        consistency = consistency + unlabeled.penalty
     total = labeled.loss + moment.consistency_weight * consistency
+    if unlabeled.penalty is not None:
+        total = total + moment.penalty_weight * unlabeled.penalty
+        consistency = consistency + unlabeled.penalty
     uncertainty = None
     if config.consistency.entropy_weight:
         uncertainty = entropy(views.weak.leaf.float()).mean()

@@ -9,19 +9,28 @@ import os
 import signal
 from types import FrameType
 
-NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+NAMES = {
+    signal.SIGINT: "Ctrl-C",
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGHUP: "a closed terminal (SIGHUP)",
+}
 
 
 class StopRequest:
-    """Set by SIGINT or SIGTERM; the loop looks at it between steps."""
+    """Set by SIGINT, SIGTERM or SIGHUP; the loop looks at it between steps."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
     def install(self) -> StopRequest:
-        """Take over SIGINT and SIGTERM (main thread only)."""
+        """Take over these signals (main thread only).
+
+        What ``nohup`` had ignored stays ignored.
+        """
         for number in NAMES:
-            signal.signal(number, self._receive)
+            ignored = signal.getsignal(number) is signal.SIG_IGN
+            if not (ignored and number == signal.SIGHUP):
+                signal.signal(number, self._receive)
         return self
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
@@ -30,13 +39,15 @@ class StopRequest:
             # on disk is whole however abruptly the process ends.
             os._exit(128 + number)
         self.signal = number
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"\nStopping at the next step; once more leaves at once.\n")
 
     def __bool__(self) -> bool:
         return self.signal is not None
 
     @property
     def exit_code(self) -> int:
-        """130 after Ctrl-C, 143 after SIGTERM."""
+        """130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""
         return 128 + (self.signal or 0)
 
     @property

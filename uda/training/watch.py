@@ -23,6 +23,7 @@ from torch import Tensor
 from uda.training.guard import say
 from uda.training.multilabel import label_health
 from uda.training.schedules import consistency_start
+from uda.training.teacher import Rows
 
 if TYPE_CHECKING:
     from uda.training.trainer import Trainer
@@ -37,17 +38,22 @@ def factor(memory: dict[str, Tensor]) -> float:
     return 0.0 if strikes >= STRIKES_UNTIL_OFF else 0.5**strikes
 
 
-def look(trainer: Trainer, accuracy: float | None, table: Tensor) -> None:
+def look(
+    trainer: Trainer, accuracy: float | None, table: Tensor, renewed: Rows
+) -> None:
     """Compare a fresh table with the one before it, and judge its teacher.
 
     Args:
         trainer: the run, before the table is taken over.
         accuracy: the teacher's on the validation part; None where there is none.
         table: (N, C) fresh log-probabilities by pool row.
+        renewed: (n,) rows that are fresh. Where that is not all of them, few have been
+            asked twice in a row, and nothing is said of flips.
     """
     memory = trainer.state.objective_state
-    rows = torch.from_numpy(trainer.parts.unlabeled).to(table.device)
-    before = memory["teacher"][rows] if "teacher" in memory else None
+    rows = torch.from_numpy(renewed).to(table.device)
+    whole = len(renewed) == len(trainer.parts.unlabeled)
+    before = memory["teacher"][rows] if "teacher" in memory and whole else None
     several = trainer.parts.targets.ndim == 2
     health = label_health if several else table_health
     values, histogram = health(table[rows], before, memory.get(START))

@@ -101,3 +101,15 @@ def test_images_undecided_at_the_root_of_a_tree_leave_the_mean_alone():
     memory = method.memory(shape(4))
     _, after = method(weak, torch.zeros_like(weak), torch.arange(2), memory)
     torch.testing.assert_close(after["alignment"], sure[0].exp())
+
+
+def test_pseudo_labels_of_the_pile_count_in_its_mix_and_are_not_bent():
+    known = torch.tensor([True, False])
+    prior, weak = (0.01, 0.99), torch.tensor([[4.0, 0.0], [2.0, 0.0]]).double()
+    method = Aligned(Uda(0.4, 0.5), prior, momentum=0.5, known=known)
+    index = torch.arange(2)
+    terms, memory = method(weak, weak, index, method.memory(shape(2)))
+    torch.testing.assert_close(memory["alignment"], weak.softmax(1).mean(0))
+    plain, _ = Uda(0.4, 0.5)(weak, weak, index, {})
+    assert torch.equal(terms.targets[0], plain.targets[0])
+    assert terms.targets[1].argmax() == 1  # bent, as the prior asks

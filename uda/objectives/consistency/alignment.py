@@ -52,7 +52,8 @@ class Aligned:
     batch counts in full. Two kinds of images are left out of it and stay as they are:
     those that nobody has an opinion on (``gates.has_opinion``), since their uniform
     rows would pull p̃ towards uniform and a prior would make sure answers of them; and
-    labelled ones among the unlabelled, since the prior is not of them.
+    labelled ones among the unlabelled, since the prior is not of them. Images with a
+    pseudo-label of their own are of the pile and count, but keep it as well.
 
     Attributes:
         method: the method that gets aligned logits.
@@ -60,6 +61,7 @@ class Aligned:
         momentum: of the moving average; published for a million steps.
         tree: of the classes, or None; a node without an opinion keeps having none.
         labeled: (N,) bool by pool row, on the device of the steps; None for no row.
+        known: (N,) bool likewise: whose targets are labels or pseudo-labels.
     """
 
     method: Method
@@ -67,6 +69,7 @@ class Aligned:
     momentum: float = 0.999
     tree: Tree | None = None
     labeled: Tensor | None = field(default=None, compare=False, repr=False)
+    known: Tensor | None = field(default=None, compare=False, repr=False)
 
     def memory(self, shape: Shape) -> Memory:
         """Return the method's memory and a mean prediction not known yet."""
@@ -94,6 +97,8 @@ class Aligned:
         bent = shifted.clamp(min=torch.finfo(shifted.dtype).tiny).log()
         if self.tree is not None:
             bent = undecided_kept(plain, bent, self.tree)
+        if self.known is not None:
+            counted = counted & ~self.known[index.to(self.known.device)]
         bent = torch.where(counted[:, None], bent, plain)
         inner = {name: value for name, value in memory.items() if name != "alignment"}
         terms, after = self.method(bent, strong, index, inner)
