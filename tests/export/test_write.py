@@ -166,7 +166,7 @@ def test_a_wrong_export_is_not_left_behind(made, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("handed_over", "way_out"),
-    [("texture", "texture_weight=0"), ("final", "--method supervised")],
+    [("texture", "--weights network"), ("final", "--method supervised")],
 )
 def test_texture_is_refused(handed_over, way_out, data, tmp_path, monkeypatch):
     run = make_run(tmp_path / "train", data)

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors.torch import load_file
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from uda.cli import main
+from uda.data.splits import Split
+from uda.errors import UsageError
+from uda.evaluation.predict import Predictions
 from uda.models.texture import TextureClassifier
 from uda.run.bundle import load_bundle
 from uda.training import guard, loop, targets
@@ -343,6 +347,29 @@ def test_a_network_behind_texture_hands_over_texture(
     assert status["handed_over"] == handed
     assert status["texture_accuracy"] == texture
     assert load_bundle(folder).kind == ("texture" if handed == "texture" else "network")
+    if handed != "texture":
+        with pytest.raises(UsageError, match="does not hand over a texture teacher"):
+            load_bundle(folder, weights="network")
+        return
+    # The network that stays behind is whole, and can be judged and shipped.
+    images = torch.randint(0, 256, (4, 1, 16, 16), dtype=torch.uint8)
+    found = load_bundle(folder, weights="network")
+    assert found.kind == "network"
+    saved = load_file(folder / "weights" / "ema.safetensors")
+    for name, tensor in found.model.state_dict().items():
+        assert torch.equal(tensor, saved[name]), name
+    words = [str(folder), "--weights", "network"]
+    done = CliRunner().invoke(main, ["evaluate", *words])
+    assert done.exit_code == 0, done.output
+    table = folder / "evaluation" / "test-network" / "predictions.npz"
+    answers = Predictions.load(table)
+    assert len(answers.ids) == len(Split.load(folder / "split.csv").part("test"))
+    assert not (folder / "evaluation" / "test").exists()
+    done = CliRunner().invoke(main, ["export", *words, "--format", "safetensors"])
+    assert done.exit_code == 0, done.output
+    kept = load_file(folder / "export" / "safetensors" / "model.safetensors")
+    assert set(kept) == set(saved)
+    assert torch.isfinite(found.model(images).leaf).all()
     expected = texture if handed == "texture" else final
     assert summary.metrics["val_ema/balanced_accuracy"] == expected
 

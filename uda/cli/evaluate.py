@@ -5,6 +5,7 @@ Reads the test part of the run's split, or a folder of classes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import click
 
 from uda.cli.notes import say_run
 from uda.cli.options import (
+    WEIGHTS,
     data_group_flag,
     no_decision_flag,
     rule_of,
@@ -54,10 +56,11 @@ _DATA = click.Path(path_type=Path, exists=True)
 )
 @click.option(
     "--weights",
-    type=click.Choice(["ema", "raw"]),
+    type=click.Choice(WEIGHTS),
     default="ema",
     show_default=True,
-    help="Which weights the gates and the written predictions are about.",
+    help="Which weights the gates and the written predictions are about. network: "
+    "that of a run that hands over its texture teacher, into a folder of its own.",
 )
 @click.option(
     "--no-thumbnails",
@@ -116,6 +119,8 @@ def command(
     views = views_of(tta, next(iter(rules.values()), None), first)
     _say_rules(bundles, rules)
     images = _choose(folder, first, data, split, part, allow_seen, group)
+    if weights == "network":  # its numbers are not those of what is handed over
+        images = replace(images, name=f"{images.name}-network")
     _announce(folder, images, first)
     say_run(run, folder)
     evaluation = evaluate(

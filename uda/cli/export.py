@@ -11,6 +11,8 @@ import click
 
 from uda.cli.notes import warn_unfinished
 from uda.cli.options import (
+    WEIGHTS,
+    WEIGHTS_HELP,
     no_decision_flag,
     note_thresholds,
     require_decision,
@@ -37,10 +39,10 @@ from uda.cli.options import (
 @click.option("--overwrite", is_flag=True, help="Replace an export that is there.")
 @click.option(
     "--weights",
-    type=click.Choice(["ema", "raw"]),
+    type=click.Choice(WEIGHTS),
     default="ema",
     show_default=True,
-    help="Averaged (EMA) or raw weights.",
+    help=WEIGHTS_HELP,
 )
 @click.option(
     "--pixels",

@@ -289,15 +289,22 @@ def note_thresholds(label: str) -> None:
         )
 
 
+WEIGHTS = ("ema", "raw", "network")
+WEIGHTS_HELP = (
+    "Averaged (EMA) or raw weights; network: the averaged one of a run that hands over "
+    "its texture teacher."
+)
+
+
 def model_flags(command: Command) -> Command:
     """Add ``--weights``, ``--batch`` and ``--device`` of a command that asks a run."""
     options = (
         click.option(
             "--weights",
-            type=click.Choice(["ema", "raw"]),
+            type=click.Choice(WEIGHTS),
             default="ema",
             show_default=True,
-            help="Averaged (EMA) or raw weights.",
+            help=WEIGHTS_HELP,
         ),
         click.option(
             "--batch",

@@ -24,7 +24,7 @@ from uda.evaluation.parts import EvaluationSet
 from uda.evaluation.predict import Predictions
 from uda.evaluation.thresholds import own_thresholds
 from uda.evaluation.tta import NO_TTA, Tta
-from uda.run.bundle import Bundle, load_bundle
+from uda.run.bundle import NETWORK, Bundle, load_bundle
 from uda.run.layout import RunFolder
 
 Progress = Callable[[str, int, int], None]
@@ -58,7 +58,7 @@ def load_bundles(run: Path, first: str = "ema") -> dict[str, Bundle]:
     run with a supervised warm start has that too, called ``warm``.
     """
     bundle = load_bundle(run, weights=first)
-    if bundle.kind == "texture":
+    if bundle.kind == "texture" or first == NETWORK:
         return {first: bundle}
     others = [name for name in WEIGHTS if name != first]
     if (bundle.folder / "weights" / "warm.safetensors").is_file():

@@ -139,7 +139,7 @@ def load(
 
     Args:
         run: the run folder.
-        weights: ``ema``, ``raw`` or ``warm``.
+        weights: ``ema``, ``raw``, ``warm`` or ``network`` (`load_bundle`).
         device: ``auto``, ``cpu``, ``cuda``.
         decision: whether the run's decision.json decides, where it has one.
         tta: views to average over; None for the rule's, or none.

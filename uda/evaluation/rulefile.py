@@ -129,7 +129,10 @@ def require_tta(rule: DecisionRule, label: str, file: Path, run: str) -> None:
 def weights_digest(run: RunFolder, weights: str) -> str | None:
     """Return the SHA-256 of some weights as stored beside them, or None."""
     # First texture: a run that hands it over has weights of its network, too.
-    for name in ("texture.npz", f"{weights}.safetensors"):
+    names = ["texture.npz", f"{weights}.safetensors"]
+    if weights == "network":
+        names = ["ema.safetensors"]
+    for name in names:
         side = run.weights / f"{name}.sha256"
         if side.is_file():
             return side.read_text(encoding="ascii").strip()

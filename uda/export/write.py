@@ -32,7 +32,7 @@ from uda.export.opening import Answer, Float32, UInt8, answerer
 from uda.export.parity import RealImages, differences, real_images, require_parity
 from uda.export.predict import averaged
 from uda.files import atomic_path, read_json, sha256_file
-from uda.run.bundle import Bundle, load_bundle
+from uda.run.bundle import NETWORK, Bundle, load_bundle
 from uda.run.layout import RunFolder, open_run
 
 
@@ -123,9 +123,9 @@ def _network(run: RunFolder, bundle: Bundle) -> Bundle:
     way_out = "train a network (`uda train --method supervised` or `uda`)"
     if status.get("handed_over") == "texture":
         way_out = (
-            "keep the network though it was not clearly ahead on validation: train "
-            "again with --set consistency.texture_weight=0, or with --method "
-            "supervised,"
+            "keep the network though it was not clearly ahead on validation "
+            "(`uda evaluate RUN --weights network` says what it does): --weights "
+            "network,"
         )
     raise UsageError(
         f"{run.path}: this run hands over texture descriptors that only this package "
@@ -155,7 +155,9 @@ def _views(
 def _describe(
     run: RunFolder, bundle: Bundle, name: str, kind: Kind, pixels: Pixels, weights: str
 ) -> Description:
-    spec: dict[str, Any] = read_json(run.model)["spec"]
+    spec: dict[str, Any] = read_json(run.network if weights == NETWORK else run.model)[
+        "spec"
+    ]
     return Description(
         file=name,
         sha256="",

@@ -29,6 +29,8 @@ from uda.tree import Tree
 
 FORMAT = 1
 KINDS = ("network", "texture")
+# Name of the averaged weights of a network that stays behind its texture teacher.
+NETWORK = "network"
 
 
 @dataclass(frozen=True)
@@ -99,17 +101,21 @@ def load_bundle(folder: Path, *, weights: str = "ema") -> Bundle:
 
     Args:
         folder: a run folder.
-        weights: ``ema`` (averaged, what a run hands over) or ``raw``.
+        weights: ``ema`` (averaged, what a run hands over), ``raw``, or ``network``:
+            the averaged network of a run that hands over its texture teacher.
 
     Raises:
         CheckpointError: no run there, or its weights are missing or damaged.
+        UsageError: ``network`` of another run, ``raw`` of texture.
     """
     run = open_run(folder)
     if not run.model.is_file():
         raise CheckpointError(
             f"{run.path}: no trained model yet (model.json is missing); {_way_out(run)}"
         )
-    description = read_json(run.model)
+    description, name = read_json(run.model), weights
+    if weights == NETWORK:
+        description, name = read_json(_network_file(run)), "ema"
     if description.get("format") != FORMAT or description.get("kind") not in KINDS:
         raise CheckpointError(f"{run.model}: written by another version")
     spec = ModelSpec.from_json(description["spec"])
@@ -118,12 +124,21 @@ def load_bundle(folder: Path, *, weights: str = "ema") -> Bundle:
     if kind == "texture":
         model: Any = _load_texture(run.weights / "texture.npz", weights)
     else:
-        path = run.weights / f"{weights}.safetensors"
+        path = run.weights / f"{name}.safetensors"
         if not path.is_file():
             raise CheckpointError(f"{path}: missing; {_way_out(run)}")
         model = _load_network(path, spec)
     tree = spec.class_tree
     return Bundle(kind, model, spec.classes, preprocessing, run.path, tree, spec.link)
+
+
+def _network_file(run: RunFolder) -> Path:
+    if not run.network.is_file():
+        raise UsageError(
+            f"--weights {NETWORK}: {run.path} does not hand over a texture teacher in "
+            "place of its network; leave it out"
+        )
+    return run.network
 
 
 def _way_out(run: RunFolder) -> str:

@@ -42,6 +42,11 @@ class RunFolder:
         return self.path / "model.json"
 
     @property
+    def network(self) -> Path:
+        """As `model`, of the network of a run that hands over texture instead."""
+        return self.path / "network.json"
+
+    @property
     def weights(self) -> Path:
         """Folder of ``raw.safetensors`` and ``ema.safetensors``."""
         return self.path / "weights"

@@ -24,7 +24,7 @@ import torch
 
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.files import atomic_write
-from uda.run.bundle import save_weights
+from uda.run.bundle import NETWORK, save_weights
 from uda.training.build import model_spec
 from uda.training.evaluate import validation_predictions
 from uda.training.multilabel import label_accuracy
@@ -232,6 +232,7 @@ def hand_over_texture(trainer: Trainer, metrics: dict[str, float]) -> dict[str, 
     ahead = other - final if full else final - other
     if (ahead > error) != full:
         return metrics
+    atomic_write(run.network, run.model.read_bytes())  # the network can still be asked
     spec = replace(model_spec(trainer.config, parts), backbone="texture", head="flat")
     save_classifier(run, spec, classifier, parts.texture_pool)
     run.update_status("running", handed_over="texture")
@@ -244,7 +245,8 @@ def hand_over_texture(trainer: Trainer, metrics: dict[str, float]) -> dict[str, 
         f"({final:.3f}, {other:.3f} ± {error:.3f}), and the run hands over that: "
         f"evaluate and predict use {what} of {height}x{width} pixels, which `uda "
         "export` cannot write as a network. Label more images, train longer, or start "
-        "from trained weights (--weights)",
+        "from trained weights (--weights). evaluate, predict, tune and export take the "
+        f"network all the same with --weights {NETWORK}",
     )
     kept = {k: v for k, v in metrics.items() if not k.startswith("val_ema/")}
     return kept | found
