@@ -31,7 +31,7 @@ HEADER = (
 )
 
 
-def write_suite(name: str, data: Path, work: Path) -> None:
+def write_suite(name: str, data: Path | None, work: Path) -> None:
     """Write docs/results_NAME.csv and the suite's tables of docs/results.md.
 
     Rows and tables of other machines stay, unless the same runs are here.
@@ -41,10 +41,13 @@ def write_suite(name: str, data: Path, work: Path) -> None:
     for draw in {row["draw"] for row in rows}:
         write_splits(data, work, draw, {r["seed"] for r in rows if r["draw"] == draw})
     path = rows_path(name)
-    every = {order(suite, row): row for row in [*read_rows(path), *rows]}
+    before = [row for row in read_rows(path) if is_known(suite, row)]
+    every = {order(suite, row): row for row in [*before, *rows]}
     kept = [{key: every[at].get(key) for key in COLUMNS} for at in sorted(every)]
     write_rows(path, COLUMNS, kept)
-    found = standing(name) | tables(suite, rows, work)
+    found, made = standing(name), tables(suite, rows, work)
+    for place, lines in made.items():
+        found[place] = merged(suite, found.get(place, []), lines)
     write_between(name, chain.from_iterable(found[p] for p in sorted(found, key=rank)))
 
 
@@ -92,6 +95,29 @@ def rank(place: Place) -> tuple[int, str]:
     return list(DRAWS).index(place[0]), place[1]
 
 
+def is_known(suite: Suite, row: Row) -> bool:
+    """Tell whether a row's arm and draw still exist; say so where they do not."""
+    known = row["draw"] in DRAWS and row["arm"] in suite.arms
+    if not known:
+        print(f"left out, as nobody makes it any more: {row['draw']}, {row['arm']}")
+    return known
+
+
+def merged(suite: Suite, old: list[str], new: list[str]) -> list[str]:
+    """Return a new table with the old one's lines of the arms that it lacks.
+
+    Their differences are to the reference as it was then.
+    """
+    lines = {arm_of(line): line for line in [*old, *new] if arm_of(line) in suite.arms}
+    head = [line for line in new if arm_of(line) not in suite.arms]
+    return [*head, *(lines[arm] for arm in suite.arms if arm in lines)]
+
+
+def arm_of(line: str) -> str:
+    """Return the first cell of a line of a table."""
+    return line.removeprefix("| ").split(" | ")[0]
+
+
 def order(suite: Suite, row: Row) -> tuple[Any, ...]:
     """Return where a row stands in the CSV file; no two runs stand there."""
     arm = suite.arms.index(row["arm"])
@@ -102,7 +128,8 @@ def standing(name: str) -> dict[Place, list[str]]:
     """Return the tables that the page has, as `tables` does."""
     found: dict[Place, list[str]] = {}
     for text in read_between(name):
-        if heading := HEADING.match(text):
+        heading = HEADING.match(text)
+        if heading and heading[1] in DRAWS:
             lines = found.setdefault((heading[1], heading[2]), [""])
         if found:
             lines.append(text)

@@ -122,12 +122,18 @@ def fold_split(
     return split
 
 
-def write_splits(data: Path, work: Path, name: str, seeds: Iterable[int]) -> None:
+def write_splits(
+    data: Path | None, work: Path, name: str, seeds: Iterable[int]
+) -> None:
     """Write the splits of a draw that are not there yet."""
     wanted = [(seed, fold) for seed in seeds for fold in range(NUM_FOLDS)]
     missing = [cell for cell in wanted if not split_path(work, name, *cell).is_file()]
     if not missing:
         return
+    if data is None:
+        raise SystemExit(
+            "set UDA_DATA to the folder that holds neu/: a split is missing"
+        )
     catalog = scan(source_of(data, work, DRAWS[name]))
     folds = folds_of(catalog)
     for seed, fold in missing:
@@ -175,7 +181,7 @@ def run(data: Path, work: Path, cell: Cell, length: Length, extra: list[str]) ->
     """Train and evaluate one cell, unless it has been done."""
     folder = cell.folder(work)
     done = folder / "row.json"
-    if not done.is_file():
+    if row_of(cell, work) is None:
         path = split_path(work, cell.draw, cell.seed, cell.fold)
         split = Split.load(path)
         pool = counts_of(split, "unlabeled")
@@ -192,8 +198,7 @@ def run(data: Path, work: Path, cell: Cell, length: Length, extra: list[str]) ->
         seconds = train(folder, *words)
         row = answer(folder, split) | {"seconds": round(seconds), "flags": flags}
         done.write_text(json.dumps(row, indent=2) + "\n")
-    row = json.loads(done.read_text())
-    return vars(cell) | row
+    return row_of(cell, work) or {}
 
 
 def train(folder: Path, *words: str) -> float:
@@ -304,10 +309,20 @@ def finished(work: Path, draw: str, arms: tuple[str, ...]) -> list[Row]:
         seed, fold = (int(n) for n in re.findall(r"\d+", place.name))
         for arm in arms:
             cell = Cell(draw, place.parent.name, seed, fold, arm)
-            done = cell.folder(work) / "row.json"
-            if done.is_file():
-                rows.append(vars(cell) | json.loads(done.read_text()))
+            row = row_of(cell, work)
+            if row is not None:
+                rows.append(row)
     return rows
+
+
+def row_of(cell: Cell, work: Path) -> Row | None:
+    """Return the row of a finished cell; None without one, or without answers.
+
+    Two arms may share a folder: the row is the asked one's, whoever wrote it.
+    """
+    done = cell.folder(work) / "row.json"
+    row = json.loads(done.read_text()) if done.is_file() else {}
+    return row | vars(cell) if row.get("answers") else None
 
 
 def all_cells(

@@ -8,6 +8,7 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -153,3 +154,22 @@ def test_numbered_folders_count_up_and_never_share(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         files.numbered_folder(tmp_path / "file", "train")
+
+
+def test_a_library_that_hides_a_full_disk_is_seen_through(tmp_path, monkeypatch):
+    def asked(free):
+        monkeypatch.setattr(
+            "uda.files.shutil.disk_usage", lambda _: SimpleNamespace(free=free)
+        )
+        path = tmp_path / "w.pt"
+        with files.atomic_path(path) as temporary, files.full_disk_told(path):
+            temporary.write_bytes(b"half")
+            raise RuntimeError("PytorchStreamWriter failed writing file")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        asked(free=1000)
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(tmp_path / "w.pt")
+    with pytest.raises(RuntimeError, match="PytorchStreamWriter"):
+        asked(free=10**9)
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -284,3 +285,42 @@ def test_the_page_has_a_place_for_every_table():
     for name in ("tables", *_arms.SUITES):
         assert text.count(f"<!-- begin {name} -->") == 1
         assert text.count(f"<!-- end {name} -->") == 1
+
+
+def test_one_folder_answers_for_both_arms_that_share_it(tmp_path):
+    cell = _folds.Cell("neu", "steps-1", 0, 0, "supervised")
+    folder = cell.folder(tmp_path)
+    folder.mkdir(parents=True)
+    row = {**vars(cell), "answers": "012", "steps": 1}
+    (folder / "row.json").write_text(json.dumps(row))
+    for arm in ("supervised", "neither"):
+        (found,) = _folds.finished(tmp_path, "neu", (arm,))
+        assert found["arm"] == arm
+        assert _fold_tables.order(_arms.SUITES["claim"], found | {"arm": "neither"})
+    # Rows of before, whose answers lay beside them, count as not there.
+    (folder / "row.json").write_text(json.dumps({"steps": 1}))
+    assert _folds.finished(tmp_path, "neu", ("supervised",)) == []
+
+
+def test_lines_of_arms_that_are_not_here_stay_in_a_table():
+    suite = _arms.SUITES["claim"]
+    head = [
+        "",
+        "**neu** (w); length of a run: steps-1.",
+        "",
+        "| arm | runs |",
+        "|---|---|",
+    ]
+    old = [*head, "| texture | old |", "| neither | old |"]
+    new = [*head, "| texture | new |", f"| {_arms.BALANCED} | new |"]
+    assert _fold_tables.merged(suite, old, new) == [
+        *head, "| texture | new |", f"| {_arms.BALANCED} | new |", "| neither | old |",
+    ]  # fmt: skip
+    assert _fold_tables.merged(suite, [], new) == new
+
+
+def test_rows_that_nobody_makes_any_more_are_left_out_aloud(capsys):
+    suite = _arms.SUITES["claim"]
+    assert _fold_tables.is_known(suite, {"draw": "neu", "arm": "neither"})
+    assert not _fold_tables.is_known(suite, {"draw": "neu", "arm": "teksture"})
+    assert "nobody makes it any more: neu, teksture" in capsys.readouterr().out

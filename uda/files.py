@@ -6,12 +6,14 @@ A power cut or a kill at any moment leaves the old file or the new one.
 from __future__ import annotations
 
 import csv
+import errno
 import fcntl
 import hashlib
 import io
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import IO, Any
 from uda.errors import DataError, UsageError
 
 OUTPUT_MARK = ".uda-output"
+_ROOM = 16 * 2**20  # bytes; with less free, a failed write is taken for a full disk
 _RISKY_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
 
 
@@ -159,6 +162,23 @@ def check_writable(path: Path) -> None:
             f"{path}: cannot be written (nobody may write to {folder}, or not you); "
             "choose another --out"
         )
+
+
+@contextmanager
+def full_disk_told(path: Path) -> Iterator[None]:
+    """Raise an OSError where a library's own error hides that a disk is full.
+
+    Libraries that write by themselves say in a way of their own that they could not.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        if shutil.disk_usage(Path(path).parent).free >= _ROOM:
+            raise
+        words = os.strerror(errno.ENOSPC)
+        raise OSError(errno.ENOSPC, words, str(path)) from error
 
 
 def lock_file(stream: IO[str], how: int) -> bool:

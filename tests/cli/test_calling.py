@@ -48,17 +48,21 @@ def test_a_command_is_found_by_its_words(capsys):
         call("policy shew", "defect-safe")
 
 
-def test_the_signals_are_given_back(monkeypatch, tmp_path):
+@pytest.mark.parametrize("code", [130, 143, 129])
+def test_the_signals_are_given_back(monkeypatch, tmp_path, code):
     mine = signal.getsignal(signal.SIGINT)
+    hang_up = signal.getsignal(signal.SIGHUP)
 
     def stopped(self, *_, **__):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise SystemExit(130)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        raise SystemExit(code)
 
     monkeypatch.setattr(click.Command, "main", stopped)
     with pytest.raises(KeyboardInterrupt, match="train: stopped"):
         call("train", tmp_path)
     assert signal.getsignal(signal.SIGINT) is mine
+    assert signal.getsignal(signal.SIGHUP) is hang_up
 
 
 def test_another_exit_is_passed_on(monkeypatch, tmp_path):

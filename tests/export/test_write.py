@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -171,12 +172,25 @@ def test_a_wrong_export_is_not_left_behind(made, tmp_path, monkeypatch):
 def test_texture_is_refused(handed_over, way_out, data, tmp_path, monkeypatch):
     run = make_run(tmp_path / "train", data)
     RunFolder(run).write_status("done", handed_over=handed_over)
+    shutil.copyfile(run / "model.json", run / "network.json")
     bundle = replace(load_bundle(run), kind="texture")
     monkeypatch.setattr(write, "load_bundle", lambda *_, **__: bundle)
     with pytest.raises(UsageError, match=r"no network.*uda predict") as caught:
         export_run(run)
     assert way_out in str(caught.value)
     assert not (run / "export").exists()
+
+
+def test_a_run_of_before_kept_no_network(data, tmp_path, monkeypatch):
+    run = make_run(tmp_path / "train", data)
+    RunFolder(run).write_status("done", handed_over="texture")
+    with pytest.raises(UsageError, match="by an earlier version"):
+        export_run(run, weights="network")
+    bundle = replace(load_bundle(run), kind="texture")
+    monkeypatch.setattr(write, "load_bundle", lambda *_, **__: bundle)
+    with pytest.raises(UsageError, match="no network") as caught:
+        export_run(run)
+    assert "--weights network" not in str(caught.value)
 
 
 def test_data_that_have_moved(data, tmp_path):

@@ -109,6 +109,10 @@ def test_without_a_warm_start_nothing_is_claimed():
     assert "is not known" in sentences.paid(evaluated(TEN), RUN)
     texture = replace(RUN, status={"handed_over": "texture"})
     assert "texture teacher" in sentences.paid(evaluated(TEN), texture)
+    one = evaluated(TEN)
+    network = replace(one, facts={**one.facts, "main_weights": "network"})
+    assert "answers of the network" in sentences.paid(network, texture)
+    assert "not measured" not in sentences.paid(network, texture)
     handed = replace(RUN, status={"handed_over": "warm start"})
     assert "did not pay" in sentences.paid(evaluated(TEN, TEN), handed)
 

@@ -139,6 +139,15 @@ def test_what_the_network_learned_is_the_samplers_mix_less_what_is_adjusted():
             (0.9, 0.1),
             (0.9, 0.1),
         ),
+        (
+            {
+                "supervised.sampling_power": 1.0,
+                "supervised.class_weights": "inverse",
+                "supervised.reweight_from": 0.15,  # where the branch starts
+            },
+            (0.9, 0.1),
+            (0.9, 0.1),
+        ),
     ],
 )
 def test_the_mix_that_answers_and_targets_rest_on(given, answers, targets):

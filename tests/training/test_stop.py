@@ -57,3 +57,20 @@ def test_the_second_signal_leaves_at_once():
     )
     assert found.returncode == 143
     assert found.stdout == "after the first\n"
+
+
+def test_a_terminal_that_closes_twice_and_takes_no_word_is_one_request():
+    """bash and the kernel both say so, and standard error is gone by then."""
+    code = (
+        "import os, signal\n"
+        "from uda.training.stop import StopRequest\n"
+        "stop = StopRequest().install()\n"
+        "os.close(2)\n"
+        "os.kill(os.getpid(), signal.SIGHUP)\n"
+        "os.kill(os.getpid(), signal.SIGHUP)\n"
+        "print('saved', stop.exit_code, flush=True)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, found.stdout) == (0, "saved 129\n")

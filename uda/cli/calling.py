@@ -12,8 +12,9 @@ import click
 
 from uda.cli import main
 from uda.errors import UsageError
+from uda.training.stop import NAMES
 
-_STOPPED = (130, 143)  # exit codes after Ctrl-C and SIGTERM
+_STOPPED = tuple(128 + number for number in NAMES)  # exit codes after a signal
 
 
 def call(command: str, *arguments: object, **options: object) -> Any:
@@ -30,8 +31,8 @@ def call(command: str, *arguments: object, **options: object) -> Any:
     Raises:
         UdaError: what the command line would print as ``Error: …``; a misspelt or
             wrong option is a UsageError.
-        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; what was trained so far is
-            saved.
+        KeyboardInterrupt: stopped by Ctrl-C or another signal; what was trained so far
+            is saved.
     """
     words = command.split()
     found: click.Command = main
@@ -60,8 +61,7 @@ def call(command: str, *arguments: object, **options: object) -> Any:
 @contextmanager
 def _own_signals() -> Iterator[None]:
     """Give the caller's handlers back: a training takes Ctrl-C for itself."""
-    taken = (signal.SIGINT, signal.SIGTERM)
-    before = [(number, signal.getsignal(number)) for number in taken]
+    before = [(number, signal.getsignal(number)) for number in NAMES]
     try:
         yield
     finally:

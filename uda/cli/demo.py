@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 
 from uda.errors import UsageError
+from uda.training.stop import NAMES
 
 # Share of the minutes that UDA gets. The baseline does as many steps without the
 # unlabelled images, which cost most of a step: it needs less than the rest.
@@ -194,15 +195,12 @@ def _uda(*words: object) -> None:
 @contextmanager
 def _own_signals() -> Iterator[None]:
     # `uda train` turns signals into a request that only its loop looks at.
-    kept = {number: signal.getsignal(number) for number in _SIGNALS}
+    kept = {number: signal.getsignal(number) for number in NAMES}
     try:
         yield
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager

@@ -206,6 +206,7 @@ def _begin_worker(_: int) -> None:
     """Leave signals to the trainer, and do not outlive it."""
     # A Ctrl-C reaches the whole group, but the trainer still needs its batch.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 

@@ -205,16 +205,18 @@ def depth_note(files: Sequence[Path], plan: Preprocessing) -> str | None:
     other = sum((found > 8) != deep for found in bits)
     if not other:
         return None
-    theirs, ours = ("8", "more than 8") if deep else ("more than 8", "8")
-    how = (
-        "they are taken as they are, without the range of the deep ones"
-        if deep
-        else "the full range of 16 bits (0 to 1 of floating point) becomes 0 to 255"
-    )
+    if deep:
+        return (
+            f"{other} of {len(bits)} files looked at have 8 bits and are taken as they "
+            "are; deep images of the training were mapped by their range "
+            f"({plan.value_range}). If they look darker or flatter than those, convert "
+            "them as those were"
+        )
     return (
-        f"{other} of {len(bits)} files looked at have {theirs} bits, the images of the "
-        f"training had {ours}: {how}. If they look darker or flatter than those, "
-        "convert them as those were"
+        f"{other} of {len(bits)} files looked at have more than 8 bits, the images of "
+        "the training had 8: the full range of 16 bits (0 to 1 of floating point) "
+        "becomes 0 to 255. If they look darker or flatter than those, convert them as "
+        "those were"
     )
 
 

@@ -24,8 +24,8 @@ from uda.evaluation.parts import EvaluationSet
 from uda.evaluation.predict import Predictions
 from uda.evaluation.thresholds import own_thresholds
 from uda.evaluation.tta import NO_TTA, Tta
-from uda.run.bundle import NETWORK, Bundle, load_bundle
-from uda.run.layout import RunFolder
+from uda.run.bundle import Bundle, load_bundle
+from uda.run.layout import NETWORK, RunFolder
 
 Progress = Callable[[str, int, int], None]
 WEIGHTS = ("ema", "raw")

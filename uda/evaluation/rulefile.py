@@ -15,7 +15,7 @@ from uda.errors import CheckpointError, DataError, UsageError
 from uda.evaluation.decision import DecisionRule
 from uda.evaluation.tta import same_tta
 from uda.files import read_json, write_json
-from uda.run.layout import RunFolder
+from uda.run.layout import NETWORK, RunFolder
 
 if TYPE_CHECKING:
     from uda.run.bundle import Bundle
@@ -130,7 +130,7 @@ def weights_digest(run: RunFolder, weights: str) -> str | None:
     """Return the SHA-256 of some weights as stored beside them, or None."""
     # First texture: a run that hands it over has weights of its network, too.
     names = ["texture.npz", f"{weights}.safetensors"]
-    if weights == "network":
+    if weights == NETWORK:
         names = ["ema.safetensors"]
     for name in names:
         side = run.weights / f"{name}.sha256"

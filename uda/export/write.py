@@ -32,8 +32,8 @@ from uda.export.opening import Answer, Float32, UInt8, answerer
 from uda.export.parity import RealImages, differences, real_images, require_parity
 from uda.export.predict import averaged
 from uda.files import atomic_path, read_json, sha256_file
-from uda.run.bundle import NETWORK, Bundle, load_bundle
-from uda.run.layout import RunFolder, open_run
+from uda.run.bundle import Bundle, load_bundle
+from uda.run.layout import NETWORK, RunFolder, open_run
 
 
 def export_run(
@@ -121,7 +121,7 @@ def _network(run: RunFolder, bundle: Bundle) -> Bundle:
         return bundle
     status = run.read_status() if run.status.is_file() else {}
     way_out = "train a network (`uda train --method supervised` or `uda`)"
-    if status.get("handed_over") == "texture":
+    if status.get("handed_over") == "texture" and run.network.is_file():
         way_out = (
             "keep the network though it was not clearly ahead on validation "
             "(`uda evaluate RUN --weights network` says what it does): --weights "

@@ -21,7 +21,7 @@ from uda.reporting.rundata import Evaluated, RunData, read_run
 from uda.reporting.text import whose
 from uda.reporting.verdict import write_verdict
 from uda.run.environment import anonymous
-from uda.run.layout import open_run
+from uda.run.layout import NETWORK, open_run
 
 STUDY = "study.json"  # what makes a folder a study
 _TITLES = {
@@ -119,6 +119,8 @@ def _evaluation(
     flat = [cell for row in table for cell in row if cell.count]
     flat.sort(key=lambda cell: (cell.css.startswith("right"), -cell.count))
     pr, worst = detail.pr_charts(one), detail.worst(one)
+    # A run that hands over texture may have been asked what its network says.
+    kind = "network" if facts["main_weights"] == NETWORK else run.kind
     return {
         "name": one.name,
         "answer": sentences.answer(one),
@@ -128,11 +130,11 @@ def _evaluation(
         "decided": _decided(main, run),
         "rests_on": sentences.rests_on(one, run),
         "notes": [*_stale(one, run), *(anonymous(note) for note in facts["notes"])],
-        "whose": whose(facts["main_weights"], run.kind),
+        "whose": whose(facts["main_weights"], kind),
         "per_class": main["per_class"],
         "thresholds": main.get("thresholds", ()),
         "nodes": main.get("nodes", ()),
-        "weights": ["texture"] if run.kind == "texture" else list(facts["weights"]),
+        "weights": ["texture"] if kind == "texture" else list(facts["weights"]),
         "overall": [
             (_TITLES[key], [entry[key] for entry in facts["weights"].values()])
             for key in wanted

@@ -11,6 +11,7 @@ from uda.data.table import shown
 from uda.evaluation.paired import Asked, compare
 from uda.evaluation.predict import Predictions
 from uda.reporting.rundata import Evaluated, RunData
+from uda.run.layout import NETWORK
 
 _NAMED = 6  # classes that a sentence can hold
 _WARM = "warm start (the same network before the unlabelled images came in)"
@@ -151,6 +152,11 @@ def paid(evaluated: Evaluated, run: RunData) -> str:
             f"its supervised {_WARM}, and hands that over."
         )
     if warm is None:
+        if handed == "texture" and evaluated.facts["main_weights"] == NETWORK:
+            return (
+                "These are the answers of the network, which was not clearly ahead of "
+                "the texture teacher on validation images: the run hands over that."
+            )
         if handed == "texture":
             return (
                 "The run hands over its texture teacher, since the network was not "

@@ -17,6 +17,7 @@ from uda.errors import CheckpointError, UsageError
 from uda.files import (
     atomic_path,
     atomic_write,
+    full_disk_told,
     is_locked,
     read_json,
     sha256_file,
@@ -24,13 +25,11 @@ from uda.files import (
 )
 from uda.models.classifier import Classifier, ModelSpec, build_classifier
 from uda.models.links import Link
-from uda.run.layout import RunFolder, open_run, progress
+from uda.run.layout import NETWORK, RunFolder, open_run, progress
 from uda.tree import Tree
 
 FORMAT = 1
 KINDS = ("network", "texture")
-# Name of the averaged weights of a network that stays behind its texture teacher.
-NETWORK = "network"
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def save_weights(folder: Path, name: str, model: nn.Module) -> Path:
     from safetensors.torch import save_model
 
     path = folder / f"{name}.safetensors"
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, full_disk_told(path):
         save_model(model, str(temporary))
     atomic_write(path.with_name(path.name + ".sha256"), sha256_file(path) + "\n")
     return path
@@ -133,6 +132,12 @@ def load_bundle(folder: Path, *, weights: str = "ema") -> Bundle:
 
 
 def _network_file(run: RunFolder) -> Path:
+    status = run.read_status() if run.status.is_file() else {}
+    if not run.network.is_file() and status.get("handed_over") == "texture":
+        raise UsageError(
+            f"--weights {NETWORK}: {run.path} was trained by an earlier version, which "
+            "did not keep what describes its network; train again"
+        )
     if not run.network.is_file():
         raise UsageError(
             f"--weights {NETWORK}: {run.path} does not hand over a texture teacher in "

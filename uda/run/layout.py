@@ -18,6 +18,8 @@ from uda.files import atomic_write, numbered_folder, read_json, write_json
 
 STATES = ("running", "done", "interrupted", "failed")
 _LISTED = 5
+# Name of the averaged weights of a network that stays behind its texture teacher.
+NETWORK = "network"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ import torch
 
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.files import atomic_write
-from uda.run.bundle import NETWORK, save_weights
+from uda.run.bundle import save_weights
+from uda.run.layout import NETWORK
 from uda.training.build import model_spec
 from uda.training.evaluate import validation_predictions
 from uda.training.multilabel import label_accuracy

@@ -177,7 +177,7 @@ def _description_cost(config: RunConfig, parts: Parts) -> float:
 def _table_cost(config: RunConfig, parts: Parts, state: TrainState) -> float:
     """Seconds per step that renewing the table of targets takes."""
     method = config.consistency
-    if method.weak_pass != "table":
+    if method.weak_pass != "table" or method.weight == 0:
         return 0.0
     rows = parts.unlabeled[:256]
     begin = time.perf_counter()

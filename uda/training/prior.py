@@ -122,7 +122,8 @@ def _resting_on(
     shares = np.array(sampling_prior(config, counts))
     if adjusted:
         shares = shares ** (1 - settings.adjustment_tau)
-    if settings.class_weights != "none" and settings.reweight_from <= start:
+    late = settings.reweight_from > 0 and settings.reweight_from >= start
+    if settings.class_weights != "none" and not late:
         weights = class_weights(torch.from_numpy(counts), settings.class_weights)
         shares = shares * weights.double().numpy()
     return tuple(float(share) for share in shares / shares.sum())

@@ -16,7 +16,7 @@ import torch
 
 from uda.data.streams import Batch
 from uda.errors import CheckpointError
-from uda.files import atomic_path, atomic_write, sha256_file
+from uda.files import atomic_path, atomic_write, full_disk_told, sha256_file
 from uda.models.classifier import Classifier
 from uda.models.ema import Ema
 
@@ -77,7 +77,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 def save_checkpoint(folder: Path, state: TrainState, *, keep: int) -> Path:
     """Write the state as ``step-XXXXXXXX.pt`` and keep the last ``keep``."""
     path = folder / f"step-{state.step:08d}.pt"
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, full_disk_told(path):
         torch.save(state.to_dict(), temporary)
     atomic_write(side_file(path), sha256_file(path) + "\n")
     for old in checkpoint_paths(folder)[max(2, keep) :]:

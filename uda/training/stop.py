@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from types import FrameType
 
 NAMES = {
@@ -35,12 +36,15 @@ class StopRequest:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
+            if number == signal.SIGHUP:  # a terminal that closes says so several times
+                return
             # Checkpoints are written to a temporary file and renamed, so what is
             # on disk is whole however abruptly the process ends.
             os._exit(128 + number)
         self.signal = number
         # Not print: the signal may have come in the middle of one.
-        os.write(2, b"\nStopping at the next step; once more leaves at once.\n")
+        with suppress(OSError):  # the terminal may be what went away
+            os.write(2, b"\nStopping at the next step; once more leaves at once.\n")
 
     def __bool__(self) -> bool:
         return self.signal is not None
