@@ -36,22 +36,25 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
 
 def read_between(name: str, page: Path | None = None) -> list[str]:
     """Return the lines between the page's markers of that name."""
-    page = page or PAGE
-    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-    text = page.read_text()
-    if begin not in text or end not in text:
-        raise SystemExit(f"{page}: has no lines {begin} and {end}")
-    return text.partition(begin)[2].partition(end)[0].splitlines()
+    return _around(name, page or PAGE)[1].splitlines()
 
 
 def write_between(name: str, lines: Iterable[str], page: Path | None = None) -> None:
     """Replace what stands between the page's markers of that name."""
     page = page or PAGE
-    read_between(name, page)  # the markers are there
+    head, _, tail = _around(name, page)
+    page.write_text(f"{head}\n" + "\n".join(lines) + f"\n{tail}")
+
+
+def _around(name: str, page: Path) -> tuple[str, str, str]:
+    """Return a page up to a marker, what follows, and from the second marker on."""
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-    head, _, rest = page.read_text().partition(begin)
-    tail = rest.partition(end)[2]
-    page.write_text(f"{head}{begin}\n" + "\n".join(lines) + f"\n{end}{tail}")
+    text = page.read_text()
+    if begin not in text or end not in text:
+        raise SystemExit(f"{page}: has no lines {begin} and {end}")
+    head, _, rest = text.partition(begin)
+    inner, _, tail = rest.partition(end)
+    return head + begin, inner, end + tail
 
 
 def shown(row: Mapping[str, Any], key: str, digits: int) -> str:

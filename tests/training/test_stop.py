@@ -21,6 +21,13 @@ def handlers():
         signal.signal(number, handler)
 
 
+def ran(code):
+    """Return how a process of its own ends, and what it prints."""
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+
+
 @pytest.mark.parametrize(
     ("number", "code"),
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
@@ -52,9 +59,7 @@ def test_the_second_signal_leaves_at_once():
         "os.kill(os.getpid(), signal.SIGTERM)\n"
         "print('after the second', flush=True)\n"
     )
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    found = ran(code)
     assert found.returncode == 143
     assert found.stdout == "after the first\n"
 
@@ -70,7 +75,5 @@ def test_a_terminal_that_closes_twice_and_takes_no_word_is_one_request():
         "os.kill(os.getpid(), signal.SIGHUP)\n"
         "print('saved', stop.exit_code, flush=True)\n"
     )
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    found = ran(code)
     assert (found.returncode, found.stdout) == (0, "saved 129\n")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from uda.cli import main
 from uda.errors import UsageError
-from uda.training.stop import NAMES
+from uda.training.stop import NAMES, own_signals
 
 _STOPPED = tuple(128 + number for number in NAMES)  # exit codes after a signal
 
@@ -45,7 +43,7 @@ def call(command: str, *arguments: object, **options: object) -> Any:
             found = inner
     line = [*option_words(found, options), "--"]
     line += [os.fsdecode(item) for item in arguments]  # type: ignore[arg-type]
-    with _own_signals():
+    with own_signals():
         try:
             return found.main(line, prog_name=f"uda {command}", standalone_mode=False)
         except click.ClickException as error:
@@ -56,18 +54,6 @@ def call(command: str, *arguments: object, **options: object) -> Any:
             if error.code not in _STOPPED:
                 raise
             raise KeyboardInterrupt(f"{command}: stopped; `resume` goes on") from error
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    """Give the caller's handlers back: a training takes Ctrl-C for itself."""
-    before = [(number, signal.getsignal(number)) for number in NAMES]
-    try:
-        yield
-    finally:
-        for number, handler in before:
-            if signal.getsignal(number) is not handler:
-                signal.signal(number, handler)
 
 
 def option_words(command: click.Command, options: Mapping[str, object]) -> list[str]:

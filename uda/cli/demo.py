@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 import click
 
 from uda.errors import UsageError
-from uda.training.stop import NAMES
+from uda.training.stop import own_signals
 
 # Share of the minutes that UDA gets. The baseline does as many steps without the
 # unlabelled images, which cost most of a step: it needs less than the rest.
@@ -188,19 +187,8 @@ def _uda(*words: object) -> None:
 
     arguments = [str(word) for word in words]
     click.echo(f"$ uda {shlex.join(arguments)}")
-    with _own_signals():
+    with own_signals():
         main.main(args=arguments, prog_name="uda", standalone_mode=False)
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    # `uda train` turns signals into a request that only its loop looks at.
-    kept = {number: signal.getsignal(number) for number in NAMES}
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -105,7 +105,7 @@ def command(
     """
     from uda.evaluation import gates
     from uda.evaluation.evaluate import choose_device, evaluate, load_bundles
-    from uda.run.layout import open_run
+    from uda.run.layout import NETWORK, open_run
 
     wanted = [gates.Gate.parse(text) for text in requirements]
     folder = open_run(run)
@@ -119,7 +119,7 @@ def command(
     views = views_of(tta, next(iter(rules.values()), None), first)
     _say_rules(bundles, rules)
     images = _choose(folder, first, data, split, part, allow_seen, group)
-    if weights == "network":  # its numbers are not those of what is handed over
+    if weights == NETWORK:  # its numbers are not those of what is handed over
         images = replace(images, name=f"{images.name}-network")
     _announce(folder, images, first)
     say_run(run, folder)

@@ -138,7 +138,7 @@ class Tally:
         return f"{self.good} images classified{unsure}"
 
 
-def _say_run(bundle: Bundle, rule: DecisionRule | None, no_decision: bool) -> None:
+def _say_decision(bundle: Bundle, rule: DecisionRule | None, no_decision: bool) -> None:
     """Say which rule decides, or why that of the run does not."""
     from uda.run.layout import RunFolder
 
@@ -217,7 +217,7 @@ def _ask_run(
     say_run(run, RunFolder(bundle.folder))
     rule = rule_of(bundle, weights, no_decision=no_decision)
     views = views_of(tta, rule, bundle)
-    _say_run(bundle, rule, no_decision)
+    _say_decision(bundle, rule, no_decision)
     note = depth_note([path for _, path in files], bundle.preprocessing)
     if note is not None:
         click.echo(f"Note: {note}", err=True)

@@ -222,7 +222,8 @@ def build_objective(
         return Objective(config.seed, *label_branches(config, parts, device))
     validated = counts_of(parts.validation_targets, len(parts.classes)).tolist()
     refuse_unestimable(config, dict(zip(parts.classes, validated, strict=True)))
-    known = estimated or stated_prior(config, parts.classes)
+    prior_of_pile = estimated or stated_prior(config, parts.classes)
+    known = known_rows(config, parts, device)
     counts = torch.from_numpy(parts.class_counts)
     prior = torch.tensor(sampling_prior(config, parts.class_counts))
     balanced = config.consistency.balanced_head
@@ -230,23 +231,19 @@ def build_objective(
         tuple(prior.tolist()),
         config.consistency.threshold,
         momentum=_momentum(config, Acr.momentum),
-        known=known_rows(config, parts, device),
+        known=known,
     )
     return Objective(
         seed=config.seed,
         labeled=_in_tree(_labeled(config, counts, prior, device), parts, device),
         method=_method(
-            config,
-            known,
-            parts.tree,
-            labeled_rows(parts, device),
-            known_rows(config, parts, device),
+            config, prior_of_pile, parts.tree, labeled_rows(parts, device), known
         ),
         head={"none": None, "abc": "abc", "acr": acr}[balanced],
         counts=prior.to(device),
         train_counts=counts.to(device),
         log_shares=log_prior(prior).to(device),
-        prior=known,
+        prior=prior_of_pile,
         allowed=None if parts.tree is None else label_table(parts.tree).to(device),
         abstains=config.consistency.weak_pass == "table",
     )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 NAMES = {
@@ -15,6 +16,18 @@ NAMES = {
     signal.SIGTERM: "SIGTERM",
     signal.SIGHUP: "a closed terminal (SIGHUP)",
 }
+
+
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """Give the caller's handlers back: a training takes these signals for itself."""
+    before = [(number, signal.getsignal(number)) for number in NAMES]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 class StopRequest:
