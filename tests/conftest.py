@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-# One image file per test would drown a two-core machine in thread switches.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# One image file per test would drown a two-core machine in thread switches; beside
+# another process of tests, one thread each is a core each.
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
+)
 
 PROJECT = Path(__file__).resolve().parent.parent
 
