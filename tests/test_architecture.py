@@ -22,7 +22,7 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 # Who may import whom. Rooms of one line do not know each other.
-BASE = {"errors", "rng", "files", "intervals", "tree"}
+BASE = {"cores", "errors", "rng", "files", "intervals", "tree"}
 PARTS = {"augment", "data", "models", "objectives"}
 LATE = {"inspect", "study", "offline", "reporting", "export"}
 MAY_IMPORT: dict[str, set[str]] = {

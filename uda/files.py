@@ -165,6 +165,24 @@ def check_writable(path: Path) -> None:
 
 
 @contextmanager
+def writing(path: Path, way_out: str = "choose another --out") -> Iterator[None]:
+    """Name the file that could not be written, and what to do.
+
+    Around the writing alone: a file that cannot be read is another matter.
+
+    Raises:
+        DataError: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        # A library's own error has a text and no number.
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error}); {way_out}"
+        ) from error
+
+
+@contextmanager
 def full_disk_told(path: Path) -> Iterator[None]:
     """Raise an OSError where a library's own error hides that a disk is full.
 

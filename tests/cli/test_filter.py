@@ -53,7 +53,7 @@ def test_a_list_is_written_and_can_be_trained_on(pile, tmp_path):
     [
         (["--per-class", "2", "--keep", "0.5"], 2, "give one of them"),
         (["--keep", "0"], 2, "--keep"),
-        (["--device", "nothing"], 3, "try cpu"),
+        (["--device", "nothing"], 2, "try --device cpu"),
     ],
 )
 def test_what_cannot_be_is_refused(pile, tmp_path, words, code, message):

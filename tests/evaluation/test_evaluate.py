@@ -11,7 +11,7 @@ from tests.evaluation.fakes import CLASSES, make_run
 from uda.errors import DataError
 from uda.evaluation import evaluate as module
 from uda.evaluation.decision import DecisionRule
-from uda.evaluation.evaluate import answer, choose_device, evaluate, load_bundles
+from uda.evaluation.evaluate import answer, evaluate, load_bundles
 from uda.evaluation.parts import EvaluationSet, split_part
 from uda.run.layout import RunFolder
 
@@ -70,13 +70,6 @@ def test_one_unreadable_image_of_a_small_part_does_not_stop(fake, tmp_path):
     alone = EvaluationSet("x", images.files[3:4], images.targets[3:4], ["a"])
     with pytest.raises(DataError, match="1 of 1 images cannot be decoded"):
         evaluate(load_bundles(fake.folder), alone)
-
-
-def test_devices():
-    assert choose_device("cpu") == "cpu"
-    assert choose_device("auto") in {"cpu", "cuda"}
-    with pytest.raises(DataError, match="--device nonsense"):
-        choose_device("nonsense")
 
 
 def test_a_rule_decides_for_its_own_weights(fake):

@@ -19,7 +19,7 @@ from uda.files import folder_lock
 from uda.run.bundle import load_bundle
 from uda.run.layout import RunFolder
 from uda.training import evaluate, loop
-from uda.training.build import choose_device
+from uda.training.build import training_device
 from uda.training.config import build_config
 from uda.training.configfile import read_config_file
 from uda.training.launch import resume
@@ -171,7 +171,7 @@ def test_weight_zero_equals_supervised_training(quick):
 @pytest.mark.parametrize("name", ["mps", "mps:0"])
 def test_a_device_without_double_precision_is_refused(name):
     with pytest.raises(UsageError, match=f"--device {name}: .*--device cpu, or cuda"):
-        choose_device(name)
+        training_device(name)
 
 
 def test_a_finished_run_is_not_resumed(quick):

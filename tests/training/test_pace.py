@@ -11,6 +11,7 @@ import pytest
 from uda.errors import DataError
 from uda.training import pace
 from uda.training.config import build_config
+from uda.training.meter import Meter
 from uda.training.monitor.progress import Progress
 
 SLEEPY = """
@@ -59,15 +60,15 @@ def test_waiting_is_told_beyond_a_share_and_a_second(monkeypatch, share, waited,
     images = np.zeros((9, 4, 4, 1), np.uint8)
     stream = SimpleNamespace(python_policies=(policy,), images=images)
     trainer = SimpleNamespace(
-        waited=waited,
+        meter=Meter(seconds=waited / share, waited=waited),
         told_slow=False,
         stream=stream,
         config=build_config({}),
         writer=SimpleNamespace(console=SimpleNamespace(warn=seen.append)),
     )
     monkeypatch.setattr(pace, "images_per_second", lambda *_: 50.0)
-    pace.tell_slow(trainer, share)
-    pace.tell_slow(trainer, share)
+    pace.tell_slow(trainer)
+    pace.tell_slow(trainer)
     assert len(seen) == told
 
 

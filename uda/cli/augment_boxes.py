@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uda.cli.notes import say
 from uda.cli.progress import counter, stoppable
 from uda.errors import UsageError
 
@@ -157,7 +158,7 @@ def command(
     if request.copies:
         _print_table(report)
     for note in report.notes:
-        click.echo(f"Note: {note}", err=True)
+        say(note)
     _print_end(report, request.out)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uda.cli.notes import say
 from uda.cli.progress import counter, stoppable
 from uda.errors import UsageError
 
@@ -137,7 +138,7 @@ def _print(report: Report, to_count: int) -> None:
         table.add_row(Text(shown(count.label), overflow="fold"), *cells, *last)
     Console(width=max(Console().width, 80)).print(table)
     for note in report.notes:
-        click.echo(f"Note: {note}", err=True)
+        say(note)
 
 
 def _unchanged(before: int, to_count: int) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uda.cli.compare_plan import classes_of, curve_of, plan_of, strategies_of
+from uda.cli.notes import say
 from uda.cli.options import DurationType, SharesType
 from uda.cli.studies import cells_progress, table_text
 from uda.errors import DataError, TrainingError, UsageError
@@ -143,7 +144,7 @@ def command(
     from uda.study.request import Request
 
     _check_good(split, good_class)
-    plan = plan_of(strategies_of(strategies, split, good_class, note=_note))
+    plan = plan_of(strategies_of(strategies, split, good_class, note=say))
     shares = learning_curve or ()
     plan = curve_of(plan, shares, strategy)
     _check_length(plan, steps, budget)
@@ -205,12 +206,8 @@ def _run(
                 keep_view(out, reference, good_class)
             show(done, total, row)
 
-        run_study(out, request, plan, jobs=jobs, on_cell=on_cell, note=_note)
+        run_study(out, request, plan, jobs=jobs, on_cell=on_cell, note=say)
     _tell(out, request, plan, reference, good_class)
-
-
-def _note(text: str) -> None:
-    click.echo(f"Note: {text}", err=True)
 
 
 @contextmanager
@@ -300,7 +297,7 @@ def _tell(
         page = write_verdict(study)
         click.echo(f"Written to {page.parent}: table.csv, verdict.txt, {page.name}")
     except OSError as error:  # a full disk, or another's study on a share
-        _note(
+        say(
             f"{error.filename or study}: {error.strerror or error}, so table.csv, "
             "verdict.txt and verdict.html are not written; make room, or copy the "
             "study to where you may write, and run `uda compare STUDY`"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda.cli.notes import say_run
+from uda.cli.notes import ELSEWHERE, say, say_run
 from uda.cli.options import (
     WEIGHTS,
     data_group_flag,
@@ -21,7 +21,8 @@ from uda.cli.options import (
     views_of,
 )
 from uda.cli.progress import counter
-from uda.errors import DataError, UsageError
+from uda.errors import UsageError
+from uda.files import writing
 
 if TYPE_CHECKING:
     from uda.evaluation.decision import DecisionRule
@@ -104,12 +105,13 @@ def command(
     errors and a few images of each answer, which `uda report` shows.
     """
     from uda.evaluation import gates
-    from uda.evaluation.evaluate import choose_device, evaluate, load_bundles
+    from uda.evaluation.evaluate import evaluate, load_bundles
+    from uda.models.device import choose_device
     from uda.run.layout import NETWORK, open_run
 
     wanted = [gates.Gate.parse(text) for text in requirements]
     folder = open_run(run)
-    where = choose_device(device)
+    where = str(choose_device(device))
     bundles = load_bundles(folder.path, weights)
     first = next(iter(bundles.values()))
     rules = _rules(bundles, no_decision)
@@ -154,15 +156,10 @@ def _keep(
     from uda.reporting.thumbnails import write_thumbnails
 
     target = result_folder(run, evaluation.images)
-    try:
+    with writing(target, ELSEWHERE):
         _record(run, evaluation, target.name)
         write_evaluation(target, evaluation)
         write_thumbnails(target, evaluation, bundle, wanted=thumbnails, device=device)
-    except OSError as error:
-        raise DataError(
-            f"{target}: cannot be written ({error.strerror}); make room, or copy the "
-            "run to where you may write"
-        ) from error
     return target
 
 
@@ -196,7 +193,7 @@ def _good_class(
     name = asked_good_class(run) if ruled and given is None else None
     if name is None or name not in bundle.classes:
         return given
-    click.echo(f"Note: --good-class {name}, as in `uda tune`", err=True)
+    say(f"--good-class {name}, as in `uda tune`")
     return name
 
 
@@ -264,7 +261,7 @@ def _announce(run: RunFolder, images: EvaluationSet, bundle: Bundle) -> None:
             err=True,
         )
     for note in images.notes:
-        click.echo(f"Note: {note}", err=True)
+        say(note)
     reads = past_reads(run) if images.reads_test else []
     if reads:
         click.echo(

@@ -10,7 +10,8 @@ import click
 from uda.cli.notes import say_run
 from uda.cli.options import model_flags
 from uda.cli.progress import counter
-from uda.errors import DataError, UsageError
+from uda.errors import UsageError
+from uda.files import writing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,9 +83,9 @@ def command(
         raise UsageError(
             f"{out} is there already; add --overwrite, or choose another --out"
         )
-    from uda.evaluation.evaluate import choose_device
     from uda.evaluation.relevance import Quota, filter_images, write_list
     from uda.files import check_writable
+    from uda.models.device import choose_device
     from uda.run.bundle import load_bundle
     from uda.run.layout import RunFolder
 
@@ -96,15 +97,11 @@ def command(
         unlabeled,
         Quota(per_class, 0.5 if keep is None else keep, min_confidence),
         batch=batch,
-        device=choose_device(device),
+        device=str(choose_device(device)),
         progress=counter(),
     )
-    try:
+    with writing(out):
         write_list(out, scored)
-    except OSError as error:
-        raise DataError(
-            f"{out}: cannot be written ({error.strerror}); choose another --out"
-        ) from error
     _report(scored, out)
     return scored
 

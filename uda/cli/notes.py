@@ -11,10 +11,19 @@ if TYPE_CHECKING:
     from uda.run.layout import RunFolder
 
 
+# What helps where a run's own folder takes no file.
+ELSEWHERE = "make room, or copy the run to where you may write"
+
+
+def say(note: str) -> None:
+    """Say what a user may want to know, apart from the answers."""
+    click.echo(f"Note: {note}", err=True)
+
+
 def say_run(asked: Path, folder: RunFolder) -> None:
     """Say which run answers, where that is not plain, and if it is unfinished."""
     if folder.path.resolve() != Path(asked).resolve():
-        click.echo(f"Note: the run that answers is {folder.path}", err=True)
+        say(f"the run that answers is {folder.path}")
     warn_unfinished(folder)
 
 
@@ -22,4 +31,4 @@ def warn_unfinished(folder: RunFolder) -> None:
     """Say when a run's weights are not its final ones."""
     words = folder.unfinished()
     if words is not None:
-        click.echo(f"Note: {words}", err=True)
+        say(words)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uda.cli.notes import say
 from uda.cli.options import model_flags
 from uda.cli.progress import counter
 from uda.errors import CheckpointError, UsageError
@@ -85,32 +86,26 @@ def command(
     policy without them.
     """
     from uda.augment.policy import load_policy
-    from uda.evaluation.evaluate import choose_device, place
+    from uda.evaluation.evaluate import place
+    from uda.models.device import choose_device
+    from uda.offline import audit_files as files
     from uda.offline.audit import audit_policy
-    from uda.offline.audit_files import (
-        choose_images,
-        file_name,
-        not_trained_with,
-        read_images,
-        refuse_foreign,
-        write_audit,
-    )
     from uda.run import bundle as bundles
     from uda.run.layout import open_run
 
     folder = open_run(run)
     audited = load_policy(policy or str(_strong(folder)))
     name = audited.name if policy else f"{audited.name} (the run's strong policy)"
-    where = choose_device(device)
+    where = str(choose_device(device))
     bundle = bundles.require_one_label(
         bundles.load_bundle(folder.path, weights=weights),
         "`uda policy audit` asks for the probability of the one true class",
     )
-    target = out or folder.path / "audit" / file_name(audited)
-    refuse_foreign(target)
+    target = out or folder.path / "audit" / files.file_name(audited)
+    files.refuse_foreign(target)
     defects = _defects(boxes, audited, bundle, folder, data)
-    chosen, notes = choose_images(folder, bundle.classes, data)
-    images, more = read_images(chosen, bundle.preprocessing, per_class=per_class)
+    chosen, notes = files.choose_images(folder, bundle.classes, data)
+    images, more = files.read_images(chosen, bundle.preprocessing, per_class=per_class)
     click.echo(f"{name} on {len(images.targets)} images of the part {chosen.name}")
     audit = audit_policy(
         place(bundle, where),
@@ -124,10 +119,10 @@ def command(
         device=where,
         progress=counter("ops"),
     )
-    written = write_audit(target, audit, audited)
+    written = files.write_audit(target, audit, audited)
     _print(audit)
-    for note in [*notes, *not_trained_with(folder, audited), *more, *audit.notes]:
-        click.echo(f"Note: {note}", err=True)
+    for note in [*notes, *files.not_trained_with(folder, audited), *more, *audit.notes]:
+        say(note)
     if defects is not None:
         _follow(defects, audited, target, draws, seed)
     _print_end(target, written)
@@ -228,7 +223,7 @@ def _follow(defects: Defects, policy: Any, target: Path, draws: int, seed: int) 
     visibility.write_visibility(target / VISIBILITY, found)
     _print_visible(found, defects.smallest, defects.shape)
     for note in defects.notes:
-        click.echo(f"Note: {note}", err=True)
+        say(note)
 
 
 def _print_visible(

@@ -9,7 +9,8 @@ import click
 
 from uda.cli.options import SizeType
 from uda.cli.progress import counter
-from uda.errors import DataError, UsageError
+from uda.errors import UsageError
+from uda.files import writing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -130,9 +131,5 @@ def command(
 def _save(sheet: Image, out: Path) -> None:
     from uda.reporting.sheets import save_sheet
 
-    try:
+    with writing(out):
         save_sheet(sheet, out)
-    except OSError as error:
-        raise DataError(
-            f"{out}: cannot be written ({error.strerror}); choose another --out"
-        ) from error

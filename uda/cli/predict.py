@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uda.cli.notes import say_run
+from uda.cli.notes import say, say_run
 from uda.cli.options import (
     model_flags,
     no_decision_flag,
@@ -28,7 +28,9 @@ from uda.cli.options import (
     views_of,
 )
 from uda.cli.progress import counter
+from uda.cores import reading_threads
 from uda.errors import DataError, UsageError
+from uda.files import check_writable, spreadsheet_safe, write_csv, writing
 
 if TYPE_CHECKING:
     from uda.evaluation.decision import DecisionRule
@@ -83,8 +85,6 @@ def command(
             f"{out} is there already; add --overwrite, or choose another --out"
         )
     if not to_stdout:
-        from uda.files import check_writable
-
         check_writable(out)  # not after hours of answers
     from uda.export.description import is_export
     from uda.reporting.answers import header
@@ -101,14 +101,8 @@ def command(
     if to_stdout:
         _print_csv(columns, rows)
     else:
-        from uda.files import write_csv
-
-        try:
+        with writing(out):
             write_csv(out, columns, rows)
-        except OSError as error:
-            raise DataError(
-                f"{out}: cannot be written ({error.strerror}); choose another --out"
-            ) from error
         click.echo(f"{tally.words(asked.rule)}, written to {out}", err=True)
     _report(tally)
     return None if to_stdout else out
@@ -187,7 +181,7 @@ def find_images(paths: Sequence[Path]) -> Files:
         below = search(path, follow=True)
         found += [path / name for name in below.images]
         for note in below.notes():
-            click.echo(f"Note: {note}", err=True)
+            say(note)
     if not found:
         raise DataError(
             f"no images below {', '.join(str(path) for path in paths)}; known "
@@ -206,13 +200,14 @@ def _ask_run(
     tta: str | None,
 ) -> Asked:
     from uda.data.preprocessing import depth_note
-    from uda.evaluation.evaluate import choose_device, place
+    from uda.evaluation.evaluate import place
     from uda.evaluation.files import predict_files
     from uda.evaluation.thresholds import own_thresholds
+    from uda.models.device import choose_device
     from uda.run.bundle import load_bundle
     from uda.run.layout import RunFolder
 
-    where = choose_device(device)
+    where = str(choose_device(device))
     bundle = load_bundle(run, weights=weights)
     say_run(run, RunFolder(bundle.folder))
     rule = rule_of(bundle, weights, no_decision=no_decision)
@@ -220,7 +215,7 @@ def _ask_run(
     _say_decision(bundle, rule, no_decision)
     note = depth_note([path for _, path in files], bundle.preprocessing)
     if note is not None:
-        click.echo(f"Note: {note}", err=True)
+        say(note)
     limits = own_thresholds(
         RunFolder(bundle.folder).thresholds, bundle.classes, bundle.link
     )
@@ -230,7 +225,7 @@ def _ask_run(
         classes=bundle.classes,
         preprocessing=bundle.preprocessing,
         batch=batch,
-        threads=_threads(),
+        threads=reading_threads(),
         device=where,
         progress=counter(),
         tta=views,
@@ -265,11 +260,11 @@ def _ask_export(
     if described.rule is not None:
         _say_rule(beside(path).name, described.rule)
     elif described.tta != "none":
-        click.echo(f"Note: answers are means, --tta {described.tta}", err=True)
+        say(f"answers are means, --tta {described.tta}")
     if described.thresholds:
         note_thresholds(described.tta)
     blocks = predict_files(
-        exported, files, batch=batch, threads=_threads(), progress=counter()
+        exported, files, batch=batch, threads=reading_threads(), progress=counter()
     )
     return Asked(described.classes, described.rule, blocks)
 
@@ -277,10 +272,6 @@ def _ask_export(
 def _with(block: Block, **changes: Any) -> Block:
     answers = replace(block.predictions[NAME], **changes)
     return replace(block, predictions={NAME: answers})
-
-
-def _threads() -> int:
-    return max(2, os.cpu_count() or 2)
 
 
 def _rows(asked: Asked, files: Files, tally: Tally) -> Iterator[list[object]]:
@@ -303,8 +294,6 @@ def _rows(asked: Asked, files: Files, tally: Tally) -> Iterator[list[object]]:
 
 def _print_csv(columns: list[str], rows: Iterator[list[object]]) -> None:
     """Write to standard output; a reader that has enough is no error."""
-    from uda.files import spreadsheet_safe
-
     stream = sys.stdout.buffer
     lines: list[Iterable[Sequence[object]]] = [[columns], rows]
     try:

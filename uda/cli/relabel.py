@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda.errors import DataError, UsageError
+from uda.errors import UsageError
+from uda.files import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from uda.data.splits import Split
     from uda.evaluation.doubt import Doubt
     from uda.evaluation.out_of_fold import OutOfFold
@@ -82,13 +81,11 @@ def _list(run: RunFolder, top: int | None, out: Path, overwrite: bool) -> None:
         _refuse_existing(path, overwrite)
     ranked = find_doubts(found)
     listed = ranked[:top] if top else [entry for entry in ranked if entry.doubted]
-    _write(
-        out,
-        lambda: write_doubts(
+    with writing(out):
+        write_doubts(
             out,
             [(e.path, e.label, e.suggested, e.own, e.reason) for e in listed],
-        ),
-    )
+        )
     shown = _draw(run, listed, picture) if listed else 0
     _say(found, ranked, listed, out)
     if shown:
@@ -121,15 +118,6 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
         )
 
 
-def _write(path: Path, write: Callable[[], None]) -> None:
-    try:
-        write()
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror}); choose another --out"
-        ) from error
-
-
 def _draw(run: RunFolder, listed: list[Doubt], picture: Path) -> int:
     """Draw the first of the list, as the run reads its images; return how many."""
     from uda.data.images import BadImage, fit, read_image
@@ -157,7 +145,8 @@ def _draw(run: RunFolder, listed: list[Doubt], picture: Path) -> int:
     drawn = {row: entry for row, entry in rows if entry.path in pixels}
     if drawn:
         sheet = draw_doubts(drawn, pixels.__getitem__)
-        _write(picture, lambda: save_sheet(sheet, picture))
+        with writing(picture):
+            save_sheet(sheet, picture)
     return len(drawn)
 
 
@@ -205,7 +194,8 @@ def _apply(run: RunFolder, filled: Path, out: Path | None, overwrite: bool) -> N
     _refuse_existing(target, overwrite)
     records = scan(data_root(run), min_classes=0).records
     before = {record.path for record in records if record.withdrawn}
-    _write(target, lambda: write_relabelled(target, split, new_labels, before))
+    with writing(target):
+        write_relabelled(target, split, new_labels, before)
     _say_applied(new_labels, split, target)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from uda.errors import DataError
+from uda.files import writing
 
 
 @click.command(short_help="Write one HTML page about a run: the answer first.")
@@ -30,13 +30,8 @@ def command(run: Path, out: Path | None, no_thumbnails: bool) -> Path:
     """
     from uda.reporting.report import write_report
 
-    try:
+    with writing(out or run, "choose another file with --out"):
         target = write_report(run, out, images=not no_thumbnails)
-    except OSError as error:
-        raise DataError(
-            f"{out or run}: the report cannot be written ({error.strerror}); choose "
-            "another file with --out"
-        ) from error
     size = target.stat().st_size / 2**20
     click.echo(f"{target} ({size:.1f} MB): open it in a browser")
     return target

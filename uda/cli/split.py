@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import click
 
 from uda.cli.options import LabelsType
-from uda.errors import DataError, UsageError
+from uda.errors import UsageError
+from uda.files import writing
 
 if TYPE_CHECKING:
     from uda.data.labelfile import Labeled
@@ -180,12 +181,8 @@ def _refuse_out(out: Path) -> None:
 
 
 def _save(split: Split, out: Path) -> None:
-    try:
+    with writing(out):
         split.save(out)
-    except OSError as error:
-        raise DataError(
-            f"{out}: cannot be written ({error.strerror}); choose another --out"
-        ) from error
 
 
 def _groups(catalog: Catalog, group: str | None) -> Mapping[str, str] | None:

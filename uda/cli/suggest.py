@@ -14,6 +14,7 @@ from uda.cli.notes import say_run
 from uda.cli.options import model_flags, no_decision_flag, rule_of
 from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
+from uda.files import writing
 
 if TYPE_CHECKING:
     from uda.evaluation.known import Known
@@ -87,10 +88,10 @@ def command(
     uda train photos --unlabeled pile --split split2.csv
     """  # noqa: D301
     _refuse_existing(out, overwrite)
-    from uda.evaluation.evaluate import choose_device
     from uda.evaluation.known import known_images
     from uda.evaluation.suggesting import suggest, write_suggestions
     from uda.files import check_writable
+    from uda.models.device import choose_device
     from uda.reporting.suggestions import save_suggestions
     from uda.run.bundle import load_bundle, require_one_label
     from uda.run.layout import RunFolder
@@ -111,7 +112,7 @@ def command(
         rule=rule_of(bundle, weights, no_decision=no_decision),
         reasons=reasons,
         batch=batch,
-        device=choose_device(device),
+        device=str(choose_device(device)),
         seed=seed,
         progress=counter(),
     )
@@ -121,14 +122,11 @@ def command(
             "another --unlabeled"
         )
     sheet = out.with_suffix(".png")
-    try:
+    with writing(out):
         write_suggestions(out, found.chosen)
-        title = f"What to label next: {len(found.chosen)} of {found.pile} images"
+    title = f"What to label next: {len(found.chosen)} of {found.pile} images"
+    with writing(sheet):
         save_suggestions(sheet, found.chosen, bundle.preprocessing, title=title)
-    except OSError as error:
-        raise DataError(
-            f"{out}: cannot be written ({error.strerror}); choose another --out"
-        ) from error
     _report(found, budget)
     _next(out, sheet, split_words(bundle.folder, known, unlabeled, out))
     return found

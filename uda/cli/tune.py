@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda.cli.notes import say_run
+from uda.cli.notes import ELSEWHERE, say, say_run
 from uda.cli.options import data_group_flag, model_flags, tta_flag
 from uda.cli.tune_source import (
     Asking,
@@ -17,7 +17,8 @@ from uda.cli.tune_source import (
     from_images,
     try_limit,
 )
-from uda.errors import DataError, UsageError
+from uda.errors import UsageError
+from uda.files import writing
 
 if TYPE_CHECKING:
     from uda.evaluation.tuned import Tuned
@@ -87,10 +88,10 @@ def command(
     Prints what the rule gains on images that it was not fitted on; with --tta also
     what that gains, and evaluate, predict and export use it from then on.
     """
-    from uda.evaluation.evaluate import choose_device
     from uda.evaluation.tta import NONE, tta_of
     from uda.evaluation.tuned import tune
     from uda.evaluation.tuning import check_config
+    from uda.models.device import choose_device
     from uda.run.bundle import load_bundle, require_one_label
     from uda.run.layout import open_run
 
@@ -107,7 +108,8 @@ def command(
     views = tta_of(NONE if tta is None else tta, bundle)
     if group is not None and data is None:
         raise UsageError("--group has no effect without DATA; leave it out")
-    asking = Asking(folder, bundle, weights, views, batch, choose_device(device), group)
+    where = str(choose_device(device))
+    asking = Asking(folder, bundle, weights, views, batch, where, group)
     _say_earlier(asking)
     source = _source(asking, data, config)
     tuned = tune(config, source.sample, certified=source.fresh)
@@ -192,21 +194,16 @@ def _write(asking: Asking, tuned: Tuned, source: Source) -> None:
     facts = {"part": source.name, **tuned.facts()}
     if source.gain is not None:
         facts["tta"] = source.gain.to_json()
-    try:
+    with writing(asking.run.decision, ELSEWHERE):
         keep_policy(asking.views, asking.run)
         save_rule(asking.run, tuned.rule, asking.weights, {"fitted_on": facts})
-    except OSError as error:
-        raise DataError(
-            f"{asking.run.decision}: cannot be written ({error.strerror}); make room, "
-            "or copy the run to where you may write"
-        ) from error
 
 
 def _print(tuned: Tuned, source: Source, asking: Asking) -> None:
     from uda.reporting import text, tuning
 
     for note in source.notes:
-        click.echo(f"Note: {note}", err=True)
+        say(note)
     kind = asking.bundle.kind
     asked = text.asked_words(asking.weights, source.sample.tta, kind)
     blocks = [

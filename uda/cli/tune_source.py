@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uda.cli.notes import say
 from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
 
@@ -79,7 +80,7 @@ def from_folds(asking: Asking, *, limit_for: str | None) -> Source | None:
     found, why = fold_sample(folder, asking.bundle, spare_validation=spare)
     if found is None:
         if why:
-            click.echo(f"Note: {why}; the validation part is asked instead", err=True)
+            say(f"{why}; the validation part is asked instead")
         return None
     if limit_for is not None and spare:
         more = _defective_groups(inside, limit_for)

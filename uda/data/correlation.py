@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uda.augment.loading import cache_folder
-from uda.data.detail import Frames
+from uda.data.detail import LARGEST, STEPS, Frames
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -26,7 +26,6 @@ MIN_BLOCKS = 4
 _PLAY = 2
 _ALIGN_RADIUS = 4
 _MIN_OVERLAP = 0.08
-_LARGEST = 384  # as in detail.py
 
 # A turn is three bits: 4 transpose first, then 2 upside down, then 1 left-right.
 NUM_TURNS = 8
@@ -136,9 +135,9 @@ def _kernel(*, fastmath: bool = False) -> Callable[[Callable[..., Any]], Any]:
 
 @_kernel(fastmath=True)
 def _score_all(flat, offsets, shapes, first, second, turns, shifts, table):  # type: ignore[no-untyped-def]
-    one = np.empty((_LARGEST, _LARGEST), np.float32)
-    two = np.empty((_LARGEST, _LARGEST), np.float32)
-    side = _LARGEST // BLOCK + 1
+    one = np.empty((LARGEST, LARGEST), np.float32)
+    two = np.empty((LARGEST, LARGEST), np.float32)
+    side = LARGEST // BLOCK + 1
     values = np.empty(side * side, np.float64)
     weights = np.empty(side * side, np.float64)
     for n in range(len(first)):
@@ -169,7 +168,7 @@ def _load(flat, offset, height, width, turn, buffer):  # type: ignore[no-untyped
         for x in range(columns):
             u = columns - 1 - x if turn & 1 else x
             at = u * width + v if turn & 4 else v * width + u
-            buffer[y, x] = np.float32(flat[offset + at]) / np.float32(31)
+            buffer[y, x] = np.float32(flat[offset + at]) / np.float32(STEPS)
     return buffer[:rows, :columns]
 
 

@@ -23,10 +23,10 @@ Int64 = npt.NDArray[np.int64]
 # Longest side, in pixels, of the set's median image at the working scale.
 LONGEST = 128
 # Images far from the median are held to these, so that memory stays bounded.
-_SIDES = (16, 384)
+SMALLEST, LARGEST = 16, 384
 _MAX_ENLARGEMENT = 4.0
 # int8 steps per local standard deviation; the range +-4 holds all but outliers.
-_STEPS = 31.0
+STEPS = 31.0
 _WINDOW = 4.0
 # Grey levels added to the local deviation: flat areas stay flat, noise stays small.
 _NOISE_FLOOR = 2.0
@@ -68,7 +68,7 @@ class Frames:
         height, width = self.shapes[i]
         start = self.offsets[i]
         image = self.flat[start : start + height * width].reshape(height, width)
-        return image.astype(np.float32) / np.float32(_STEPS)
+        return image.astype(np.float32) / np.float32(STEPS)
 
 
 _NOTHING = np.zeros(0, np.int8)
@@ -88,9 +88,8 @@ def working_scale(longest: npt.ArrayLike) -> float:
 
 def resized(grey: UInt8, factor: float) -> UInt8:
     """Scale a grey image (H, W), each side kept between 16 and 384 pixels."""
-    low, high = _SIDES
     height, width = (
-        min(high, max(low, round(side * factor))) for side in grey.shape[:2]
+        min(LARGEST, max(SMALLEST, round(side * factor))) for side in grey.shape[:2]
     )
     return to_size(grey, (height, width))
 
@@ -127,7 +126,7 @@ def normalised(grey: UInt8, window: float = _WINDOW) -> Float32:
 
 def quantised(detail: Float32) -> Int8:
     """Return normalised detail as int8; a quarter of the memory of float32."""
-    steps = np.clip(np.rint(detail * _STEPS), -127, 127)
+    steps = np.clip(np.rint(detail * STEPS), -127, 127)
     return np.asarray(steps, np.int8)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from uda.cores import usable_cores
 from uda.data.manifest import WITHDRAWN
 from uda.data.records import Catalog, Record
 from uda.data.table import listing, read_table, shown
@@ -270,7 +271,7 @@ def hash_files(
 ) -> dict[str, str]:
     """Return the SHA-256 of each record's file by path; unreadable ones are absent."""
     hashes: dict[str, str] = {}
-    with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
+    with ThreadPoolExecutor(max_workers=min(8, 2 * usable_cores())) as pool:
         results = pool.map(_hash_or_none, (record.file for record in records))
         for done, (record, sha256) in enumerate(zip(records, results, strict=True), 1):
             if sha256 is not None:

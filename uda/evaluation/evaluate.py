@@ -5,13 +5,13 @@ The same call for a part of the split and for a folder of classes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from uda.cores import reading_threads
 from uda.data.table import listing
 from uda.errors import DataError
 from uda.evaluation.decided import measure_decision
@@ -64,23 +64,6 @@ def load_bundles(run: Path, first: str = "ema") -> dict[str, Bundle]:
     if (bundle.folder / "weights" / "warm.safetensors").is_file():
         others.append("warm")
     return {first: bundle} | {n: load_bundle(run, weights=n) for n in others}
-
-
-def choose_device(name: str) -> str:
-    """Return a torch device name; ``auto`` is an accelerator where there is one.
-
-    Raises:
-        DataError: for a device that this machine does not have.
-    """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise DataError(f"--device {name}: not here ({error}); try cpu") from error
-    return name
 
 
 def place(bundle: Bundle, device: str) -> object:
@@ -172,7 +155,7 @@ def answer(
         classes=first.classes,
         preprocessing=first.preprocessing,
         batch=batch,
-        threads=max(2, os.cpu_count() or 2),
+        threads=reading_threads(),
         device=device,
         progress=progress,
         tta=tta,

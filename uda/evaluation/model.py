@@ -20,11 +20,12 @@ from uda.data.images import fit
 from uda.data.preprocessing import Preprocessing
 from uda.errors import DataError
 from uda.evaluation.decision import DecisionRule
-from uda.evaluation.evaluate import choose_device, place
+from uda.evaluation.evaluate import place
 from uda.evaluation.predict import Predictions, predict_pool
 from uda.evaluation.rulefile import own_rule, require_tta
 from uda.evaluation.thresholds import own_thresholds
 from uda.evaluation.tta import NONE, Tta, tta_of
+from uda.models.device import choose_device
 from uda.run.bundle import load_bundle
 from uda.run.layout import RunFolder, open_run
 
@@ -159,7 +160,7 @@ def load(
     views = tta_of(own if tta is None else tta, bundle)
     if rule is not None:
         require_tta(rule, views.label, folder.decision, str(folder.path))
-    where = choose_device(device)
+    where = str(choose_device(device))
     return Model(
         classes=bundle.classes,
         preprocessing=bundle.preprocessing,

@@ -8,7 +8,6 @@ best by probability, equally many of each class.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from uda.cores import reading_threads
 from uda.data.duplicates import Groups, find_groups
 from uda.data.partition import connect
 from uda.data.records import Record
@@ -107,7 +107,7 @@ def filter_images(
     """
     require_one_label(bundle, "`uda filter` keeps the surest of each predicted class")
     records = pile_records(unlabeled)
-    threads = max(2, os.cpu_count() or 2)
+    threads = reading_threads()
     # What a network has never seen it is often sure of by accident, and differently
     # so for each flip.
     answers = ask(

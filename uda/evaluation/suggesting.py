@@ -5,7 +5,6 @@ Opens the files; what is chosen, and why, is `uda.evaluation.ranking`.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from uda.cores import reading_threads
 from uda.data.duplicates import Groups, find_groups
 from uda.data.finer import detail_size, usual_side
 from uda.data.preprocessing import Preprocessing
@@ -112,7 +112,7 @@ def suggest(
         DataError: there is no image, or none that can be read.
     """
     records = pile_records(unlabeled)
-    threads = max(2, os.cpu_count() or 2)
+    threads = reading_threads()
     views = NO_TTA if rule is None else tta_of(rule.tta, bundle)
     answers = ask(
         bundle,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from uda.errors import DataError, UsageError
+from uda.errors import UsageError
 from uda.evaluation.decision import DecisionRule
 from uda.evaluation.predict import predict_pool
 from uda.evaluation.rulefile import own_rule, require_tta
@@ -31,7 +31,7 @@ from uda.export.formats import write_model
 from uda.export.opening import Answer, Float32, UInt8, answerer
 from uda.export.parity import RealImages, differences, real_images, require_parity
 from uda.export.predict import averaged
-from uda.files import atomic_path, read_json, sha256_file
+from uda.files import atomic_path, read_json, sha256_file, writing
 from uda.run.bundle import Bundle, load_bundle
 from uda.run.layout import NETWORK, RunFolder, open_run
 
@@ -87,12 +87,8 @@ def export_run(
     images = real_images(run, bundle.preprocessing, data)
     described = _describe(run, bundle, path.name, kind, pixels, weights)
     described = replace(described, rule=rule, tta=views.label)
-    try:
+    with writing(path):
         return path, _write(path, bundle, images, described, views)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror}); choose another --out"
-        ) from error
 
 
 def _check_target(path: Path, kind: Kind, *, overwrite: bool) -> None:

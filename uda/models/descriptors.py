@@ -5,7 +5,6 @@ Local binary patterns, gradients, band-pass responses, blocks and the spectrum.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from uda.cores import usable_cores
 from uda.errors import DataError
 
 Progress = Callable[[str, int, int], None]
@@ -67,7 +67,7 @@ def texture_features(
     starts = range(0, len(images), size)
     # No row, but the right number of columns, also when there are no images.
     described = [_describe(np.zeros((1, *images.shape[1:]), np.uint8))[:0]]
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads or usable_cores()) as pool:
         chunks = pool.map(lambda start: _describe(images[start : start + size]), starts)
         for features in chunks:
             described.append(features)

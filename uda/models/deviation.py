@@ -9,13 +9,13 @@ idea: Defard et al., "PaDiM", ICPR 2021 (there with features of a trained networ
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from uda.cores import usable_cores
 from uda.models.descriptors import even_exposure
 
 Floats = npt.NDArray[np.float32]
@@ -122,7 +122,7 @@ def deviation_features(
         (N, 7 * 16) float32.
     """
     starts = range(0, len(images), _CHUNK)
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads or usable_cores()) as pool:
         found = list(
             pool.map(lambda i: _describe(images[i : i + _CHUNK], typical), starts)
         )

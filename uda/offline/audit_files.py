@@ -6,7 +6,6 @@ The test part of a run is never read: whoever chooses a policy by it has none le
 from __future__ import annotations
 
 import io
-import os
 import re
 import textwrap
 from collections.abc import Sequence
@@ -19,13 +18,21 @@ import numpy.typing as npt
 import yaml
 
 from uda.augment.policy import Policy, PythonPolicy, load_policy
+from uda.cores import reading_threads
 from uda.data.images import BadImage
 from uda.data.preprocessing import Preprocessing, evenly
 from uda.data.splits import Split
 from uda.data.table import listing, shown
 from uda.errors import CheckpointError, DataError, UsageError
 from uda.evaluation.parts import EvaluationSet, split_part
-from uda.files import OUTPUT_MARK, atomic_write, output_folder, read_json, write_csv
+from uda.files import (
+    OUTPUT_MARK,
+    atomic_write,
+    output_folder,
+    read_json,
+    write_csv,
+    writing,
+)
 from uda.offline.audit import Audit, Cell, Images
 from uda.offline.narrowing import policy_text, without
 from uda.offline.newset import names_in
@@ -109,7 +116,7 @@ def read_images(
         except BadImage as error:
             return error
 
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
+    with ThreadPoolExecutor(reading_threads()) as pool:
         decoded = list(pool.map(decode, rows))
     good = [i for i, image in enumerate(decoded) if not isinstance(image, BadImage)]
     bad = [str(image) for image in decoded if isinstance(image, BadImage)]
@@ -175,15 +182,11 @@ def write_audit(folder: Path, audit: Audit, policy: Any) -> Path | None:
     Raises:
         DataError: the folder cannot be written.
     """
-    try:
+    with writing(folder, "give --out"):
         _clear(output_folder(folder), policy)
         write_csv(folder / TABLE, _HEADER, map(_row, audit.cells))
         atomic_write(folder / FIGURE, _png(draw_audit(audit, policy.name)))
         return _write_policy(folder, audit, policy)
-    except OSError as error:
-        raise DataError(
-            f"{shown(folder)}: cannot be written ({error.strerror}); give --out"
-        ) from error
 
 
 def _clear(folder: Path, policy: Policy | PythonPolicy) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import uda
+from uda.cores import usable_cores
 
 PACKAGES = (
     "torch",
@@ -82,15 +83,9 @@ def _system() -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu": _cpu_name(),
         "cpus": os.cpu_count(),
-        "cpus_usable": _usable_cpus(),
+        "cpus_usable": usable_cores(),
         "memory_gib": None if memory is None else round(memory, 1),
     }
-
-
-def _usable_cpus() -> int | None:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def _cpu_name() -> str:

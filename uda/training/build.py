@@ -9,6 +9,7 @@ import torch
 
 from uda.errors import UsageError
 from uda.models.classifier import Classifier, ModelSpec, build_classifier
+from uda.models.device import choose_device
 from uda.models.ema import Ema
 from uda.models.finetune import parameter_groups
 from uda.models.tiles import Tiling
@@ -17,28 +18,18 @@ from uda.training.prepare import Parts
 from uda.training.state import TrainState
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device for ``auto``, ``cpu``, ``cuda``, ``cuda:1`` and the like.
+def training_device(name: str) -> torch.device:
+    """Return the device to train on.
 
     Raises:
-        UsageError: when torch does not know the name or has no such device.
+        UsageError: no such device here, or one that cannot train.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.partition(":")[0] == "mps":
         raise UsageError(
             f"--device {name}: Apple's GPUs have no double precision, which some of "
             "the objectives count in; take --device cpu, or cuda on another machine"
         )
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0]
-        raise UsageError(
-            f"--device {name}: not usable here ({first}); try --device cpu"
-        ) from error
-    return device
+    return choose_device(name)
 
 
 def model_spec(config: RunConfig, parts: Parts) -> ModelSpec:

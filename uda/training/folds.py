@@ -27,7 +27,7 @@ from uda.evaluation.predict import Predictions
 from uda.files import atomic_write, folder_lock, read_json, write_json
 from uda.run.bundle import load_bundle
 from uda.run.layout import RunFolder, create_run
-from uda.training.build import choose_device
+from uda.training.build import training_device
 from uda.training.config import RunConfig
 from uda.training.dealing import Dealing, check_deal, deal
 from uda.training.lasting import lasting
@@ -241,7 +241,7 @@ class _Study:
         found = answer(
             {"ema": bundle},
             images,
-            device=str(choose_device(config.loop.device)),
+            device=str(training_device(config.loop.device)),
             most_bad=1.0,
             progress=self.console.stage,
         )

@@ -30,7 +30,7 @@ from uda.models.forward import at_once
 from uda.objectives.crest import crest_prior, crest_select, crest_shares
 from uda.run.bundle import load_bundle
 from uda.run.layout import RunFolder, create_run, point_latest
-from uda.training.build import choose_device
+from uda.training.build import training_device
 from uda.training.config import RunConfig
 from uda.training.guard import accuracy_of
 from uda.training.lasting import lasting
@@ -273,7 +273,7 @@ def _predict(
 ) -> Predictions:
     bundle = load_bundle(run.path)
     config = recorded(run.config)
-    device = choose_device(config.loop.device)
+    device = training_device(config.loop.device)
     # A run may hand over texture, which is read from more pixels.
     pools = {pool.preprocessing: pool for pool in (parts.pool, parts.texture_pool)}
     if bundle.preprocessing not in pools:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
+from uda.cores import usable_cores
 from uda.errors import UsageError
-from uda.training.build import build_state, choose_device, model_spec
+from uda.training.build import build_state, model_spec, training_device
 from uda.training.config import RunConfig
 from uda.training.described import describe, filling, typical_of
 from uda.training.detail import default_steps, reads_texture
@@ -54,7 +54,7 @@ class Length:
 def fix_length(config: RunConfig, length: Length, parts: Parts) -> RunConfig:
     """Resolve everything that depends on the data or the machine to plain steps."""
     steps = _steps(config, length, parts)
-    threads = config.loop.threads or os.cpu_count() or 1
+    threads = config.loop.threads or usable_cores()
     loop = config.loop.model_copy(update={"threads": threads})
     return settle(config.model_copy(update={"loop": loop}), steps)
 
@@ -108,8 +108,8 @@ def steps_within(config: RunConfig, parts: Parts, seconds: float) -> int:
 
 def pace_of(config: RunConfig, parts: Parts) -> Pace:
     """Time a few steps of each phase of a run of ``config.loop.steps``."""
-    torch.set_num_threads(config.loop.threads or os.cpu_count() or 1)
-    device = choose_device(config.loop.device)
+    torch.set_num_threads(config.loop.threads or usable_cores())
+    device = training_device(config.loop.device)
     state = build_state(config, model_spec(config, parts), device)
     objective = build_objective(config, parts, device)
     state.objective_state = start_memory(objective, parts, device)
@@ -162,7 +162,7 @@ def _averaged(cost: Callable[[int], float], config: RunConfig, start: int) -> fl
 def _description_cost(config: RunConfig, parts: Parts) -> float:
     """Seconds that describing every image takes, from a few of them."""
     rows = parts.training_rows
-    threads = config.loop.threads or os.cpu_count() or 1
+    threads = config.loop.threads or usable_cores()
     # So many that all threads are busy, as they will be.
     some, num = rows[: filling(parts, threads)], len(rows) + len(parts.validation)
     begin = time.perf_counter()

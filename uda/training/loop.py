@@ -5,19 +5,19 @@ New features are functions called from here, never branches inside it.
 
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext
 
 import torch
 
 from uda.augment.kernels import is_compiled, warm_up
+from uda.cores import usable_cores
 from uda.data.streams import Batch, grouped, prefetch
 from uda.errors import TrainingError
 from uda.models.finetune import set_trunk_frozen
 from uda.models.seeding import draws_at_random, seeded
 from uda.run.layout import RunFolder
 from uda.training import alerts, guard, pace, patience, save, watch
-from uda.training.build import build_state, choose_device, model_spec
+from uda.training.build import build_state, model_spec, training_device
 from uda.training.config import RunConfig
 from uda.training.evaluate import (
     evaluate_state,
@@ -58,10 +58,10 @@ def train(
     Raises:
         TrainingError: the loss is not finite.
     """
-    torch.set_num_threads(config.loop.threads or torch.get_num_threads())
+    torch.set_num_threads(config.loop.threads or usable_cores())
     policies = Policies.load(config, run.policies)
     save.copy_policies(run, policies)
-    device = choose_device(config.loop.device)
+    device = training_device(config.loop.device)
     spec = model_spec(config, parts)
     state = build_state(config, spec, device)
     objective = build_objective(config, parts, device)
@@ -185,14 +185,14 @@ def _run(trainer: Trainer, stop: StopRequest) -> Summary:
         workers=config.loop.workers,
         stalled=pace.on_stall(trainer),
     )
-    trainer.since = time.perf_counter()
+    trainer.meter.leave_out()
     metrics: dict[str, float] = {}
     try:
         for group in grouped(batches, per_step):
             parts, norm, moved = _one_step(trainer, group)
             asked = bool(stop)
             _account(trainer, moved, parts, norm, kept=asked)
-            trainer.waited = batches.waited_total - trainer.waited_before
+            trainer.meter.lap(_views_in(moved), batches.waited_total)
             ended, found = _after_step(trainer, moved[-1], parts[-1])
             metrics = found or metrics
             due = state.step % (config.loop.save_every or total) == 0
@@ -225,7 +225,7 @@ def _after_step(
     watch.look_without_table(trainer, metrics)
     ended = patience.look(trainer) or ended
     write_view_grid(trainer, batch, terms)
-    trainer.since = time.perf_counter()
+    trainer.meter.leave_out()
     return ended, metrics
 
 
@@ -252,6 +252,11 @@ def _one_step(
     return parts, norm, moved
 
 
+def _views_in(batches: list[Batch]) -> int:
+    views = [v for b in batches for v in (b.labeled, b.weak, b.strong)]
+    return sum(len(view) for view in views if view is not None)
+
+
 def _account(
     trainer: Trainer,
     batches: list[Batch],
@@ -263,8 +268,6 @@ def _account(
     """Count a step, and refuse what is no number before anything of it is ``kept``."""
     for batch, terms in zip(batches, parts, strict=True):
         trainer.statistics.add(batch, terms, norm)
-        views = (batch.labeled, batch.weak, batch.strong)
-        trainer.images += sum(len(view) for view in views if view is not None)
     # Reading the loss waits for an accelerator; on the CPU it is there already.
     config, step = trainer.config.loop, trainer.state.step
     often = (config.log_every, config.save_every or 1, config.eval_every or 1)
@@ -294,7 +297,6 @@ def _refuse_nan(
 
 def _log(trainer: Trainer) -> None:
     state, config = trainer.state, trainer.config
-    seconds = max(1e-9, time.perf_counter() - trainer.since)
     trust = trainer.trust * watch.factor(state.objective_state)
     moment = Moment.at(state.step - 1, config, trust)
     values = (
@@ -306,19 +308,17 @@ def _log(trainer: Trainer) -> None:
             * config.loop.batch
             * config.optimizer.accumulation
             / len(trainer.parts.labeled),
-            tags.IMAGES_PER_SECOND: trainer.images / seconds,
-            tags.WAITING_SHARE: trainer.waited / seconds,
+            tags.IMAGES_PER_SECOND: trainer.meter.images_per_second,
+            tags.WAITING_SHARE: trainer.meter.waiting_share,
             "unlabeled/weight": moment.consistency_weight,
         }
     )
     values |= alerts.levels(trainer, moment)
     trainer.writer.scalars(state.step, values)
-    pace.tell_slow(trainer, values[tags.WAITING_SHARE])
+    pace.tell_slow(trainer)
     trainer.statistics.reset()
     trainer.health = {}
-    trainer.waited_before += trainer.waited
-    trainer.waited, trainer.images = 0.0, 0
-    trainer.since = time.perf_counter()
+    trainer.meter.reset()
 
 
 def _interrupted(

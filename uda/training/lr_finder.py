@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from uda.cores import usable_cores
 from uda.errors import UsageError
 from uda.files import atomic_write, write_csv
 from uda.models.seeding import draws_at_random, seeded
-from uda.training.build import build_state, choose_device, model_spec
+from uda.training.build import build_state, model_spec, training_device
 from uda.training.config import RunConfig
 from uda.training.length import Length, fix_length
 from uda.training.memory import memory_told
@@ -136,8 +137,8 @@ def find_learning_rate(
     """
     config, parts = supervised_part(config), replace(parts, smaller=())
     config = fix_length(config, Length(steps=steps), parts)
-    torch.set_num_threads(config.loop.threads or torch.get_num_threads())
-    device = choose_device(config.loop.device)
+    torch.set_num_threads(config.loop.threads or usable_cores())
+    device = training_device(config.loop.device)
     state = build_state(config, model_spec(config, parts), device)
     objective = build_objective(config, parts, device)
     state.objective_state = start_memory(objective, parts, device)

@@ -35,17 +35,12 @@ def try_out(stream: TrainStream) -> None:
         )  # fmt: skip
 
 
-def tell_slow(trainer: Trainer, share: float) -> None:
-    """Say once that the training waits for a Python policy, and the way out.
-
-    Args:
-        trainer: the run.
-        share: of the time since the last report that went into waiting.
-    """
-    policies = trainer.stream.python_policies
+def tell_slow(trainer: Trainer) -> None:
+    """Say once that the training waits for a Python policy, and the way out."""
+    policies, share = trainer.stream.python_policies, trainer.meter.waiting_share
     if trainer.told_slow or not policies or share <= _WAITING:
         return
-    if trainer.waited < _MIN_SECONDS:  # workers that start are no slow policy
+    if trainer.meter.waited < _MIN_SECONDS:  # workers that start are no slow policy
         return
     trainer.told_slow = True
     sample = np.asarray(trainer.stream.images[:_SAMPLE])

@@ -5,7 +5,6 @@ The test part is dropped here, before anything is decoded: training cannot see i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uda.augment.policy import Policy, PythonPolicy, load_policy
+from uda.cores import reading_threads
 from uda.data.coarse import refuse_coarse_tests
 from uda.data.finer import detail_size, usual_side
 from uda.data.multilabel import counts_of, members, rarest
@@ -191,7 +191,7 @@ def _pool(
         channels=config.data.channels,
         mode=config.data.resize,
         cache=cache_folder(config),
-        threads=max(2, os.cpu_count() or 2),
+        threads=reading_threads(),
         progress=progress,
     )
 

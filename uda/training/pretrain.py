@@ -12,7 +12,6 @@ feature prediction does so with histograms of gradients (Wei et al., CVPR 2022).
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -23,13 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from uda.augment.policy import load_policy
+from uda.cores import usable_cores
 from uda.data.sampling import UnlabeledSampler
 from uda.data.streams import Batch, TrainStream, prefetch
 from uda.errors import TrainingError, UsageError
 from uda.files import atomic_path
 from uda.models.classifier import Classifier
 from uda.models.seeding import draws_at_random, seeded
-from uda.training.build import build_state, choose_device, model_spec
+from uda.training.build import build_state, model_spec, training_device
 from uda.training.config import RunConfig
 from uda.training.described import Features, describe, typical_of
 from uda.training.memory import memory_told
@@ -159,8 +159,8 @@ def pretrained_trunk(
         TrainingError: the loss is not finite.
     """
     refuse_without_trunk(config)
-    torch.set_num_threads(config.loop.threads or os.cpu_count() or 1)
-    device = choose_device(config.loop.device)
+    torch.set_num_threads(config.loop.threads or usable_cores())
+    device = training_device(config.loop.device)
     model = build_state(config, model_spec(config, parts), device).model
     return model, pretrain(config, parts, model, stop=stop, progress=progress)
 

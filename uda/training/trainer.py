@@ -10,6 +10,7 @@ from uda.data.streams import TrainStream
 from uda.models.texture import TextureClassifier
 from uda.run.layout import RunFolder
 from uda.training.config import RunConfig
+from uda.training.meter import Meter
 from uda.training.monitor.writer import RunWriter
 from uda.training.objective import Objective
 from uda.training.prepare import Parts
@@ -33,9 +34,6 @@ class Trainer:
     opinion: torch.Tensor | None = None
     texture: TextureClassifier | None = None
     trust: float = 1.0
-    waited: float = 0.0
-    waited_before: float = 0.0
-    images: int = 0
-    since: float = 0.0
+    meter: Meter = field(default_factory=Meter)
     told_slow: bool = False
     health: dict[str, float] = field(default_factory=dict)
