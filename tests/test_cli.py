@@ -279,3 +279,18 @@ def test_a_narrow_terminal_without_colours(tmp_path):
 def test_narrow_help():
     assert call("train", "--help", terminal_width=30).exit_code == 0
     assert call("--help", terminal_width=10).exit_code == 0
+
+
+def test_a_daemon_may_have_closed_the_standard_streams():
+    """The next file opened would be what libraries take for standard error."""
+    code = (
+        "import os, sys; os.close(0); os.close(2); sys.stdin = sys.stderr = None\n"
+        "from uda.cli import main\n"
+        "import contextlib\n"
+        "with contextlib.suppress(SystemExit): main(['nonsense'])\n"
+        "print(os.readlink('/proc/self/fd/2'), sys.stderr.isatty(), flush=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == [os.devnull, "False"]

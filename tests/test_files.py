@@ -6,6 +6,7 @@ import csv
 import errno
 import hashlib
 import os
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -173,3 +174,88 @@ def test_a_library_that_hides_a_full_disk_is_seen_through(tmp_path, monkeypatch)
     with pytest.raises(RuntimeError, match="PytorchStreamWriter"):
         asked(free=10**9)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_waited_for_loses_nothing(tmp_path, monkeypatch):
+    real = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for code in (errno.EINVAL, errno.EACCES):
+        files.atomic_write(tmp_path / "a.txt", f"{code}")
+        assert (tmp_path / "a.txt").read_text() == f"{code}"
+    code = errno.EIO
+    with pytest.raises(OSError, match="Input/output"):
+        files.atomic_write(tmp_path / "a.txt", "new")
+
+
+def test_a_name_as_long_as_the_disk_takes_can_be_written(tmp_path):
+    for name in ("a" * 250 + ".csv", "ü" * 125 + ".csv"):
+        files.atomic_write(tmp_path / name, "whole")
+        assert (tmp_path / name).read_text() == "whole"
+
+
+def test_a_link_is_written_through(tmp_path):
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link.csv"
+    for target in (tmp_path / "there" / "old.csv", tmp_path / "new" / "gone.csv"):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        files.atomic_write(link, "new")
+        assert link.is_symlink()
+        assert target.read_text() == "new"
+
+
+def test_a_device_and_a_pipe_take_the_data_themselves(tmp_path):
+    link, pipe = tmp_path / "nowhere", tmp_path / "pipe"
+    link.symlink_to(os.devnull)
+    files.atomic_write(link, "gone")
+    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_text)
+        files.atomic_write(pipe, "through")
+        assert read.result(timeout=20) == "through"
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.parametrize("kind", ["dangling link", "file"])
+def test_numbered_folders_need_a_parent_that_can_be_one(tmp_path, kind):
+    parent = tmp_path / "runs"
+    if kind == "file":
+        parent.write_text("x")
+    else:
+        parent.symlink_to(tmp_path / "unmounted")
+    with pytest.raises(NotADirectoryError, match="it is no folder, or a link"):
+        files.numbered_folder(parent, "train")
+
+
+def test_a_folder_of_somebody_else_is_named(tmp_path, monkeypatch):
+    def refused(*_args, **_options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)
+    words = f"{tmp_path}: cannot be written .Permission denied.; take a folder where"
+    with pytest.raises(DataError, match=words), files.folder_lock(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(OSError(errno.ENOSPC, "No space left"), "No space left"),
+     (OSError("broken encoder"), "broken encoder")],
+)  # fmt: skip
+def test_what_could_not_be_written_is_named_with_its_reason(error, reason):
+    words = rf"a\.png: cannot be written \({reason}\); choose another --out"
+    with pytest.raises(DataError, match=words) as told, files.writing(Path("a.png")):
+        raise error
+    assert told.value.__cause__ is error
+
+
+def test_json_of_windows_is_read(tmp_path):
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf[1]")
+    assert files.read_json(tmp_path / "a.json") == [1]

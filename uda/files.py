@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,12 @@ from uda.errors import DataError, UsageError
 
 OUTPUT_MARK = ".uda-output"
 _ROOM = 16 * 2**20  # bytes; with less free, a failed write is taken for a full disk
+# Of file systems that cannot wait for a folder, and of folders that take files and may
+# not be read.
+_NO_WAITING = frozenset(
+    (errno.EINVAL, errno.EACCES, errno.EPERM, errno.EBADF, errno.ENOSYS, errno.ENOTSUP)
+)
+_SHOWN_OF_NAME = 40  # letters: some file systems take 255 bytes, and four make a letter
 _RISKY_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
 
 
@@ -31,13 +38,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path that becomes ``path`` when the block succeeds.
 
     Order: write, flush and fsync the file, rename, fsync the folder. When the
-    block raises, the temporary file goes away and ``path`` is untouched.
+    block raises, the temporary file goes away and ``path`` is untouched. A link is
+    followed; a device or a pipe takes the data itself.
     """
     path = Path(path)
+    if _is_stream(path):
+        yield path
+        return
+    if path.is_symlink():
+        path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     # Two containers that share a folder may have the same process number.
     unique = f"{os.getpid()}-{secrets.token_hex(4)}"
-    temporary = path.with_name(f".{path.name}.{unique}.tmp")
+    temporary = path.with_name(f".{path.name[:_SHOWN_OF_NAME]}.{unique}.tmp")
     mode = _usual_mode(temporary)
     try:
         yield temporary
@@ -45,7 +58,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.chmod(mode)
         _fsync(temporary)
         temporary.replace(path)
-        _fsync(path.parent)
+        _fsync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -56,6 +69,23 @@ def _usual_mode(path: Path) -> int:
     mode = path.stat().st_mode
     path.unlink()
     return mode
+
+
+def _is_stream(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _fsync_folder(folder: Path) -> None:
+    """Wait for the folder's entry; the file is whole and in its place already."""
+    try:
+        _fsync(folder)
+    except OSError as error:
+        if error.errno not in _NO_WAITING:
+            raise
 
 
 def _fsync(path: Path) -> None:
@@ -87,7 +117,8 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON; a broken file is a DataError that names it."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        # What Windows wrote may begin with a byte order mark.
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as JSON ({error})") from error
 
@@ -222,10 +253,16 @@ def folder_lock(folder: Path) -> Iterator[None]:
     """Hold a folder for this process; a second holder gets a UsageError.
 
     Where the file system has no locks nobody is kept out.
+
+    Raises:
+        UsageError: another process holds it.
+        DataError: nobody may write there, or not you.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as stream:
+    with writing(folder, "take a folder where you may write"):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    with lock as stream:
         try:
             lock_file(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -259,11 +296,16 @@ def numbered_folder(parent: Path, name: str) -> Path:
     Raises:
         OSError: the folder cannot be made for another reason.
     """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        words = "it is no folder, or a link to one that is not there"
+        raise NotADirectoryError(errno.ENOTDIR, words, str(parent)) from error
     number = 1
     while True:
         folder = parent / (name if number == 1 else f"{name}{number}")
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir()
         except FileExistsError:
             number += 1
         else:

@@ -8,7 +8,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from tests.evaluation.fakes import make_run, write_image
+from tests.evaluation.fakes import make_run, write_deep, write_image
 from uda.cli import main
 from uda.evaluation import evaluate as module
 
@@ -144,3 +144,11 @@ def test_a_texture_run_has_no_weights_to_speak_of(fake):
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("test: 24 images, texture\n")
     assert "ema" not in result.stdout + result.stderr
+
+
+def test_files_deeper_than_those_of_the_training_are_told(fake, tmp_path):
+    for number in range(3):
+        write_deep(tmp_path / "new" / "Rust" / f"{number}.png")
+    result = call(fake.folder, tmp_path / "new")
+    assert result.exit_code == 0, result.output
+    assert "3 of 3 files looked at have more than 8 bits" in result.stderr

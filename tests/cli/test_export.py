@@ -10,6 +10,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from tests.evaluation.fakes import write_deep
 from tests.export.runs import HEADS, make_run, write_data
 from uda.cli import main
 from uda.evaluation.conformal import UnsureLane
@@ -69,6 +70,10 @@ def test_an_exported_file_predicts_what_the_run_predicts(head, data, tmp_path):
     assert len({row["class"] for row in expected}) > 1
     found = predicted(path, data, tmp_path / "onnx.csv", "--batch", "5")
     same_rows(found, expected)
+    write_deep(tmp_path / "deep.png")
+    for model in (run, path):
+        told = call("predict", model, tmp_path / "deep.png", "--out", "-").stderr
+        assert "1 of 1 files looked at have more than 8 bits" in told
 
 
 @pytest.mark.parametrize("kind", ["pt2", "safetensors"])

@@ -7,7 +7,7 @@ import csv
 import pytest
 from click.testing import CliRunner
 
-from tests.evaluation.fakes import make_run, write_image
+from tests.evaluation.fakes import make_run, write_deep, write_image
 from uda.cli import main
 from uda.data.records import scan
 from uda.run import bundle as module
@@ -81,3 +81,10 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(
     result = call("--unlabeled", pile, "--out", tmp_path / "file" / "kept.csv")
     assert result.exit_code == 3
     assert "kept.csv: cannot be written" in result.stderr
+
+
+def test_files_deeper_than_those_of_the_training_are_told(pile, tmp_path):
+    write_deep(pile / "deep.png")
+    result = call("--unlabeled", pile, "--out", tmp_path / "k.csv")
+    assert result.exit_code == 0, result.output
+    assert "1 of 9 files looked at have more than 8 bits" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -183,3 +184,13 @@ def test_a_split_that_knows_no_more_changes_nothing(data):
     catalog = catalog_of(data)
     split, _ = make_split(catalog, None)
     assert labels_of_split(split, catalog) == (catalog, [])
+
+
+@pytest.mark.parametrize(("folder", "typed"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_class_in_another_unicode_form_is_the_same_class(data, folder, typed):
+    name = unicodedata.normalize(folder, "Löcher")
+    (data / "d" / "Rust").rename(data / "d" / name)
+    source = write(data, f"1.png,pile,{unicodedata.normalize(typed, 'Löcher')}")
+    catalog = catalog_of(data)
+    found = add_labels(catalog, read_labels(source))
+    assert found.catalog.classes == catalog.classes == ("Good", name)

@@ -191,3 +191,15 @@ def test_names_with_line_breaks_and_quotes(tmp_path):
     )
     with pytest.raises(DataError, match=r"line 4: c\.png"):
         read_manifest(path)
+
+
+def test_blanks_around_a_path_that_nobody_sees_do_not_count(tmp_path):
+    path = folder(tmp_path, "a.png", "b .png", "sub/c.png", "d.png ")
+    write(path, "path,label\na.png ,A\nb .png,A\n sub\\c.png,B\nd.png ,B\n")
+    assert [row[0] for row in rows(path)] == ["a.png", "b .png", "sub/c.png", "d.png "]
+
+
+def test_a_row_of_too_few_cells_is_told_what_to_add(tmp_path):
+    path = write(folder(tmp_path, "a.png"), "path,label,split,group\na.png,Good\n")
+    with pytest.raises(DataError, match=r"line 2: 2 cells .* 4; add what is missing"):
+        read_manifest(path)

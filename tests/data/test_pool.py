@@ -16,10 +16,10 @@ from PIL import Image
 
 import uda.data.pool as pool_module
 from uda.data.images import fit, read_image
-from uda.data.pool import Pool, build_pool, write_skipped
+from uda.data.pool import Pool, build_pool, default_cache, write_skipped
 from uda.data.preprocessing import Preprocessing
 from uda.data.records import Record
-from uda.errors import DataError
+from uda.errors import DataError, UsageError
 
 
 def colour(seed: int, shape: tuple[int, int] = (20, 30)) -> np.ndarray:
@@ -459,3 +459,44 @@ def test_ten_thousand_images_stay_out_of_anonymous_memory(tmp_path):
         )
     assert total == 0
     assert resident_anonymous() - before < 100e6
+
+
+def test_two_depths_in_one_set_are_told_of(tmp_path):
+    root = tmp_path / "data"
+    root.mkdir()
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    for number in range(3):
+        Image.fromarray(values.astype(np.uint8)).save(root / f"g{number}.png")
+    Image.fromarray(values * 40).save(root / "r.png")
+    (note,) = build(root).notes
+    assert note.startswith("1 of 4 files have more than 8 bits and are stretched")
+    assert build(root).notes == (note,)  # from the cache
+    (root / "r.png").unlink()
+    assert build(root).notes == ()
+
+
+def test_where_pools_are_kept(monkeypatch, tmp_path):
+    for name in ("UDA_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    usual = tmp_path / ".cache" / "uda" / "pools"
+    assert default_cache() == usual
+    monkeypatch.setenv("XDG_CACHE_HOME", "")  # as good as none
+    assert default_cache() == usual
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert default_cache() == Path("/x/uda/pools")
+    monkeypatch.setenv("UDA_CACHE", "/mine")
+    assert default_cache() == Path("/mine")
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setenv("UDA_CACHE", "/mine")
+    assert default_cache() == Path("/mine")
+    monkeypatch.delenv("UDA_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with pytest.raises(UsageError, match=r"no home folder .* UDA_CACHE="):
+        default_cache()

@@ -170,3 +170,23 @@ def test_real_sets_are_read_whole(real_data, name):
         assert (record.label, record.group, record.part) == (
             *(row["label"], row["group"], row["split"]),
         )
+
+
+@pytest.mark.parametrize("name", ["Manifest.csv", "MANIFEST.CSV", "manifest.tsv"])
+def test_a_manifest_counts_however_its_name_is_written(tmp_path, name):
+    """Its folders would become the classes, and what it says would be ignored."""
+    touch(tmp_path, "line1/1.png", "line2/1.png")
+    rows = [("path", "label"), ("line1/1.png", "Good"), ("line2/1.png", "Bad")]
+    sign = "\t" if name.endswith("tsv") else ","
+    (tmp_path / name).write_text("".join(sign.join(row) + "\n" for row in rows))
+    catalog = scan(tmp_path)
+    assert (catalog.layout, catalog.classes) == ("manifest", ("Bad", "Good"))
+
+
+def test_of_two_manifests_neither_is_ignored(tmp_path):
+    touch(tmp_path, "a.png", "b.png")
+    for name in ("manifest.csv", "manifest.tsv"):
+        (tmp_path / name).write_text("path,label\na.png,A\nb.png,B\n")
+    with pytest.raises(DataError, match=r"has manifest\.csv, manifest\.tsv, and one"):
+        scan(tmp_path)
+    assert scan(tmp_path / "manifest.csv").classes == ("A", "B")

@@ -54,6 +54,13 @@ def write_image(path: Path, label: str, seed: int, spread: float = 25.0) -> None
     Image.fromarray(pixels).save(path)
 
 
+def write_deep(path: Path) -> None:
+    """Write an image of 12 bits, to the brim of none of its 16."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.linspace(0, 4095, 240).astype(np.uint16).reshape(20, 12)
+    Image.fromarray(values).save(path)
+
+
 def make_run(folder: Path, *, per_part: int = 8) -> FakeRun:
     """Write data, a split and a configuration; two images share each group."""
     data, run = folder / "data", folder / "runs" / "train"

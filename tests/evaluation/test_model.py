@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from tests.evaluation.fakes import CLASSES, make_run, write_image
+from tests.evaluation.fakes import CLASSES, make_run, write_deep, write_image
 from uda.cli import main
 from uda.data.images import BadImage
 from uda.errors import DataError, UsageError
@@ -99,3 +99,10 @@ def test_a_run_that_has_not_ended_is_told(run):
     )
     with pytest.warns(UserWarning, match="interrupted, at step 3 of 9; these are not"):
         load(run.folder)
+
+
+def test_files_deeper_than_those_of_the_training_are_told(run, files, tmp_path):
+    write_deep(tmp_path / "deep.png")
+    model = load(run.folder)
+    with pytest.warns(UserWarning, match="1 of 6 files looked at have more than 8"):
+        model.predict([*files, tmp_path / "deep.png"])

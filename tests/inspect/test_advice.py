@@ -104,3 +104,10 @@ def test_advice_for_several_labels_is_accepted_by_training() -> None:
         assert "uda train DATA --multi-label" in command
         for refused in ("--logit-adjustment", "--tsa", "--prior", "texture", "abc"):
             assert refused not in command
+
+
+def test_two_depths_in_one_set_are_told_of() -> None:
+    title = "Convert all images to one depth"
+    for deep, told in ((0, False), (4, True), (9, False)):
+        facts = replace(QUIET, total=10, broken=1, deep=deep)
+        assert (title in titles(facts)) is told

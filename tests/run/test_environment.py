@@ -92,3 +92,15 @@ def test_git_state_is_of_the_package_and_not_of_a_folder_around_it(
 def test_no_git_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert environment._git() is None
+
+
+def test_a_user_without_a_home_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(environment.os.path, "expanduser", lambda _: "~")
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setattr(environment.getpass, "getuser", lambda: "anna")
+    assert anonymous("/home/anna/parts ~ x") == "/home/USER/parts ~ x"

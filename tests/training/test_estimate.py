@@ -154,4 +154,19 @@ def test_the_mix_that_answers_and_targets_rest_on(given, answers, targets):
     """Late weights have not begun when the branch does; post-hoc is of answers."""
     config, counts = build_config(given), np.array([90, 10])
     assert learned_prior(config, counts) == pytest.approx(answers)
-    assert teaching_prior(config, counts) == pytest.approx(targets)
+    start = config.consistency.start_share
+    assert teaching_prior(config, counts, start) == pytest.approx(targets)
+
+
+def test_targets_rest_on_class_weights_from_when_they_begin():
+    """Inverse weights on 90 and 10 images make both classes count the same."""
+    config = build_config(
+        {
+            "supervised.sampling_power": 1.0,
+            "supervised.class_weights": "inverse",
+            "supervised.reweight_from": 0.8,
+        }
+    )
+    for progress, shares in ((0.15, (0.9, 0.1)), (0.8, (0.9, 0.1)), (0.81, (0.5, 0.5))):
+        found = teaching_prior(config, np.array([90, 10]), progress)
+        assert found == pytest.approx(shares)

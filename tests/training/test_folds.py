@@ -334,3 +334,31 @@ def test_labels_that_were_given_to_the_pile_are_held_out_too(
     assert applied.exit_code == 3
     assert "labels would be lost" in applied.output
     assert not (surfaces / "data" / "relabelled.csv").exists()
+
+
+def test_a_view_of_the_folder_that_one_is_in_is_named(surfaces, tmp_path, monkeypatch):
+    """A folder of received images may hold a program under the default's name."""
+    keys = {"data.root": str(surfaces / "data"), "data.group": "none"}
+    config = build_config({**keys, "data.size": (16, 16), "method": "supervised"})
+    catalog, split, _ = find_split(config)
+    parts = build_parts(config, catalog, split)
+    (tmp_path / "policies").mkdir()
+    file = tmp_path / "policies" / f"{config.views.labeled}.py"
+    file.write_text("def augment(image, rng):\n    return image\n")
+    words = f"labeled view: policies/{file.name}, a file of the folder that you are in"
+    assert words not in plan_words(config, parts, None)
+    monkeypatch.chdir(tmp_path)
+    assert words in plan_words(config, parts, None).splitlines()
+
+
+def test_an_unlabelled_image_may_have_had_a_class_that_is_gone(surfaces, tmp_path):
+    """Its label is known for a comparison alone."""
+    keys = {"data.root": str(surfaces / "data"), "data.group": "none"}
+    config = build_config({**keys, "data.size": (16, 16), "method": "supervised"})
+    catalog, split, _ = find_split(config)
+    held = replace(split.part("labeled")[0], part="unlabeled", label="Gone")
+    others = [row for row in split.rows if row.path != held.path]
+    parts = build_parts(config, catalog, replace(split, rows=(*others, held)))
+    row = parts.pool.index[held.path]
+    assert parts.hidden[row] == -1
+    assert row not in parts.labeled

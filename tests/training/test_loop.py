@@ -381,3 +381,13 @@ def test_views_are_marked_by_what_taught_and_not_by_the_network(quick, monkeypat
     quick({"consistency.threshold": 0.99})
     assert made
     assert all(caption.endswith(" kept") for caption in made)
+
+
+def test_a_run_killed_before_its_status_was_written_goes_on(quick):
+    whole, _ = quick({"method": "supervised"}, name="whole")
+    folder, _ = quick({"method": "supervised"}, stop=StopAt(3))
+    (folder / "status.json").unlink()
+    assert (
+        resume(folder, workers=None, console=Progress(), stop=StopRequest()).step == 12
+    )
+    assert same(weights(whole, "raw"), weights(folder, "raw"))

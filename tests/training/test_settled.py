@@ -6,7 +6,7 @@ import pytest
 
 from uda.errors import UsageError
 from uda.training.config import build_config
-from uda.training.settled import read_settings, recorded, settle
+from uda.training.settled import read_settings, recorded, settle, told_by
 
 
 @pytest.fixture
@@ -53,7 +53,8 @@ def test_a_record_repeats_its_run(record, flags):
 )
 def test_another_method_has_its_own_defaults(record, method):
     path, _ = record({"loop.batch": 8}, 230)
-    found, usual = again(path, {"method": method}), build_config({"method": method})
+    found = again(path, {"method": method})
+    usual = settle(build_config({"method": method}), 230)
     assert found.loop.batch == 8
     assert found.loop.steps == 230
     assert found.consistency == usual.consistency
@@ -148,7 +149,7 @@ def test_a_record_of_before_a_key_was_there_is_one(record):
     assert again(path, {}) == config
     baseline = again(path, {"method": "supervised"}, 300)
     assert baseline.model.pretrain_steps == 0
-    usual = build_config({"method": "mean-teacher"})
+    usual = settle(build_config({"method": "mean-teacher"}), 1000)
     assert again(path, {"method": "mean-teacher"}).consistency == usual.consistency
 
 
@@ -189,3 +190,31 @@ def test_a_file_without_effect_is_refused_also_about_the_data(tmp_path):
     path.write_text("data:\n  split: s.csv\n  labels_per_class: 5\n")
     with pytest.raises(UsageError, match="labels_per_class has no effect"):
         build_config({}, read_settings(path))
+
+
+@pytest.mark.parametrize(
+    ("hflip", "vflip", "told"),
+    [(0.5, 0.5, "both"), (0.5, 0, "horizontal"), (0, 0.1, "vertical"), (0, 0, "none")],
+)
+def test_targets_are_averaged_over_the_flips_of_the_labelled_view(
+    record, tmp_path, hflip, vflip, told
+):
+    """Where a flip swaps two classes, an average over it names neither."""
+    weak = tmp_path / "mine.yaml"
+    weak.write_text(f"name: mine\nhflip: {hflip}\nvflip: {vflip}\ncrop_pad: 0.1\n")
+    path, config = record({"views.labeled": str(weak)}, 100)
+    assert config.consistency.teacher_flips == told
+    assert again(path, {}) == config
+    assert again(path, {"views.labeled": "weak"}).consistency.teacher_flips == "both"
+    other = {"views.weak": str(weak), "consistency.weak_pass": "ema"}
+    assert settle(build_config(other), 100).consistency.teacher_flips == told
+    assert "consistency.teacher_flips" not in told_by(config)
+    chosen = build_config({"consistency.teacher_flips": "none"})
+    assert settle(chosen, 100).consistency.teacher_flips == "none"
+
+
+def test_which_flips_a_program_makes_nobody_can_tell(tmp_path):
+    weak = tmp_path / "mine.py"
+    weak.write_text("def augment(image, rng):\n    return image\n")
+    config = settle(build_config({"views.labeled": str(weak)}), 100)
+    assert config.consistency.teacher_flips == "none"

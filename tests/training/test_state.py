@@ -15,6 +15,7 @@ from uda.models.ema import Ema
 from uda.training.state import (
     TrainState,
     checkpoint_paths,
+    clear_remains,
     is_valid,
     load_newest,
     save_checkpoint,
@@ -142,3 +143,21 @@ def test_code_in_a_checkpoint_is_refused(tmp_path, state):
     with pytest.raises(CheckpointError, match="refused"):
         load_newest(tmp_path)
     assert not (tmp_path / "exploded").exists()
+
+
+def test_remains_of_a_kill_and_damaged_newer_ones_do_not_count(state, tmp_path):
+    for step in (10, 20, 30):
+        state.step = step
+        save_checkpoint(tmp_path, state, keep=3)
+    newest = tmp_path / "step-00000030.pt"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    (tmp_path / ".step-00000030.pt.7-ab.tmp").write_bytes(b"half")
+    saved, _ = load_newest(tmp_path)
+    state.load_dict(saved)
+    clear_remains(tmp_path, state.step)
+    state.step = 25
+    save_checkpoint(tmp_path, state, keep=2)
+    left = {path.name for path in tmp_path.iterdir()}
+    names = {f"step-{step:08d}.pt" for step in (20, 25)}
+    assert left == names | {f"{name}.sha256" for name in names}
+    assert all(is_valid(tmp_path / name) for name in names)

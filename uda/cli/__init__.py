@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import errno
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -92,8 +93,29 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(self.lazy.items()))
 
 
+def _open_closed_streams() -> None:
+    """Let closed standard streams lead nowhere.
+
+    The next file that is opened would get the number of a closed one, and with it all
+    that libraries write to standard error.
+    """
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
 class MainGroup(LazyGroup):
     """The root: errors of every command end here."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run as a program, also where a daemon closed the standard streams."""
+        _open_closed_streams()
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a user's error becomes one line and an exit code."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda.cli.notes import ELSEWHERE, say, say_run
+from uda.cli.notes import ELSEWHERE, say, say_depth, say_run
 from uda.cli.options import (
     WEIGHTS,
     data_group_flag,
@@ -125,6 +125,8 @@ def command(
         images = replace(images, name=f"{images.name}-network")
     _announce(folder, images, first)
     say_run(run, folder)
+    if data is not None:
+        say_depth([file for _, file in images.files], first.preprocessing)
     evaluation = evaluate(
         bundles,
         images,

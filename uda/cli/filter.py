@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda.cli.notes import say_run
+from uda.cli.notes import say_depth, say_run
 from uda.cli.options import model_flags
 from uda.cli.progress import counter
 from uda.errors import UsageError
@@ -83,6 +83,7 @@ def command(
         raise UsageError(
             f"{out} is there already; add --overwrite, or choose another --out"
         )
+    from uda.evaluation.pile import pile_records
     from uda.evaluation.relevance import Quota, filter_images, write_list
     from uda.files import check_writable
     from uda.models.device import choose_device
@@ -92,6 +93,7 @@ def command(
     check_writable(out)
     bundle = load_bundle(run, weights=weights)
     say_run(run, RunFolder(bundle.folder))
+    say_depth([r.file for r in pile_records(unlabeled)], bundle.preprocessing)
     scored = filter_images(
         bundle,
         unlabeled,

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uda.cli.folders import check_folder, new_folder
 from uda.cli.options import SizeType
 from uda.errors import UsageError
+from uda.files import writing
 
 if TYPE_CHECKING:
     from uda.inspect.report import Inspection
@@ -77,7 +79,7 @@ def command(
     from uda.inspect.report import inspect_data
     from uda.inspect.text import render
 
-    _check_out(out)
+    check_folder(out, "inspect")
     if imgsz and boxes is None:
         raise UsageError("--imgsz measures the defects in --boxes; give both")
     inspection = inspect_data(
@@ -91,25 +93,12 @@ def command(
         sizes=imgsz,
         progress=None if quiet else _show_progress(),
     )
-    folder = _make_folder(out)
-    inspection.save(folder)
+    folder = new_folder(out, "inspect")
+    with writing(folder):
+        inspection.save(folder)
     Console(highlight=False, soft_wrap=False).print(render(inspection))
     click.echo(f"\nWritten: {folder}/")
     return inspection
-
-
-def _check_out(out: Path | None) -> None:
-    """Refuse a folder that holds something before minutes are spent."""
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"--out {out}: exists and is not empty; name a new folder")
-
-
-def _make_folder(out: Path | None) -> Path:
-    from uda.files import numbered_folder, output_folder
-
-    if out is None:
-        return numbered_folder(Path("runs"), "inspect")
-    return output_folder(out)
 
 
 def _show_progress() -> Callable[[str, int, int], None] | None:

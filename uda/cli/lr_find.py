@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from uda.cli.folders import check_folder, new_folder
 from uda.cli.progress import counter
 from uda.cli.train_flags import given_settings, settings_flags, train_flags
 from uda.errors import TrainingError, UsageError
+from uda.files import writing
 
 if TYPE_CHECKING:
     from uda.training.lr_finder import RangeTest
@@ -62,8 +64,7 @@ def command(
     resolved = build_config(given, read_settings(config) if config else None)
     if not resolved.data.root:
         raise UsageError("no data: uda lr-find DATA, or data.root in --config")
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"--out {out}: exists and is not empty; name a new folder")
+    check_folder(out, "lr-find")
     resolved = supervised_part(resolved)
     catalog, split, _ = find_split(resolved)
     with memory_told(resolved):
@@ -71,8 +72,9 @@ def command(
         found = find_learning_rate(
             resolved, parts, steps=steps, progress=counter("steps")
         )
-    folder = _new_folder(out)
-    found.save(folder)
+    folder = new_folder(out, "lr-find")
+    with writing(folder):
+        found.save(folder)
     click.echo(f"Written: {folder}/lr.png, {folder}/lr.csv")
     if found.steepest is None or found.tenth_of_lowest is None:
         raise TrainingError(
@@ -83,11 +85,3 @@ def command(
     click.echo(f"The rate of the steepest descent: {found.steepest:.2g}")
     click.echo(f"Train with --lr {found.tenth_of_lowest:.2g}")
     return found
-
-
-def _new_folder(out: Path | None) -> Path:
-    from uda.files import numbered_folder, output_folder
-
-    if out is None:
-        return numbered_folder(Path("runs"), "lr-find")
-    return output_folder(out)

@@ -184,8 +184,10 @@ def link_runs(run: Path, folder: Path) -> None:
 
 def _serve(folder: str, host: str, port: int, watch: Callable[[], None]) -> None:
     arguments = ["--logdir", folder, "--host", host, "--port", str(port)]
+    arguments.append("--load_fast=false")
     process = subprocess.Popen(
-        [sys.executable, "-m", "tensorboard.main", "--load_fast=false", *arguments]
+        # -P: a tensorboard.py beside the data is not TensorBoard.
+        [sys.executable, "-P", "-m", "tensorboard.main", *arguments]
     )
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"TensorBoard: http://{shown}:{port}/ (Ctrl-C ends it)")

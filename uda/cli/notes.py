@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uda.data.preprocessing import Preprocessing
     from uda.run.layout import RunFolder
 
 
@@ -25,6 +28,14 @@ def say_run(asked: Path, folder: RunFolder) -> None:
     if folder.path.resolve() != Path(asked).resolve():
         say(f"the run that answers is {folder.path}")
     warn_unfinished(folder)
+
+
+def say_depth(files: Sequence[Path], preprocessing: Preprocessing) -> None:
+    """Say when files have another depth than what a model was trained on."""
+    from uda.data.preprocessing import depth_note
+
+    if (words := depth_note(files, preprocessing)) is not None:
+        say(words)
 
 
 def warn_unfinished(folder: RunFolder) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uda.cli.notes import say, say_run
+from uda.cli.notes import say, say_depth, say_run
 from uda.cli.options import (
     model_flags,
     no_decision_flag,
@@ -199,7 +199,6 @@ def _ask_run(
     no_decision: bool,
     tta: str | None,
 ) -> Asked:
-    from uda.data.preprocessing import depth_note
     from uda.evaluation.evaluate import place
     from uda.evaluation.files import predict_files
     from uda.evaluation.thresholds import own_thresholds
@@ -213,9 +212,7 @@ def _ask_run(
     rule = rule_of(bundle, weights, no_decision=no_decision)
     views = views_of(tta, rule, bundle)
     _say_decision(bundle, rule, no_decision)
-    note = depth_note([path for _, path in files], bundle.preprocessing)
-    if note is not None:
-        say(note)
+    say_depth([path for _, path in files], bundle.preprocessing)
     limits = own_thresholds(
         RunFolder(bundle.folder).thresholds, bundle.classes, bundle.link
     )
@@ -257,6 +254,7 @@ def _ask_export(
 
     exported = answering(open_export(path), decision=not no_decision, tta=tta)
     described = exported.description
+    say_depth([path for _, path in files], described.preprocessing)
     if described.rule is not None:
         _say_rule(beside(path).name, described.rule)
     elif described.tta != "none":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda.cli.notes import say_run
+from uda.cli.notes import say_depth, say_run
 from uda.cli.options import model_flags, no_decision_flag, rule_of
 from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
@@ -89,6 +89,7 @@ def command(
     """  # noqa: D301
     _refuse_existing(out, overwrite)
     from uda.evaluation.known import known_images
+    from uda.evaluation.pile import pile_records
     from uda.evaluation.suggesting import suggest, write_suggestions
     from uda.files import check_writable
     from uda.models.device import choose_device
@@ -103,6 +104,7 @@ def command(
     )
     folder = RunFolder(bundle.folder)
     say_run(run, folder)
+    say_depth([r.file for r in pile_records(unlabeled)], bundle.preprocessing)
     known = known_images(folder)
     found = suggest(
         bundle,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from uda.cli.notes import say
+from uda.cli.notes import say, say_depth
 from uda.cli.progress import counter
 from uda.errors import DataError, UsageError
 
@@ -111,6 +111,8 @@ def from_images(asking: Asking, data: Path | None, seed: int) -> Source:
     from uda.data.table import shown
 
     images, fresh = _choose(asking, data)
+    if data is not None:
+        say_depth([file for _, file in images.files], asking.bundle.preprocessing)
     ask = (asking.bundle, images, asking.batch, asking.device, asking.views)
     sample, skipped = _ask(*ask)
     for path, reason in skipped:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from uda.data.manifest import check_label, check_name
 from uda.data.records import Catalog, Record
 from uda.data.splitfile import Split, decode_name
-from uda.data.table import listing, read_table, shown
+from uda.data.table import as_known, listing, read_table, shown
 from uda.errors import DataError, UsageError
 from uda.files import inside
 
@@ -108,7 +108,12 @@ def add_labels(
             there; a label that is no class.
         UsageError: a new class that no row names, or that is not new.
     """
-    _refuse_unknown(catalog, told, {*catalog.classes, *new_classes, *coarse})
+    known = {*catalog.classes, *new_classes, *coarse}
+    told = {
+        file: answer._replace(label=as_known(answer.label, known))
+        for file, answer in told.items()
+    }
+    _refuse_unknown(catalog, told, known)
     _refuse_without_effect(catalog, told, new_classes)
     records: list[Record] = []
     paths = []

@@ -206,8 +206,8 @@ def _clean_path(root: Path, cell: str, where: str) -> str:
     """Return the path in the folder with forward slashes, or raise with the line."""
     if not cell.strip():
         raise DataError(f"{where}: the path is empty; name a file or delete the row")
-    if "\\" in cell and not os.path.lexists(root / cell):
-        cell = cell.replace("\\", "/")  # written on Windows
+    if not os.path.lexists(root / cell):
+        cell = cell.strip().replace("\\", "/")  # written on Windows, or by hand
     if PureWindowsPath(cell).drive and not os.path.lexists(root / cell):
         raise DataError(
             f"{where}: '{shown(cell)}': paths must be relative to {root}; remove the "

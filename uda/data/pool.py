@@ -29,9 +29,10 @@ from uda.data.preprocessing import (
     check_request,
     detect_channels,
     detect_value_range,
+    mixed_depth,
 )
 from uda.data.records import Record
-from uda.errors import DataError
+from uda.errors import DataError, UsageError
 from uda.files import atomic_path, lock_file, read_json, write_csv, write_json
 
 __all__ = ["Pool", "Preprocessing", "build_pool", "default_cache", "write_skipped"]
@@ -40,7 +41,7 @@ UInt8 = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
 
 # Raise this when read_image or fit give other pixels than before, or refuse others.
-RESIZER = "2"
+RESIZER = "3"
 MAX_BAD_SHARE = 0.05
 
 
@@ -95,9 +96,17 @@ class Pool:
 
 def default_cache() -> Path:
     """Return where pools are kept: UDA_CACHE, or the user's cache folder."""
-    named = os.environ.get("UDA_CACHE")
-    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return Path(named) if named else base / "uda" / "pools"
+    if named := os.environ.get("UDA_CACHE"):
+        return Path(named)
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "uda" / "pools"
+    try:
+        return Path.home() / ".cache" / "uda" / "pools"
+    except RuntimeError as error:  # a container's user without a home
+        raise UsageError(
+            "this user has no home folder to keep decoded images in; name one: "
+            "UDA_CACHE=/some/folder"
+        ) from error
 
 
 def write_skipped(pool: Pool, path: Path) -> None:
@@ -203,8 +212,7 @@ class _Store:
             side = read_json(self.side)
             skipped = [(str(path), str(reason)) for path, reason in side["skipped"]]
             preprocessing = Preprocessing.from_json(side["preprocessing"])
-            # Without notes it is of a time when rare colour could be overlooked.
-            notes = tuple(side["notes"] if preprocessing.channels == 1 else ())
+            notes = tuple(side["notes"])
             same = side["key"] == self.key
         except (DataError, KeyError, TypeError, ValueError):
             return None
@@ -235,9 +243,8 @@ def _build(
 ) -> Pool:
     files = [record.file for record in records]
     span = asked.value_range or detect_value_range(files)
-    channels, note = asked.channels, ""
-    if not channels:
-        channels, note = detect_channels(files)
+    channels, note = (asked.channels, "") if asked.channels else detect_channels(files)
+    notes = [words for words in (note, mixed_depth(files)) if words]
     plan = replace(asked, channels=channels, value_range=span)
     shape = (len(files), *plan.size, channels)
     with atomic_path(store.data) as temporary:
@@ -246,9 +253,8 @@ def _build(
         decoder = Decoder(files, plan, rows)
         outcomes = workers.map("decode", decoder, range(len(files)))
         reasons = [outcome if isinstance(outcome, str) else "" for outcome in outcomes]
-        skipped = [
-            (r.path, why) for r, why in zip(records, reasons, strict=True) if why
-        ]
+        told = zip(records, reasons, strict=True)
+        skipped = [(record.path, why) for record, why in told if why]
         _check_share(skipped, len(records))
         boxes = [outcome for outcome in outcomes if not isinstance(outcome, str)]
         count = close_gaps(rows, reasons)
@@ -267,7 +273,7 @@ def _build(
         "key": store.key,
         "preprocessing": plan.to_json(),
         "skipped": skipped,
-        "notes": [note] if note else [],
+        "notes": notes,
     }
     write_json(store.side, side)
     pool = store.open(records)

@@ -193,6 +193,23 @@ def detect_value_range(files: Iterable[Path]) -> tuple[float, float] | None:
     return (low, high) if low < high else (low, low + 1.0)
 
 
+def mixed_depth(files: Sequence[Path]) -> str:
+    """Say when some files have 8 bits and others more; every header is read.
+
+    The deep ones are stretched to the range of the set, the others stay as they are:
+    a kind of defect that comes from another camera is then told by its contrast.
+    """
+    bits = [found for path in files if (found := _bits(path))]
+    deep = sum(found > 8 for found in bits)
+    if deep in (0, len(bits)):
+        return ""
+    return (
+        f"{deep} of {len(bits)} files have more than 8 bits and are stretched to the "
+        "range of all these; the others are taken as they are. Where depth goes with "
+        "the class, that is what is learned: convert all files alike"
+    )
+
+
 def depth_note(files: Sequence[Path], plan: Preprocessing) -> str | None:
     """Say that files are deeper, or less deep, than the images that a plan is for.
 

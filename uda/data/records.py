@@ -27,6 +27,9 @@ EXPECTED = (
     "test/ with class folders inside, or a manifest.csv (path,label[,split][,group])"
 )
 
+# Names of a folder's manifest, in any letters.
+_MANIFESTS = frozenset((MANIFEST_NAME, "manifest.tsv"))
+
 # Paths of images beside the data: @k/PATH, of the k-th folder of unlabelled ones.
 BESIDE = re.compile(r"@(\d+)/(.+)", re.DOTALL)
 
@@ -187,8 +190,8 @@ class _Draft:
 
 def _read(data: Path, *, skip: Sequence[Path], how: _How) -> _Draft:
     if data.is_dir():
-        if (data / MANIFEST_NAME).is_file():
-            draft = _from_manifest(data / MANIFEST_NAME, how)
+        if (manifest := _manifest_in(data)) is not None:
+            draft = _from_manifest(manifest, how)
             _note_unnamed(draft, data, skip)
             return draft
         _refuse_without_manifest(data, how)
@@ -204,6 +207,22 @@ def _read(data: Path, *, skip: Sequence[Path], how: _How) -> _Draft:
             f"{shown(data)}: neither a folder nor a .csv manifest; {EXPECTED}"
         )
     return _from_manifest(data, how)
+
+
+def _manifest_in(folder: Path) -> Path | None:
+    """Return a folder's manifest, however its name is written."""
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208  (names may be no UTF-8)
+    except OSError:  # said with its reason where the images are looked for
+        return None
+    files = [folder / name for name in names if name.lower() in _MANIFESTS]
+    found = [path for path in files if path.is_file()]
+    if len(found) > 1:
+        raise DataError(
+            f"{shown(folder)}: has {listing([path.name for path in found])}, and one "
+            "of them would be ignored; keep one, or give the file itself"
+        )
+    return found[0] if found else None
 
 
 def _refuse_without_manifest(data: Path, how: _How) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from uda.data.manifest import WITHDRAWN
 from uda.data.records import BESIDE
 from uda.data.splitfile import Split, decode_name, encode_name
-from uda.data.table import listing, read_table, shown
+from uda.data.table import as_known, listing, read_table, shown
 from uda.errors import DataError
 from uda.files import atomic_write, write_csv
 
@@ -57,7 +57,7 @@ def read_new_labels(
     allowed = {**{name: name for name in classes}, NO_LABEL: None}
     answers: dict[str, str] = {}
     for line, cells in read_table(path, ("path", "label", "new_label")).rows:
-        new = decode_name(cells["new_label"].strip())
+        new = as_known(decode_name(cells["new_label"].strip()), allowed)
         if not new:
             continue
         name, label = decode_name(cells["path"]), decode_name(cells["label"])

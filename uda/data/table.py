@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,6 +119,17 @@ def _parse(path: Path, text: str, delimiter: str) -> Table:
     return Table(path, header, tuple(rows), titles)
 
 
+def as_known(name: str, known: Iterable[str]) -> str:
+    """Return a name as it is known, where the two differ in their Unicode form alone.
+
+    A Mac's folders are called by letter and accent, a keyboard writes both as one; to
+    a reader they are the same.
+    """
+    form = unicodedata.normalize("NFC", name)
+    same = [one for one in known if unicodedata.normalize("NFC", one) == form]
+    return name if name in same or len(same) != 1 else same[0]
+
+
 def _check_header(path: Path, header: tuple[str, ...]) -> None:
     named = [name for name in header if name]
     twice = sorted({name for name in named if named.count(name) > 1})
@@ -129,9 +141,15 @@ def _named(
     path: Path, line: int, header: tuple[str, ...], cells: list[str]
 ) -> Mapping[str, str]:
     extra = [cell for cell in cells[len(header) :] if cell.strip()]
-    if extra or len(cells) < len([name for name in header if name]):
+    short = len(cells) < len([name for name in header if name])
+    if extra or short:
+        way_out = (
+            "add what is missing, be it empty (a,,b)"
+            if short
+            else "a comma inside a name needs double quotes around it"
+        )
         raise DataError(
             f"{path}, line {line}: {len(cells)} cells where the header names "
-            f"{len(header)}; a comma inside a name needs double quotes around it"
+            f"{len(header)}; {way_out}"
         )
     return dict(zip(header, cells, strict=False))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from uda.data.images import fit
-from uda.data.preprocessing import Preprocessing
+from uda.data.preprocessing import Preprocessing, depth_note
 from uda.errors import DataError
 from uda.evaluation.decision import DecisionRule
 from uda.evaluation.evaluate import place
@@ -75,6 +75,9 @@ class Model:
             )
         if not len(pictures):
             raise DataError("no pictures to classify")
+        files = [Path(item) for item in pictures if isinstance(item, (str, Path))]
+        if (words := depth_note(files, self.preprocessing)) is not None:
+            warnings.warn(words, stacklevel=2)
         images = np.stack([self._read(i, item) for i, item in enumerate(pictures)])
         names = [
             str(item) if isinstance(item, (str, Path)) else str(place)

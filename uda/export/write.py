@@ -115,7 +115,7 @@ def _network(run: RunFolder, bundle: Bundle) -> Bundle:
     """Return a bundle with a network; of texture say how to get one."""
     if bundle.kind != "texture":
         return bundle
-    status = run.read_status() if run.status.is_file() else {}
+    status = run.read_status()
     way_out = "train a network (`uda train --method supervised` or `uda`)"
     if status.get("handed_over") == "texture" and run.network.is_file():
         way_out = (

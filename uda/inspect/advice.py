@@ -72,6 +72,20 @@ def _broken(facts: Facts) -> Advice | None:
     )
 
 
+def _mixed_depth(facts: Facts) -> Advice | None:
+    read = facts.total - facts.broken
+    if facts.deep in (0, read):
+        return None
+    return Advice(
+        "Convert all images to one depth",
+        f"{facts.deep} of {read} images have more than 8 bits and are stretched to "
+        "their common range, the others are taken as they are: where depth goes with "
+        "the class, a model learns the depth",
+        "see images in inspect.json",
+        "definition: two mappings of brightness in one set",
+    )
+
+
 def _leak(facts: Facts) -> Advice | None:
     if facts.leaked is None or facts.leaked <= _LEAK:
         return None
@@ -243,6 +257,7 @@ __all__ = ["Advice", "Facts", "advise"]
 _RULES: tuple[Callable[[Facts], Advice | None], ...] = (
     _conflicts,
     _broken,
+    _mixed_depth,
     _crossing,
     _leak,
     _label_more,

@@ -17,6 +17,7 @@ class Facts:
             to learn from.
         unlabeled: unlabelled images.
         broken: unreadable images; total: all images.
+        deep: images of more than 8 bits.
         conflicts: sets of identical files that carry different labels.
         copies: files that repeat another's content.
         related: images that share their group with another.
@@ -40,6 +41,7 @@ class Facts:
     unlabeled: int = 0
     broken: int = 0
     total: int = 0
+    deep: int = 0
     conflicts: int = 0
     copies: int = 0
     related: int = 0

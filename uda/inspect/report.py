@@ -308,6 +308,7 @@ def _facts(
         unlabeled=sum(r.label is None for r in catalog.records),
         broken=len(looks) - len(read),
         total=len(looks),
+        deep=sum(look.bits > 8 for look in read),
         conflicts=len(conflicts(found, catalog.records)),
         copies=sum(pair.relation == "exact" for pair in found.pairs),
         related=int(sizes[sizes > 1].sum()),

@@ -23,6 +23,7 @@ Flips = Sequence[tuple[int, ...]]
 
 NO_FLIPS: Flips = ((),)
 HORIZONTAL_FLIPS: Flips = ((), (3,))
+VERTICAL_FLIPS: Flips = ((), (2,))
 ALL_FLIPS: Flips = ((), (3,), (2,), (2, 3))
 
 

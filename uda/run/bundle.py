@@ -132,7 +132,7 @@ def load_bundle(folder: Path, *, weights: str = "ema") -> Bundle:
 
 
 def _network_file(run: RunFolder) -> Path:
-    status = run.read_status() if run.status.is_file() else {}
+    status = run.read_status()
     if not run.network.is_file() and status.get("handed_over") == "texture":
         raise UsageError(
             f"--weights {NETWORK}: {run.path} was trained by an earlier version, which "
@@ -148,7 +148,7 @@ def _network_file(run: RunFolder) -> Path:
 
 def _way_out(run: RunFolder) -> str:
     """Say what to do about a run without weights."""
-    status = run.read_status() if run.status.is_file() else {}
+    status = run.read_status()
     if status.get("state") == "running" and is_locked(run.path):
         return (
             f"the run is still training ({progress(status)}); wait for its first "

@@ -112,19 +112,21 @@ class RunFolder:
 
     def update_status(self, state: str, **facts: Any) -> None:
         """Write the state, keeping the facts that were there and are not given."""
-        known = self.read_status() if self.status.is_file() else {}
+        known = self.read_status()
         passing = {"state", "time", "reason", "resumable"}
         kept = {key: value for key, value in known.items() if key not in passing}
         self.write_status(state, **{**kept, **facts})
 
     def read_status(self) -> dict[str, Any]:
-        """Return the content of status.json."""
-        status: dict[str, Any] = read_json(self.status)
+        """Return the content of status.json; nothing where none was written yet."""
+        status: dict[str, Any] = {}
+        if self.status.is_file():
+            status = read_json(self.status)
         return status
 
     def unfinished(self) -> str | None:
         """Say in words that the run's weights are not its final ones, if so."""
-        status = self.read_status() if self.status.is_file() else {}
+        status = self.read_status()
         state = status.get("state", "unknown")
         if state == "done":
             return None

@@ -106,7 +106,7 @@ def _train(task: Task) -> dict[str, Any]:
     split = fold_file(task.study, cell.repeat, cell.fold, share)
     config = configuration(task.planned, task.request, split=split, seed=seed)
     run = run_of(task.study, cell)
-    state = run.read_status()["state"] if run.status.is_file() else None
+    state = run.read_status().get("state")
     with (cell.folder(task.study) / "log.txt").open("a", encoding="utf-8") as log:
         options: dict[str, Any] = {
             "console": PlainProgress(stream=log, results=log),

@@ -41,6 +41,7 @@ CHOOSING = ("recipe", "method", "data.multi_label")
 SETTLED = {
     *("loop.steps", "loop.threads", "loop.eval_every", "loop.save_every"),
     *("model.frozen_steps", "model.layer_decay", "model.pretrain_steps"),
+    "consistency.teacher_flips",
 }
 # Keys that no hand-written file has all of, and that were in records from the first.
 _IN_EVERY_RECORD = {
@@ -163,7 +164,8 @@ class ConsistencyConfig(Section):
     threshold: float = Field(0.8, ge=0, lt=1)
     entropy_weight: float = Field(0.0, ge=0)
     weak_pass: Literal["joint", "no-grad", "ema", "table"] = "table"
-    teacher_flips: Literal["none", "horizontal", "both"] = "both"
+    # None: those of the view whose label is known, see `settled`.
+    teacher_flips: Literal["none", "horizontal", "vertical", "both"] | None = None
     refresh_steps: int = Field(50, ge=1)
     texture_weight: float = Field(0.5, ge=0, le=1)
     start_share: float = Field(0.15, ge=0, lt=1)

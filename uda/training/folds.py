@@ -119,7 +119,7 @@ def resume_folds(
     Raises:
         UsageError: it has finished, or images have changed since it began.
     """
-    if run.status.is_file() and run.read_status()["state"] == "done":
+    if run.read_status().get("state") == "done":
         raise UsageError(f"{run.path}: finished already, nothing to resume")
     catalog, split, _ = scan_split(_base(run))
     problems = split.verify(catalog)
@@ -198,7 +198,7 @@ class _Study:
     def _one(self, run: RunFolder, split: Split, config: RunConfig) -> Summary:
         """Train one run, or what is left of it."""
         if run.config.is_file():
-            status = run.read_status() if run.status.is_file() else {}
+            status = run.read_status()
             if status.get("state") == "done":
                 return Summary("done", int(status["step"]), {}, run.path)
             return go_on(

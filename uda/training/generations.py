@@ -143,8 +143,8 @@ def _train(
     """Train one generation, or what is left of it."""
     run = generation(study, number)
     if run.config.is_file():
-        status = run.read_status() if run.status.is_file() else {"state": "running"}
-        if status["state"] == "done":
+        status = run.read_status()
+        if status.get("state") == "done":
             return Summary("done", int(status["step"]), {}, run.path)
         return resume(run.path, workers=workers, console=console, stop=stop)
     # Killed before its configuration was written: nothing was trained yet.

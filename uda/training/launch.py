@@ -167,7 +167,7 @@ def go_on(
 ) -> Summary:
     """Train what is left of a run."""
     with folder_lock(run.path):
-        if run.read_status()["state"] == "done":
+        if run.read_status().get("state") == "done":
             raise UsageError(f"{run.path}: finished already, nothing to resume")
         config = recorded(run.config)
         config = with_workers(config, workers)

@@ -35,7 +35,13 @@ from uda.training.pretrain import pretrain
 from uda.training.schedules import consistency_start
 from uda.training.settled import recorded
 from uda.training.sizes import change_size
-from uda.training.state import TrainState, checkpoint_paths, load_newest, to_device
+from uda.training.state import (
+    TrainState,
+    checkpoint_paths,
+    clear_remains,
+    load_newest,
+    to_device,
+)
 from uda.training.step import Moment, Terms, training_step
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
@@ -99,8 +105,9 @@ def _load(state: TrainState, run: RunFolder, console: Progress) -> None:
         return
     saved, warnings = load_newest(run.checkpoints)
     state.load_dict(saved)
+    clear_remains(run.checkpoints, state.step)
     for warning in warnings:
-        console.warn(warning)
+        console.warn(f"{warning} and removed")
 
 
 def _warm_start(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from uda.augment.policy import policy_file
 from uda.data.defects import LEAST_SIDE
 from uda.data.finer import usual_side
 from uda.run.layout import RunFolder
@@ -55,6 +58,21 @@ def _shrinking(parts: Parts) -> list[str]:
     ]
 
 
+def _own_views(config: RunConfig) -> list[str]:
+    """Name the files in ./policies that are views of this run.
+
+    They come before those of the package, and may be programs.
+    """
+    views = config.views
+    used = ["labeled", "weak", "strong"] if config.semi_supervised else ["labeled"]
+    named = {view: policy_file(getattr(views, view)) for view in used}
+    return [
+        f"{view} view: {file}, a file of the folder that you are in"
+        for view, file in named.items()
+        if config.method != "texture" and file and file.parent == Path("policies")
+    ]
+
+
 def plan_words(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
     """Say what a training will do; ``run`` is where, if it is to stay."""
     height, width, channels = parts.pool.images.shape[1:]
@@ -80,6 +98,7 @@ def plan_words(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
     if parts.pool.skipped:
         lines.append(f"{len(parts.pool.skipped)} files skipped; see skipped.csv")
     lines += parts.pool.notes
+    lines += _own_views(config)
     if config.method != "texture":
         lines.append(
             f"model {config.model.name}, {config.loop.steps} steps of "

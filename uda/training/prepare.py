@@ -16,7 +16,7 @@ from uda.augment.policy import Policy, PythonPolicy, load_policy
 from uda.cores import reading_threads
 from uda.data.coarse import refuse_coarse_tests
 from uda.data.finer import detail_size, usual_side
-from uda.data.multilabel import counts_of, members, rarest
+from uda.data.multilabel import counts_of, members, rarest, split_text
 from uda.data.pool import Pool, build_pool, default_cache
 from uda.data.records import Catalog, Record
 from uda.data.sampling import LabeledSampler, UnlabeledSampler
@@ -212,6 +212,7 @@ def _sort_rows(
     classes = named.classes if isinstance(named, Tree) else named
     names = classes if tree is None else (*classes, *tree.coarse)
     texts: list[str | None] = [None] * len(pool.records)
+    several = config.data.multi_label
     rows: dict[str, list[int]] = {"labeled": [], "unlabeled": [], "validation": []}
     groups: dict[int, str] = {}
     for row in split.rows:
@@ -219,8 +220,11 @@ def _sort_rows(
             place = pool.index[row.path]
             rows[row.part].append(place)
             groups[place] = row.group or row.path
-            texts[place] = row.label or None
-    target = _numbers(texts, names, several=config.data.multi_label)
+            # Of an unlabelled image the label is known for a comparison alone, and the
+            # class may be gone from the data since.
+            known = row.part != "unlabeled" or _named(row.label, names, several)
+            texts[place] = (row.label or None) if known else None
+    target = _numbers(texts, names, several=several)
     labeled = np.array(rows["labeled"], dtype=np.int64)
     extra = rows["labeled"] if config.consistency.include_labeled else []
     unlabeled = np.array([*rows["unlabeled"], *extra], dtype=np.int64)
@@ -239,6 +243,10 @@ def _sort_rows(
         validation_groups=tuple(groups[int(row)] for row in validation),
         tree=tree,
     )
+
+
+def _named(label: str | None, names: Sequence[str], several: bool) -> bool:
+    return set(split_text(label or "") if several else (label,)) <= set(names)
 
 
 def _numbers(

@@ -99,31 +99,43 @@ def learned_prior(
         counts: (C,) labelled images per class.
     """
     adjusted = config.supervised.logit_adjustment != "none"
-    return _resting_on(config, counts, adjusted=adjusted)
+    progress = config.consistency.start_share
+    return _resting_on(config, counts, adjusted=adjusted, progress=progress)
 
 
 def teaching_prior(
-    config: RunConfig, counts: npt.NDArray[np.int64]
+    config: RunConfig, counts: npt.NDArray[np.int64], progress: float
 ) -> tuple[float, ...]:
     """Return the (C,) prior that the network's targets rest on, in the main head.
 
-    As `learned_prior`, but a post-hoc adjustment is of answers and not of targets.
+    As `learned_prior`, but a post-hoc adjustment is of answers and not of targets, and
+    class weights may have begun since.
+
+    Args:
+        config: of the run.
+        counts: (C,) labelled images per class.
+        progress: share of the steps that is done.
     """
     adjusted = config.supervised.logit_adjustment == "loss"
-    return _resting_on(config, counts, adjusted=adjusted)
+    return _resting_on(config, counts, adjusted=adjusted, progress=progress)
 
 
 def _resting_on(
-    config: RunConfig, counts: npt.NDArray[np.int64], *, adjusted: bool
+    config: RunConfig,
+    counts: npt.NDArray[np.int64],
+    *,
+    adjusted: bool,
+    progress: float,
 ) -> tuple[float, ...]:
-    settings, start = config.supervised, config.consistency.start_share
+    settings = config.supervised
     if config.semi_supervised and config.consistency.debias:
         return (1 / len(counts),) * len(counts)  # it goes with the blank image
     shares = np.array(sampling_prior(config, counts))
     if adjusted:
         shares = shares ** (1 - settings.adjustment_tau)
-    late = settings.reweight_from > 0 and settings.reweight_from >= start
-    if settings.class_weights != "none" and not late:
+    # When they have just begun nothing has been learned with them.
+    begun = settings.reweight_from == 0 or progress > settings.reweight_from
+    if settings.class_weights != "none" and begun:
         weights = class_weights(torch.from_numpy(counts), settings.class_weights)
         shares = shares * weights.double().numpy()
     return tuple(float(share) for share in shares / shares.sum())

@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from uda.augment.policy import policy_file
+from uda.augment.policyfile import read_policy
 from uda.training.config import (
     CHOOSING,
     SETTLED,
@@ -28,6 +30,7 @@ EVALUATIONS_WITH_PATIENCE = 20
 _OWN = (
     *("loop.eval_every", "loop.save_every"),
     *("model.frozen_steps", "model.layer_decay", "model.pretrain_steps"),
+    "consistency.teacher_flips",
 )
 
 
@@ -46,6 +49,12 @@ def settle(config: RunConfig, steps: int) -> RunConfig:
         "layer_decay": decay,
         "pretrain_steps": default_steps(config, steps),
     }
+    consistency = config.consistency
+    if consistency.teacher_flips is None and config.semi_supervised:
+        # The table's targets have no weak view; labelled images keep their class too.
+        table, views = consistency.weak_pass == "table", config.views
+        flips = _harmless_flips(views.labeled if table else views.weak)
+        consistency = consistency.model_copy(update={"teacher_flips": flips})
     open_ones = {k: v for k, v in usual.items() if getattr(model, k) is None}
     lengths = {
         "steps": steps,
@@ -56,8 +65,27 @@ def settle(config: RunConfig, steps: int) -> RunConfig:
         update={
             "loop": loop.model_copy(update=lengths),
             "model": model.model_copy(update=open_ones),
+            "consistency": consistency,
         }
     )
+
+
+def _harmless_flips(view: str) -> str:
+    """Return the flips that keep the class: those that a view with a label makes.
+
+    Of a program nobody can tell.
+    """
+    file = policy_file(view)
+    if file is None or file.suffix == ".py":
+        return "none"
+    policy = read_policy(file, record=True)
+    ways = (policy.hflip > 0, policy.vflip > 0)
+    names = {
+        (True, True): "both",
+        (True, False): "horizontal",
+        (False, True): "vertical",
+    }
+    return names.get(ways, "none")
 
 
 def recorded(path: Path) -> RunConfig:
@@ -78,7 +106,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     if not is_record(file):
         return file
     config = merged(file)
-    usual = settle(merged({**file, **dict.fromkeys(_OWN)}), config.loop.steps)
+    said = {key: value for key, value in file.items() if key not in _OWN}
+    usual = settle(merged(said), config.loop.steps)
     own = {key: flatten(usual.model_dump())[key] for key in _OWN}
     # It follows the evaluations, also where somebody chose those.
     own["loop.save_every"] = config.loop.eval_every

@@ -9,6 +9,7 @@ from uda.data.groups import group_column, joined_notes, resolve_groups
 from uda.data.labelfile import labels_of_split
 from uda.data.records import BESIDE, Catalog, scan
 from uda.data.splits import Split, make_split
+from uda.data.table import as_known
 from uda.errors import DataError, UsageError
 from uda.training.class_tree import class_tree
 from uda.training.config import RunConfig
@@ -69,6 +70,11 @@ def _refuse_missing(config: RunConfig, split: Split, catalog: Catalog) -> None:
         else "give the same data root and --unlabeled folders as `uda split` got, or "
         "bring the split up to date with `uda split --extend`"
     )
+    if any(as_known(path, catalog.by_path) != path for path in missing[:3]):
+        way_out = (
+            "some are there with letters in another Unicode form, as from a Mac: "
+            "rename the files, or write the split anew"
+        )
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
     raise DataError(
         f"{config.data.split}: names {len(missing)} images that are not there "

@@ -97,6 +97,19 @@ def checkpoint_paths(folder: Path) -> list[Path]:
     return sorted(found, key=lambda p: p.name, reverse=True)
 
 
+def clear_remains(folder: Path, step: int) -> None:
+    """Remove what a kill left behind, and newer checkpoints, which were damaged.
+
+    They would count among those that are kept. Only who holds the run may call this.
+    """
+    for remains in folder.glob(".step-*.tmp"):
+        remains.unlink(missing_ok=True)
+    for path in checkpoint_paths(folder):
+        if path.name > f"step-{step:08d}.pt":
+            side_file(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+
+
 def is_valid(path: Path) -> bool:
     """Tell whether a checkpoint is what was written (SHA-256 side file)."""
     try:

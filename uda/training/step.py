@@ -25,6 +25,7 @@ from uda.models.forward import (
     ALL_FLIPS,
     HORIZONTAL_FLIPS,
     NO_FLIPS,
+    VERTICAL_FLIPS,
     Views,
     forward_views,
 )
@@ -43,7 +44,13 @@ from uda.training.schedules import (
 )
 from uda.training.state import TrainState
 
-FLIPS = {"none": NO_FLIPS, "horizontal": HORIZONTAL_FLIPS, "both": ALL_FLIPS}
+FLIPS = {
+    "none": NO_FLIPS,
+    "horizontal": HORIZONTAL_FLIPS,
+    "vertical": VERTICAL_FLIPS,
+    "both": ALL_FLIPS,
+    None: ALL_FLIPS,  # not settled yet: timed as the most that it can be
+}
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,9 @@ def _agreed(
         return table, False
     opinion = trainer.opinion
     if not balanced:
-        prior = teaching_prior(trainer.config, trainer.parts.class_counts)
+        progress = trainer.state.step / trainer.config.loop.steps
+        counts = trainer.parts.class_counts
+        prior = teaching_prior(trainer.config, counts, progress)
         opinion = under_prior(opinion, prior)
     other = opinion_metrics(trainer, opinion).get("val_ema/balanced_accuracy")
     if accuracy is not None and other is not None and other > accuracy:

@@ -91,3 +91,12 @@ def test_crowds_ids_and_information_are_kept(tmp_path):
     assert [entry["id"] for entry in content["categories"]] == [90, 3, 4, 5]
     assert content["annotations"][2]["bbox"] == [5, 5, 1, 1]
     assert "5.0" not in json.dumps(content["annotations"][2])
+
+
+def test_a_file_of_windows_is_read(tmp_path):
+    (tmp_path / "i" / "sub").mkdir(parents=True)
+    images = write_images(tmp_path / "i", {"sub/one.png": (64, 48)})
+    content = json.dumps(edited(images__file_name="sub\\one.png"))
+    path = tmp_path / "a.json"
+    path.write_bytes(b"\xef\xbb\xbf" + content.encode())
+    assert coco.read(path, rules(images)).images[0].path == "sub/one.png"

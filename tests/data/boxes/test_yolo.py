@@ -132,3 +132,16 @@ def test_class_names_that_are_not_utf_8_are_named(tmp_path):
     images = write_images(tmp_path / "i", {"one.png": (64, 48)})
     with pytest.raises(DataError, match=r"classes\.txt: .*save it as UTF-8"):
         yolo.read(tmp_path / "l", rules(images))
+
+
+def test_a_line_that_names_nothing_would_shift_all_later_classes(tmp_path):
+    with pytest.raises(DataError, match=r"classes\.txt, line 2: names no class"):
+        read(tmp_path, "1 .5 .5 .5 .5\n", names="Good\n\nRust\n")
+    found = read(tmp_path, "1 .5 .5 .5 .5\n", names="Good\nRust\n\n")
+    assert [category.name for category in found.categories] == ["Good", "Rust"]
+
+
+def test_what_a_mac_leaves_beside_images_is_no_image(tmp_path):
+    sizes = {"one.png": (64, 48)}
+    write_files(tmp_path, {"i/._one.png": b"resource fork"})
+    assert [i.path for i in read(tmp_path, "", sizes=sizes).images] == ["one.png"]

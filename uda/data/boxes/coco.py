@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,9 @@ def read(path: Path, rules: ReadRules) -> BoxSet:
     ]
     return assemble(
         (
-            RawImage(where, str(entry["file_name"]), boxes[key], size, extra)
+            RawImage(
+                where, _posix(rules.images, entry["file_name"]), boxes[key], size, extra
+            )
             for key, where, entry, size, extra in raw
         ),
         categories,
@@ -98,6 +101,13 @@ def _by_id(
         else:
             found[key] = entry
     return found
+
+
+def _posix(images: Path, name: object) -> str:
+    """Return a file's name with forward slashes, also where Windows wrote it."""
+    text = str(name)
+    there = os.path.lexists(images / text)
+    return text if there else text.replace("\\", "/")
 
 
 _Image = tuple[Any, str, dict[str, Any], tuple[float, float] | None, Extra]

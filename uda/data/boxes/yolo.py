@@ -97,7 +97,7 @@ def _images(folder: Path) -> Iterator[str]:
     for place, below, files in os.walk(folder):
         below.sort()
         for name in sorted(files):
-            if Path(name).suffix.lower() in SUFFIXES:
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
                 yield Path(place, name).relative_to(folder).as_posix()
 
 
@@ -108,12 +108,22 @@ def _names(root: Path, labels: Path) -> dict[int, str]:
             return _names_from_yaml(folder / NAMES)
         for name in _NAME_FILES:
             if (folder / name).is_file():
-                lines = _text(folder / name).splitlines()
-                return dict(enumerate(line.strip() for line in lines if line.strip()))
+                return _names_from_lines(folder / name)
     raise DataError(
         f"{root}: YOLO labels need the class names; put {NAMES} (names: [...]) or "
         "classes.txt (one per line) there"
     )
+
+
+def _names_from_lines(path: Path) -> dict[int, str]:
+    """Number the lines from 0; one that names nothing would shift all after it."""
+    names = [line.strip() for line in _text(path).rstrip().splitlines()]
+    if "" in names:
+        raise DataError(
+            f"{path}, line {names.index('') + 1}: names no class, so it is open which "
+            "number the classes after it have; name it or delete the line"
+        )
+    return dict(enumerate(names))
 
 
 def _text(path: Path) -> str:
