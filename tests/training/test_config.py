@@ -81,7 +81,17 @@ def test_recipes_use_known_keys_and_the_papers_numbers():
     assert paper.consistency.temperature == 0.4
     assert paper.consistency.threshold == 0.8
     assert paper.supervised.tsa == "none"
-    assert paper.loop.ema_decay == 0.9999
+    assert paper.supervised.sampling_power == 1
+    assert (paper.loop.ema_decay, paper.loop.ema_warmup) == (0.9999, False)
+    assert (paper.loop.batch, paper.consistency.unlabeled_ratio) == (64, 7)
+    assert (paper.consistency.start_share, paper.consistency.ramp_share) == (0, 0)
+    assert paper.consistency.weak_pass == "joint"
+    assert (paper.views.weak, paper.views.strong) == ("flip-crop", "uda")
+    optimizer = paper.optimizer
+    assert (optimizer.name, optimizer.lr, optimizer.momentum) == ("sgd", 0.03, 0.9)
+    assert (optimizer.weight_decay, optimizer.warmup_steps) == (5e-4, 0)
+    assert optimizer.schedule == "cosine-7-16"
+    assert (paper.model.name, paper.loop.steps) == ("wrn-28-2", 500_000)
     assert isinstance(paper, RunConfig)
 
 

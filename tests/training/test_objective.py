@@ -514,3 +514,36 @@ def test_a_prior_settles_no_question_that_two_teachers_answer_differently(
     again = targets._refined(table.expand(4, 3), prior, tree)
     node = conditionals(again, tree)[undecided]
     torch.testing.assert_close(node, torch.full_like(node, 0.5).log())
+
+
+def test_draws_of_abc_are_fresh_in_each_step_and_stream_and_repeat():
+    built, _ = undecided_run(objective.Uda(0.4, 0.5), "abc")
+    labels = torch.zeros(8, dtype=torch.int64)
+    drawn = [
+        tuple(built._draws(stream, labels, step).tolist())
+        for stream in ("labeled", "unlabeled")
+        for step in range(50)
+    ]
+    numbers = np.array(drawn)
+    assert len(set(drawn)) == len(drawn)
+    assert abs(numbers.mean() - 0.5) < 0.05
+    assert ((numbers >= 0) & (numbers < 1)).all()
+    assert drawn[3] == tuple(built._draws("labeled", labels, 3).tolist())
+    # Neither stream is the other one shifted.
+    assert abs(np.corrcoef(numbers[:50].ravel(), numbers[50:].ravel())[0, 1]) < 0.2
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
+def test_abc_leaves_more_of_the_commoner_class_out_as_the_run_goes_on(progress):
+    """The chance 1 - s (1 - n_min/n_c), with s the share of the run that is done."""
+    built, memory = undecided_run(objective.Uda(0.4, 0.5), "abc")
+    built = objective.replace(built, train_counts=torch.tensor([10.0, 1.0, 1.0]))
+    sure = torch.tensor([[9.0, 0.0, 0.0]]).expand(64, 3)
+    both, clock = Outputs(sure, auxiliary=sure), objective.Clock
+    kept = [
+        built.on_unlabeled(
+            both, both, torch.arange(64), clock(step, progress, None), memory
+        )[0].head_mask.mean()
+        for step in range(60)
+    ]
+    assert abs(float(np.mean(kept)) - (1 - 0.9 * progress)) < 0.03

@@ -52,15 +52,15 @@ class Acr:
         prior: (C,) shares π of the labelled images as they are drawn.
         threshold: of confidence; equality keeps.
         tau: τ_max.
-        momentum: of the histogram of the balanced head's sure answers; published for a
-            quarter of a million steps.
+        momentum: of the histogram of the balanced head's sure answers, as in the
+            commands that the released code gives.
         known: (N,) bool by pool row, whose targets are labels; None for no row.
     """
 
     prior: tuple[float, ...]
     threshold: float = 0.95
     tau: float = 2.0
-    momentum: float = 0.999
+    momentum: float = 0.99
     known: Tensor | None = field(default=None, compare=False, repr=False)
 
     def memory(self, shape: Shape) -> Memory:

@@ -15,9 +15,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
+from uda.evaluation.calibration import fit_temperature, scaled
 from uda.objectives.priors import prior_by_confusion, prior_by_em
 from uda.training.objective import build_objective, start_memory
 from uda.training.prior import learned_prior
@@ -29,6 +32,8 @@ from uda.training.teacher import prediction_table
 
 if TYPE_CHECKING:
     from uda.training.trainer import Trainer
+
+Ints = npt.NDArray[np.int64]
 
 _LEAST_SHARE = 0.001
 _APART = 0.2
@@ -76,23 +81,26 @@ def _estimate(trainer: Trainer) -> Tensor:
         num_classes=len(parts.classes),
         flips=FLIPS[config.consistency.teacher_flips],
     ).leaf.cpu()
-    probs = table[torch.from_numpy(rows)].double().exp()
-    told = table[torch.from_numpy(parts.validation)].argmax(1)
-    confusion = confusion_of(torch.from_numpy(parts.validation_targets), told, table)
-    predicted = torch.bincount(probs.argmax(1), minlength=len(parts.classes))
-    inverted = prior_by_confusion(confusion, predicted)
+    said = table[torch.from_numpy(rows)].numpy()
+    tried = table[torch.from_numpy(parts.validation)].numpy()
+    targets = parts.validation_targets
+    confusion = confusion_of(targets, tried.argmax(1), len(parts.classes))
+    predicted = np.bincount(said.argmax(1), minlength=len(parts.classes))
+    inverted = prior_by_confusion(confusion, torch.from_numpy(predicted))
     learned = torch.tensor(learned_prior(config, parts.class_counts))
-    likely = prior_by_em(probs, learned)
+    # It believes probabilities, so they have to be right on average.
+    calm = scaled(said, fit_temperature(tried, targets))
+    likely = prior_by_em(torch.from_numpy(np.exp(calm)), learned)
     prior = inverted.clamp(min=max(_LEAST_SHARE, 0.5 / max(1, len(rows))))
     prior = prior / prior.sum()
     _tell(trainer, prior, likely)
     return prior
 
 
-def confusion_of(targets: Tensor, told: Tensor, table: Tensor) -> Tensor:
+def confusion_of(targets: Ints, told: Ints, num_classes: int) -> Tensor:
     """Return (C, C) counts, rows true, of validation images and their predictions."""
-    num = table.shape[1]
-    return torch.bincount(targets * num + told, minlength=num * num).reshape(num, num)
+    counts = confusion_matrix(targets, told, labels=range(num_classes))
+    return torch.from_numpy(counts)
 
 
 def _tell(trainer: Trainer, prior: Tensor, likely: Tensor) -> None:

@@ -158,9 +158,11 @@ class Objective:
             self.train_counts,
             self._draws("unlabeled", index, clock.step),
             progress=clock.progress,
-        ).loss.mean()
-        penalty = extra if terms.penalty is None else terms.penalty + extra
-        return terms._replace(penalty=penalty), memory
+        )
+        penalty = extra.loss.mean()
+        if terms.penalty is not None:
+            penalty = penalty + terms.penalty
+        return terms._replace(penalty=penalty, head_mask=extra.mask), memory
 
     def _acr(
         self,
@@ -172,7 +174,7 @@ class Objective:
     ) -> tuple[ConsistencyTerms, Memory]:
         found = method(_both(weak), _both(strong), index, _own(_HEAD, memory))
         leaf, auxiliary = (self._of_opinions(terms, weak.leaf) for terms in found[:2])
-        terms = leaf._replace(penalty=auxiliary.loss.mean())
+        terms = leaf._replace(penalty=auxiliary.loss.mean(), head_mask=auxiliary.mask)
         return terms, memory | _named(_HEAD, found[2])
 
     def _of_opinions(self, terms: ConsistencyTerms, weak: Tensor) -> ConsistencyTerms:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uda.augment.policy import policy_file
+from uda.augment.policy import packaged_policies, policy_file
 from uda.data.defects import LEAST_SIDE
 from uda.data.finer import usual_side
 from uda.run.layout import RunFolder
@@ -16,6 +16,7 @@ from uda.training.prepare import Parts
 from uda.training.schedules import consistency_start
 
 _MANY = 2.0  # pixels of a file that become one, from which on it is said
+_START_LEFT = 0.01
 
 
 def time_words(planned: RunConfig, length: Length, parts: Parts, trainings: int) -> str:
@@ -63,13 +64,26 @@ def _own_views(config: RunConfig) -> list[str]:
 
     They come before those of the package, and may be programs.
     """
-    views = config.views
+    if config.method == "texture":
+        return []
     used = ["labeled", "weak", "strong"] if config.semi_supervised else ["labeled"]
-    named = {view: policy_file(getattr(views, view)) for view in used}
+    named = {view: policy_file(getattr(config.views, view)) for view in used}
+    here, ours = Path("policies").resolve(), packaged_policies().values()
     return [
-        f"{view} view: {file}, a file of the folder that you are in"
+        f"{view} view: {Path('policies', file.name)}, of the folder that you are in"
         for view, file in named.items()
-        if config.method != "texture" and file and file.parent == Path("policies")
+        if file is not None and file.resolve().parent == here and file not in ours
+    ]
+
+
+def _of_the_start(config: RunConfig) -> list[str]:
+    """Say when the average that is handed over is still of the random start."""
+    left = 0.0 if config.loop.ema_warmup else config.loop.ema_decay**config.loop.steps
+    if config.method == "texture" or left < _START_LEFT:
+        return []
+    return [
+        f"{left:.0%} of the averaged network will still be its random start: take more "
+        "steps, --set loop.ema_warmup=true, or a smaller loop.ema_decay"
     ]
 
 
@@ -104,6 +118,7 @@ def plan_words(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
             f"model {config.model.name}, {config.loop.steps} steps of "
             f"{config.loop.batch} labelled images"
         )
+    lines += _of_the_start(config)
     if config.semi_supervised:
         lines.append(
             f"unlabelled branch from step {consistency_start(config)}, "

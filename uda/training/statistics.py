@@ -71,6 +71,8 @@ class StepStatistics:
             self._sum("loss/entropy", terms.entropy)
         counted = (~self.labeled[rows]).to(self.drawn.dtype)
         self._share(tags.MASK_RATE, counted * found.mask, counted)
+        if found.head_mask is not None:
+            self._share(tags.HEAD_MASK_RATE, counted * found.head_mask, counted)
         by_node = found.by_node or {}
         names = tags.class_tags(tuple(by_node))
         for name, (reached, kept) in zip(names, by_node.values(), strict=True):

@@ -28,6 +28,7 @@ class ConsistencyTerms(NamedTuple):
             takes part in its decision, and how much of that is kept; or None.
         named: (U, C) of 0 and 1, the class that an image is a pseudo-label of, where
             it takes several decisions to name one; None where the targets name it.
+        head_mask: (U,) mask of the second head, whose loss is in the penalty, or None.
     """
 
     loss: Tensor
@@ -37,6 +38,7 @@ class ConsistencyTerms(NamedTuple):
     entries: Tensor | None = None
     by_node: dict[str, tuple[Tensor, Tensor]] | None = None
     named: Tensor | None = None
+    head_mask: Tensor | None = None
 
 
 class Shape(NamedTuple):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 LOSSES = ("loss/total", "loss/supervised", "loss/consistency", "loss/entropy")
 MASK_RATE = "unlabeled/mask_rate"
+HEAD_MASK_RATE = "unlabeled/head_mask_rate"
 PSEUDO_SHARE = "unlabeled/pseudo_share"
 KEPT_SHARE = "labeled/kept_share"
 LABELED_ACCURACY = "labeled/accuracy"
