@@ -16,7 +16,8 @@ from PIL import Image
 from tests.data.test_detail import texture
 from uda.data.correlation import NUM_TURNS, turned
 from uda.data.duplicates import Groups, find_groups
-from uda.data.records import Record
+from uda.data.records import Record, scan
+from uda.data.synthetic import write_demo
 
 few = settings(max_examples=3, deadline=None)
 
@@ -161,3 +162,11 @@ def test_exposures_of_real_tiles_are_found(real_data: Path) -> None:
     upper = np.triu(np.ones_like(same), 1)
     assert (same & mine & upper).sum() > 0.95 * (same & upper).sum()
     assert (~same & mine & upper).sum() == 0
+
+
+def test_small_images_of_different_parts_are_not_joined(tmp_path):
+    """Every labelled image of the demo set shows a part of its own."""
+    folder = write_demo(tmp_path / "demo", size=48, unlabeled=200)
+    records = scan(folder / "train").records
+    found = find_groups(records, threads=2)
+    assert len(set(found.groups.values())) == len(records) == 144

@@ -190,3 +190,20 @@ def test_of_two_manifests_neither_is_ignored(tmp_path):
     with pytest.raises(DataError, match=r"has manifest\.csv, manifest\.tsv, and one"):
         scan(tmp_path)
     assert scan(tmp_path / "manifest.csv").classes == ("A", "B")
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (("clear primary water", "haze primary", "clear primary", "haze"), True),
+        (("Grind marks", "Burn marks", "Rust"), False),
+        (("clear primary", "clear|primary", "haze primary"), False),
+    ],
+)
+def test_labels_that_blanks_may_join_are_told(tmp_path, labels, told):
+    names = [f"{number}.png" for number in range(len(labels))]
+    touch(tmp_path, *names)
+    rows = [f"{name},{label}" for name, label in zip(names, labels, strict=True)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    notes = scan(tmp_path, multi_label=True).notes
+    assert any("write clear|primary" in note for note in notes) is told

@@ -9,7 +9,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from uda.data.chosen import Chosen, chosen_folders
 from uda.data.folders import find_images, read_layout
 from uda.data.images import SUFFIXES
 from uda.data.manifest import MANIFEST_NAME, read_manifest
-from uda.data.multilabel import class_names, label_reader, split_text
+from uda.data.multilabel import SEPARATOR, class_names, label_reader, split_text
 from uda.data.table import listing, shown
 from uda.errors import DataError, UsageError
 
@@ -158,6 +158,7 @@ def scan(
     labels = {r.label for r in draft.records if r.label is not None}
     classes = class_names(labels) if multi_label else tuple(sorted(labels))
     _check_classes(data, classes, draft, min_classes)
+    draft.notes.extend(_joined_by_blanks(labels) if multi_label else ())
     draft.notes.extend(_look_alikes(classes))
     return Catalog(
         root=root,
@@ -207,6 +208,24 @@ def _read(data: Path, *, skip: Sequence[Path], how: _How) -> _Draft:
             f"{shown(data)}: neither a folder nor a .csv manifest; {EXPECTED}"
         )
     return _from_manifest(data, how)
+
+
+def _joined_by_blanks(labels: Collection[str]) -> list[str]:
+    """Note labels that look like several classes with blanks in between."""
+    words = {label: label.split() for label in labels}
+    common = Counter(word for found in words.values() for word in set(found))
+    joined = [
+        label
+        for label, found in sorted(words.items())
+        if len(found) > 1 and all(common[word] > 1 for word in found)
+    ]
+    if not joined or any(SEPARATOR in label for label in labels):
+        return []
+    label = joined[0]
+    return [
+        f"{shown(label)} is one class, as are {len(joined)} such labels; if it names "
+        f"{len(words[label])}, write {shown(SEPARATOR.join(words[label]))}"
+    ]
 
 
 def _manifest_in(folder: Path) -> Path | None:

@@ -182,7 +182,7 @@ def _unlabeled(facts: Facts) -> Advice | None:
         "Collect unlabelled images before trying UDA",
         f"{facts.unlabeled} unlabelled for {labeled} labelled images; with few, the "
         "gain is small",
-        "uda train DATA --method supervised --labeled-view defect-safe",
+        "uda train DATA --method supervised",
         "Xie et al., NeurIPS 2020, ablation of the unlabelled set's size",
     )
 

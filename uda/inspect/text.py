@@ -31,7 +31,7 @@ _SHOWN = 8
 def render(inspection: Inspection) -> RenderableType:
     """Return the whole report, in the order in which one decides."""
     parts: list[RenderableType] = [_headline(inspection)]
-    parts += [_classes(inspection), *_claims(inspection)]
+    parts += [_classes(inspection), *_reasons(inspection), *_claims(inspection)]
     parts += list(_files(inspection))
     parts += list(_kin(inspection))
     parts += list(defect_parts(inspection.defects))
@@ -84,6 +84,15 @@ def _classes(inspection: Inspection) -> Table:
             row = [str(parts[name].get(part, 0)) for part in columns]
             table.add_row(name, *row, "", "", "", "")
     return table
+
+
+def _reasons(inspection: Inspection) -> Iterator[Text]:
+    """Say for what a class is too small."""
+    for support in inspection.support:
+        if support.verdict != "enough":
+            style = _STYLES[support.verdict]
+            text = Text(f"{support.name} is {support.verdict}: ", style)
+            yield text.append(support.reason, "default")
 
 
 def _claims(inspection: Inspection) -> Iterator[Text]:

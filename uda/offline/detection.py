@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from uda.augment.box_adapters import BoxRenderer
+from uda.data.boxes import yolo
 from uda.data.boxes.model import ROUNDING, BoxedImage, BoxSet, ReadRules
 from uda.data.boxfiles import Format, encode_boxes, read_boxes
 from uda.errors import DataError, UsageError
@@ -103,6 +104,8 @@ def augment_boxes(request: BoxRequest, progress: Progress | None = None) -> BoxR
     rules = ReadRules(request.images, request.invalid, request.voc_base)
     boxes, source = read_boxes(request.annotations, rules)
     refuse_idle_base(request, source)
+    if source == "yolo" and request.copies:
+        _refuse_held_out(request, boxes)
     kind = request.kind or source
     copies = plan_copies(boxes, request.copies)
     # Names that the format cannot hold come to light before anything is drawn.
@@ -129,6 +132,26 @@ def augment_boxes(request: BoxRequest, progress: Progress | None = None) -> BoxR
         _preview(request, boxes, copies, made)
         _finish(request, report)
     return report
+
+
+def _refuse_held_out(request: BoxRequest, boxes: BoxSet) -> None:
+    """Refuse to make training images of those that data.yaml keeps for measuring.
+
+    Raises:
+        UsageError: names its key and the folder.
+    """
+    for key, folder in yolo.held_out(request.annotations).items():
+        inside = [
+            image.path
+            for image in boxes.images
+            if (request.images / image.path).resolve().is_relative_to(folder)
+        ]
+        if inside:
+            raise UsageError(
+                f"--images {request.images}: holds {len(inside)} images of the part "
+                f"'{key}' ({folder}), as {yolo.NAMES} calls it, and copies of them "
+                "would be trained on; give the training images' folder with --images"
+            )
 
 
 def _writes(request: BoxRequest) -> bool:

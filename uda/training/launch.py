@@ -15,6 +15,7 @@ from uda.files import atomic_write, folder_lock, read_json, write_json
 from uda.run.environment import describe_environment
 from uda.run.layout import RunFolder, create_run, open_run
 from uda.training import patience, sizes
+from uda.training.build import training_device
 from uda.training.class_tree import own_tree
 from uda.training.config import RunConfig
 from uda.training.defects import warn_of_small_defects
@@ -68,6 +69,7 @@ def check_request(config: RunConfig, length: Length, console: Progress) -> None:
         raise UsageError("--method texture has no steps; leave the length out")
     warn_of_small_defects(config, console)
     if config.method != "texture":
+        training_device(config.loop.device)  # not after all images were decoded
         Policies.load(config)  # a misspelt policy must not leave half a run
 
 

@@ -76,6 +76,12 @@ def _own_views(config: RunConfig) -> list[str]:
     ]
 
 
+def _of_the_pile(config: RunConfig, parts: Parts) -> str:
+    if not config.semi_supervised:
+        return ""
+    return f"{len(parts.unlabeled)} in the unlabelled stream, "
+
+
 def _of_the_start(config: RunConfig) -> list[str]:
     """Say when the average that is handed over is still of the random start."""
     left = 0.0 if config.loop.ema_warmup else config.loop.ema_decay**config.loop.steps
@@ -95,8 +101,8 @@ def plan_words(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
         f"method {config.method}, recipe {config.recipe}, seed {config.seed}",
         f"images {height}x{width}x{channels}: "
         f"{len(parts.labeled) - parts.guessed} labelled in "
-        f"{len(parts.classes)} classes, {len(parts.unlabeled)} in the unlabelled "
-        f"stream, {len(parts.validation)} for validation",
+        f"{len(parts.classes)} classes, {_of_the_pile(config, parts)}"
+        f"{len(parts.validation)} for validation",
     ]
     lines += _shrinking(parts)
     if shown:

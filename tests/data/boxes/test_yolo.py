@@ -145,3 +145,33 @@ def test_what_a_mac_leaves_beside_images_is_no_image(tmp_path):
     sizes = {"one.png": (64, 48)}
     write_files(tmp_path, {"i/._one.png": b"resource fork"})
     assert [i.path for i in read(tmp_path, "", sizes=sizes).images] == ["one.png"]
+
+
+@pytest.mark.parametrize("source", [".", "data.yaml"])
+def test_labels_beside_images_within_each_part(tmp_path, source):
+    """train/images with train/labels, as several tools export it."""
+    sizes = {"train/images/a.png": (64, 48), "valid/images/b.png": (64, 48)}
+    write_images(tmp_path, sizes)
+    texts = {"train/labels/a.txt": b"0 .5 .5 .5 .5\n", "valid/labels/b.txt": b""}
+    names = b"names: [pit]\ntrain: ../train/images\nval: ../valid/images\n"
+    write_files(tmp_path, {**texts, "data.yaml": names})
+    found = yolo.read(tmp_path / source, rules(tmp_path))
+    assert [len(image.boxes) for image in found.images] == [1, 0]
+    assert yolo.held_out(tmp_path / source) == {"val": tmp_path / "valid" / "images"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("train: images\nval: images\n", {}),
+        ("path: {here}\ntrain: images/a\nval: images/b\ntest:\n", {"val": "images/b"}),
+        ("train: images/a\ntest: images/b\n", {"test": "images/b"}),
+        ("train: images/a\nval: gone\n", {}),
+        ("names: [pit]\n", {}),
+    ],
+)
+def test_what_is_kept_for_measuring_is_read_off_the_data_file(tmp_path, text, told):
+    for name in ("images/a", "images/b"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "data.yaml").write_text(text.format(here=tmp_path))
+    assert yolo.held_out(tmp_path) == {k: tmp_path / v for k, v in told.items()}

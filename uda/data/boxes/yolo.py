@@ -27,7 +27,7 @@ from uda.data.images import SUFFIXES, BadImage, probe
 from uda.data.table import shown
 from uda.errors import DataError
 
-FOLDER, NAMES = "labels", "data.yaml"
+FOLDER, IMAGES, NAMES = "labels", "images", "data.yaml"
 _NAME_FILES = ("classes.txt", "obj.names")
 # Text files that lie beside labels in many sets and are none.
 _OTHER = frozenset((*_NAME_FILES, "train.txt", "val.txt", "test.txt", "labels.txt"))
@@ -65,12 +65,12 @@ def read(path: Path, rules: ReadRules, side: Side | None = None) -> BoxSet:
         found = [
             name
             for name in found
-            if name in side.images or (labels / name).with_suffix(".txt").is_file()
+            if name in side.images or (labels / _label_of(labels, name)).is_file()
         ]
     used: dict[PurePosixPath, str] = {}
     raw = []
     for name in found:
-        label = PurePosixPath(name).with_suffix(".txt")
+        label = _label_of(labels, name)
         if label in used:
             problems.add(
                 str(labels / label),
@@ -91,6 +91,55 @@ def read(path: Path, rules: ReadRules, side: Side | None = None) -> BoxSet:
     extras = {c.name: c.extra for c in side.categories} if side else {}
     categories = [Category(name, extras.get(name, {})) for name in names.values()]
     return assemble(raw, categories, rules)
+
+
+def _label_of(labels: Path, name: str) -> PurePosixPath:
+    """Return where an image's label file lies below the labels' folder.
+
+    Under the image's own path, or as trainers look for it: in a folder ``labels``
+    beside the folder ``images`` (``train/images/1.jpg``, ``train/labels/1.txt``).
+    """
+    mirrored = PurePosixPath(name).with_suffix(".txt")
+    if IMAGES not in mirrored.parts[:-1] or (labels / mirrored).is_file():
+        return mirrored
+    parts = list(mirrored.parts)
+    last = max(place for place, part in enumerate(parts[:-1]) if part == IMAGES)
+    parts[last] = FOLDER
+    beside = PurePosixPath(*parts)
+    return beside if (labels / beside).is_file() else mirrored
+
+
+def held_out(path: Path) -> dict[str, Path]:
+    """Return the folders that data.yaml names for validation and test, by its key.
+
+    Those alone that are there and are not the training folder.
+
+    Args:
+        path: as `read` takes it.
+    """
+    root = path if path.is_dir() else path.parent
+    file = next((f for f in (root / NAMES, root.parent / NAMES) if f.is_file()), None)
+    content = None if file is None else _yaml(file)
+    if file is None or not isinstance(content, dict):
+        return {}
+    folders = {
+        key: folder
+        for key in ("train", "val", "test")
+        if (folder := _place(file, content, content.get(key))) is not None
+    }
+    train = folders.pop("train", None)
+    return {key: folder for key, folder in folders.items() if folder != train}
+
+
+def _place(file: Path, content: dict[str, object], place: object) -> Path | None:
+    """Return the folder that data.yaml means: from 'path' on, or from its own."""
+    if not isinstance(place, str):
+        return None
+    base = file.parent / str(content.get("path") or "")
+    # Some sets say ../valid/images for what lies beside data.yaml.
+    bases = ((base, place), (file.parent, place), (file.parent, place.lstrip("./")))
+    found = (folder / name for folder, name in bases)
+    return next((one.resolve() for one in found if one.is_dir()), None)
 
 
 def _images(folder: Path) -> Iterator[str]:
@@ -135,12 +184,16 @@ def _text(path: Path) -> str:
         ) from error
 
 
-def _names_from_yaml(path: Path) -> dict[int, str]:
+def _yaml(path: Path) -> object:
     try:
         # As plain text: a class may be called NO, on or 1.50.
-        content = yaml.load(path.read_text("utf-8-sig"), yaml.BaseLoader)
+        return yaml.load(path.read_text("utf-8-sig"), yaml.BaseLoader)
     except (yaml.YAMLError, OSError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
+
+
+def _names_from_yaml(path: Path) -> dict[int, str]:
+    content = _yaml(path)
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, list):
         names = dict(enumerate(names))
