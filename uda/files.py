@@ -259,7 +259,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
         DataError: nobody may write there, or not you.
     """
     folder = Path(folder)
-    with writing(folder, "take a folder where you may write"):
+    with writing(folder, "see to its permissions, or choose another folder"):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
     with lock as stream:

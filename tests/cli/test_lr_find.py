@@ -56,3 +56,26 @@ def test_a_method_without_a_learning_rate_is_refused(quick, surfaces, tmp_path):
     assert done.exit_code == 2
     assert "--method texture has no learning rate" in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--threshold", "0.3"], "consistency.threshold"),
+        (["--lr", "5", "--patience", "3"], "loop.patience, optimizer.lr"),
+        (["--set", "model.pretrain_steps=50"], "model.pretrain_steps"),
+        (["--tsa", "exp"], "supervised.tsa"),
+        (["--sizes", "8:0.5,16:0.5"], "data.sizes"),
+    ],
+)
+def test_what_cannot_change_the_test_is_refused(quick, tmp_path, words, named):
+    done = call(*quick, *words)
+    assert done.exit_code == 2
+    assert f"{named}: no effect on a range test" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_file_of_settings_for_the_training_may_say_more(quick, tmp_path):
+    (tmp_path / "mine.yaml").write_text("consistency: {threshold: 0.9}\n")
+    done = call(*quick, "--config", tmp_path / "mine.yaml")
+    assert done.exit_code == 0, done.output

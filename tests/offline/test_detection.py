@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -268,7 +269,9 @@ def test_a_base_for_voc_is_refused_where_there_is_no_voc(data, tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_told(data, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"file/new: Not a directory; .*--out"):
+    with pytest.raises(
+        DataError, match=r"file/new: cannot be written \(Not a directory\)"
+    ):
         augment_boxes(request(data, tmp_path / "file/new"))
 
 
@@ -413,3 +416,28 @@ def test_preview_shows_a_row_per_image(data, tmp_path):
         assert (213, 94, 0) in colours
         assert (0, 158, 115) in colours
         assert sheet.width > 4 * 200
+
+
+def test_images_kept_for_measuring_are_not_copied_into_training(tmp_path):
+    names = ("images/train/a.png", "images/val/b.png")
+    for place, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(parents=True)
+        Image.new("L", (32, 24), 90 + place).save(tmp_path / name)
+        label = (tmp_path / name.replace("images", "labels")).with_suffix(".txt")
+        label.parent.mkdir(parents=True)
+        label.write_text("0 .5 .5 .5 .5\n")
+    text = "names: [pit]\ntrain: images/train\nval: images/val\n"
+    (tmp_path / "data.yaml").write_text(text)
+    keys = {"annotations": tmp_path, "policy": MOVES, "copies": 2}
+    whole = BoxRequest(**keys, images=tmp_path / "images", out=tmp_path.parent / "no")
+    with pytest.raises(UsageError, match=r"holds 1 images of the part 'val'"):
+        augment_boxes(whole)
+    assert not whole.out.exists()
+    converted = dataclasses.replace(whole, copies=0, policy=None, kind="coco")
+    assert augment_boxes(converted).num_images == 2
+    part = dataclasses.replace(
+        whole, images=tmp_path / "images" / "train",
+        annotations=tmp_path / "labels" / "train", out=tmp_path.parent / "yes",
+    )  # fmt: skip
+    shutil.copy(tmp_path / "data.yaml", part.annotations)
+    assert augment_boxes(part).num_images == 3

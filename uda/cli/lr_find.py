@@ -46,21 +46,27 @@ def command(
 ) -> RangeTest:
     """Raise the learning rate step by step and see where the loss falls.
 
-    Takes the flags of `uda train`, and tests the supervised part of that training
-    with a model of its own: no run, no weights are written, only lr.png and lr.csv.
+    Takes the flags of `uda train` that can matter, and tests the supervised part of
+    that training with a model of its own: no run, no weights are written, only lr.png
+    and lr.csv.
 
     \b
     uda lr-find photos --split split.csv
     uda lr-find photos --optimizer sgd --batch 64
     """  # noqa: D301
     from uda.training.config import build_config
-    from uda.training.lr_finder import find_learning_rate, supervised_part
+    from uda.training.lr_finder import (
+        find_learning_rate,
+        refuse_idle,
+        supervised_part,
+    )
     from uda.training.memory import memory_told
     from uda.training.prepare import build_parts
     from uda.training.settled import read_settings
     from uda.training.split import find_split
 
     given = given_settings(data, flags, assignments)
+    refuse_idle(given)
     resolved = build_config(given, read_settings(config) if config else None)
     if not resolved.data.root:
         raise UsageError("no data: uda lr-find DATA, or data.root in --config")

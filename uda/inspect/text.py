@@ -88,11 +88,12 @@ def _classes(inspection: Inspection) -> Table:
 
 def _reasons(inspection: Inspection) -> Iterator[Text]:
     """Say for what a class is too small."""
-    for support in inspection.support:
-        if support.verdict != "enough":
-            style = _STYLES[support.verdict]
-            text = Text(f"{support.name} is {support.verdict}: ", style)
-            yield text.append(support.reason, "default")
+    small = [s for s in inspection.support if s.verdict != "enough"]
+    for support in small[:_SHOWN]:
+        text = Text(f"{support.name} is {support.verdict}: ", _STYLES[support.verdict])
+        yield text.append(support.reason, "default")
+    if len(small) > _SHOWN:
+        yield Text(f"and {len(small) - _SHOWN} more, see classes in inspect.json")
 
 
 def _claims(inspection: Inspection) -> Iterator[Text]:

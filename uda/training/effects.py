@@ -222,8 +222,8 @@ def _start_rules(config: RunConfig, key: str) -> list[Rule]:
             not started
             and (model.frozen_steps or 0) > 0
             and key == "model.frozen_steps",
-            "the trunk that it freezes is a random one, and its features would stay so "
-            "(--weights, --pretrained or --pretrain-steps give it a start)",
+            "the trunk that it would freeze is a random one (--weights, --pretrained "
+            "or --pretrain-steps give it a start)",
         ),
     ]
 

@@ -7,7 +7,7 @@ the two suggestions are fastai's. A model of its own is trained and thrown away.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +34,19 @@ LOWEST, HIGHEST = 1e-7, 10.0
 SMOOTHING = 0.9
 # The test ends where the smoothed loss is so many times the lowest one.
 DIVERGED = 4.0
+# What a range test has no use for: it sets the rates itself, ends before anything is
+# measured or averaged, and sees labelled images alone, each from the first step on.
+_IDLE = frozenset(
+    (
+        *("optimizer.lr", "optimizer.schedule", "optimizer.warmup_steps"),
+        *("loop.eval_every", "loop.save_every", "loop.log_every", "loop.patience"),
+        *("loop.stop_metric", "loop.keep_checkpoints", "loop.ema_decay"),
+        *("loop.ema_warmup", "loop.clean_statistics", "data.sizes"),
+        *("model.pretrain_steps", "model.frozen_steps", "views.weak", "views.strong"),
+        *("supervised.tsa", "supervised.tsa_share", "supervised.tsa_form"),
+        *("supervised.tsa_exempt_below", "supervised.min_share"),
+    )
+)
 # Steps at the beginning whose average rests on too few losses to have a slope.
 _UNSETTLED = 0.1
 
@@ -155,6 +168,24 @@ def find_learning_rate(
         return sum(float(one.total.detach()) for one in terms) / len(terms)
 
     return range_test(step, steps=steps, progress=progress)
+
+
+def refuse_idle(given: Iterable[str]) -> None:
+    """Refuse settings that cannot change a range test.
+
+    Args:
+        given: dotted keys of flags and ``--set``; of a file of settings the others
+            are meant.
+
+    Raises:
+        UsageError: names them.
+    """
+    idle = sorted(k for k in given if k in _IDLE or k.startswith("consistency."))
+    if idle:
+        raise UsageError(
+            f"{', '.join(idle)}: no effect on a range test, which tries its own rates "
+            "on labelled images alone; leave it out here and give it to uda train"
+        )
 
 
 def supervised_part(config: RunConfig) -> RunConfig:

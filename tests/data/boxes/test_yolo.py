@@ -174,4 +174,5 @@ def test_what_is_kept_for_measuring_is_read_off_the_data_file(tmp_path, text, to
     for name in ("images/a", "images/b"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "data.yaml").write_text(text.format(here=tmp_path))
-    assert yolo.held_out(tmp_path) == {k: tmp_path / v for k, v in told.items()}
+    wanted = {key: (tmp_path / place).resolve() for key, place in told.items()}
+    assert yolo.held_out(tmp_path) == wanted

@@ -133,7 +133,7 @@ def held_out(path: Path) -> dict[str, Path]:
 
 def _place(file: Path, content: dict[str, object], place: object) -> Path | None:
     """Return the folder that data.yaml means: from 'path' on, or from its own."""
-    if not isinstance(place, str):
+    if not isinstance(place, str) or not place:
         return None
     base = file.parent / str(content.get("path") or "")
     # Some sets say ../valid/images for what lies beside data.yaml.
