@@ -114,6 +114,16 @@ def write_json(path: Path, value: Any) -> None:
     atomic_write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def hash_path(path: Path) -> Path:
+    """Return where the SHA-256 of a file of weights lies: beside it."""
+    return path.with_name(path.name + ".sha256")
+
+
+def write_hash(path: Path) -> None:
+    """Write a file's SHA-256 beside it."""
+    atomic_write(hash_path(path), sha256_file(path) + "\n")
+
+
 def read_json(path: Path) -> Any:
     """Read JSON; a broken file is a DataError that names it."""
     try:

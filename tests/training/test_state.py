@@ -9,7 +9,7 @@ import torch
 
 from uda.data.streams import Batch
 from uda.errors import CheckpointError
-from uda.files import sha256_file
+from uda.files import hash_path, sha256_file
 from uda.models.classifier import ModelSpec, build_classifier
 from uda.models.ema import Ema
 from uda.training.state import (
@@ -19,7 +19,6 @@ from uda.training.state import (
     is_valid,
     load_newest,
     save_checkpoint,
-    side_file,
     to_device,
 )
 
@@ -77,7 +76,7 @@ def test_a_state_is_taken_over_whole(state, tmp_path):
 def test_a_checkpoint_of_another_format_is_refused(state, tmp_path):
     path = save_checkpoint(tmp_path, state, keep=2)
     torch.save({**state.to_dict(), "format": 2}, path)
-    side_file(path).write_text(sha256_file(path) + "\n")
+    hash_path(path).write_text(sha256_file(path) + "\n")
     with pytest.raises(CheckpointError, match="format 2"):
         load_newest(tmp_path)
 
@@ -116,7 +115,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(state, tmp_path, dama
     elif damage == "empty":
         newest.write_bytes(b"")
     else:
-        side_file(newest).unlink()
+        hash_path(newest).unlink()
     assert not is_valid(newest)
     saved, warnings = load_newest(tmp_path)
     assert saved["step"] == 1
@@ -137,9 +136,9 @@ def test_code_in_a_checkpoint_is_refused(tmp_path, state):
 
     path = save_checkpoint(tmp_path, state, keep=2)
     torch.save({"format": 1, "model": Bomb()}, path)
-    from uda.files import sha256_file
+    from uda.files import hash_path, sha256_file
 
-    side_file(path).write_text(sha256_file(path))
+    hash_path(path).write_text(sha256_file(path))
     with pytest.raises(CheckpointError, match="refused"):
         load_newest(tmp_path)
     assert not (tmp_path / "exploded").exists()

@@ -304,7 +304,7 @@ def _print_table(split: Split, catalog: Catalog) -> None:
             table.add_row(title, *cells)
     table.add_section()
     table.add_row("all", *(str(len(split.part(part))) for part in PARTS))
-    groups = [{row.group or row.path for row in split.part(part)} for part in PARTS]
+    groups = [{row.unit for row in split.part(part)} for part in PARTS]
     table.add_row("groups", *(str(len(names)) for names in groups))
     # In fewer columns the table would cut its numbers: rather let lines wrap.
     Console(width=max(Console().width, 80)).print(table)

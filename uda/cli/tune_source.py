@@ -101,9 +101,7 @@ def from_folds(asking: Asking, *, limit_for: str | None) -> Source | None:
 
 def _defective_groups(rows: Iterable[SplitRow], good_class: str) -> int:
     """Return of how many groups defective images are; an image alone is one."""
-    return len(
-        {row.group or f"\0{row.path}" for row in rows if row.label != good_class}
-    )
+    return len({row.unit for row in rows if row.label != good_class})
 
 
 def from_images(asking: Asking, data: Path | None, seed: int) -> Source:

@@ -37,6 +37,14 @@ _ESCAPED = re.compile(r"\\u(005c|00[01][0-9a-f]|007f|d[89a-f][0-9a-f]{2})")
 _ODD = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
+def unit_of(group: str | None, path: str) -> str:
+    """Return an image's group; without one it is one of its own.
+
+    No group can be called so: neither names nor paths hold a NUL.
+    """
+    return group or f"\0{path}"
+
+
 @dataclass(frozen=True)
 class SplitRow:
     """One image: its catalog path, part, label, group and content hash.
@@ -51,6 +59,11 @@ class SplitRow:
     label: str | None
     group: str | None
     sha256: str
+
+    @property
+    def unit(self) -> str:
+        """What is independent of all other units: the group, or the image alone."""
+        return unit_of(self.group, self.path)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,24 @@ def class_limits(
     return np.array(limits)
 
 
+def limits_or_common(
+    log_probs: npt.NDArray[Any],
+    targets: Ints,
+    groups: Sequence[object],
+    coverage: float,
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return (C,) limits and whether they are the class's own.
+
+    A class with too few groups takes the limit of all together, which is infinite
+    where these are too few as well.
+    """
+    limits = class_limits(log_probs, targets, groups, coverage)
+    own = np.isfinite(limits)
+    logs = np.asarray(log_probs, dtype=np.float64)
+    together = quantile(-logs[np.arange(len(logs)), targets], groups, coverage)
+    return np.where(own, limits, together), own
+
+
 def fit_lane(
     log_probs: npt.NDArray[Any],
     targets: Ints,
@@ -105,11 +123,8 @@ def fit_lane(
     Raises:
         DataError: all classes together have too few groups.
     """
-    limits = class_limits(log_probs, targets, groups, coverage)
-    promised = np.isfinite(limits)
-    logs = np.asarray(log_probs, dtype=np.float64)
-    together = quantile(-logs[np.arange(len(logs)), targets], groups, coverage)
-    if not math.isfinite(together):
+    limits, promised = limits_or_common(log_probs, targets, groups, coverage)
+    if not np.isfinite(limits).all():
         need = needed_groups(coverage)
         raise DataError(
             f"--unsure-coverage {coverage:g}: takes {need} images from as many groups, "
@@ -119,7 +134,7 @@ def fit_lane(
         )
     return UnsureLane(
         coverage,
-        tuple(float(v) for v in np.where(promised, limits, together)),
+        tuple(float(v) for v in limits),
         tuple(bool(v) for v in promised),
         good_class,
     )

@@ -80,7 +80,7 @@ class Change:
         return "not shown"
 
 
-def folds_of(sample: Sample, num: int, seed: int) -> Iterator[Any]:
+def folds_of(sample: Sample, num: int, seed: int) -> Iterator[tuple[Ints, Ints]]:
     """Yield (rows to fit on, rows to answer), whole groups, classes spread evenly.
 
     A group with images of several classes counts as that of its rarest.
@@ -158,18 +158,14 @@ def _unsure(
     config: TuneConfig, sample: Sample, predicted: Ints
 ) -> npt.NDArray[np.bool_]:
     coverage = config.coverage or 0.0
-    good = (
-        None if config.good_class is None else sample.classes.index(config.good_class)
-    )
+    good = sample.place_of(config.good_class)
     found = np.zeros(len(predicted), np.bool_)
     num = _folds(sample, _LANE_FOLDS)
     for fit, ask in folds_of(sample, num, config.seed):
         part = sample.take(fit)
-        logs, targets = np.asarray(part.log_probs, np.float64), part.targets
-        limits = conformal.class_limits(logs, targets, part.groups, coverage)
-        own = -logs[np.arange(len(logs)), targets]
-        together = conformal.quantile(own, part.groups, coverage)
-        limits = np.where(np.isfinite(limits), limits, together)
+        limits, _ = conformal.limits_or_common(
+            part.log_probs, part.targets, part.groups, coverage
+        )
         sets = conformal.prediction_sets(sample.log_probs[ask], limits)
         found[ask] = conformal.unsure(sets, predicted[ask], good)
     return found
@@ -184,9 +180,7 @@ def changes(
         Macro-F1 and balanced accuracy; with a good class escape and overkill, with
         costs the mean cost; the negative log-likelihood.
     """
-    good = (
-        None if config.good_class is None else sample.classes.index(config.good_class)
-    )
+    good = sample.place_of(config.good_class)
     costs = np.asarray(config.costs) if config.costs else None
     alone = np.asarray(sample.log_probs).argmax(axis=1)
     losses = log_losses(sample.log_probs, sample.targets)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from uda.data.groups import group_column, resolve_groups
 from uda.data.multilabel import class_names, members
 from uda.data.records import Catalog, scan
-from uda.data.splitfile import hash_files
+from uda.data.splitfile import hash_files, unit_of
 from uda.data.splits import Split, SplitRow
 from uda.data.table import listing
 from uda.errors import CheckpointError, DataError, UsageError
@@ -97,7 +97,7 @@ def split_part(
         name=part if split is None else f"{part}-{path.stem}",
         files=files,
         targets=_targets([row.label for row in rows], classes, path, link),
-        groups=[_group(row.group, row.path) for row in rows],
+        groups=[row.unit for row in rows],
         notes=seen_notes(seen),
         reads_test=part == "test" if split is None else "test" in seen,
         source="" if split is None else str(split.resolve()),
@@ -246,7 +246,7 @@ def _folder(
         name=f"data-{whole.name if whole.is_dir() else whole.stem}",
         files=[(record.path, record.file) for record in records],
         targets=targets,
-        groups=[_group(named.get(record.path), record.path) for record in records],
+        groups=[unit_of(named.get(record.path), record.path) for record in records],
         reads_test="test" in seen_parts(run, hashes),
         source=str(whole),
     )
@@ -288,11 +288,6 @@ def _grouping_notes(
         "nothing says which of its images show one part, as the run's own data did; "
         "if several do, they count as several parts"
     ]
-
-
-def _group(group: str | None, path: str) -> str:
-    # An image without a group is one of its own; a path cannot hold a NUL.
-    return group if group is not None else f"\0{path}"
 
 
 def _targets(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uda.errors import CheckpointError, DataError, UsageError
 from uda.evaluation.decision import DecisionRule
 from uda.evaluation.tta import same_tta
-from uda.files import read_json, write_json
+from uda.files import hash_path, read_json, write_json
 from uda.run.layout import NETWORK, RunFolder
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def weights_digest(run: RunFolder, weights: str) -> str | None:
     if weights == NETWORK:
         names = ["ema.safetensors"]
     for name in names:
-        side = run.weights / f"{name}.sha256"
+        side = hash_path(run.weights / name)
         if side.is_file():
             return side.read_text(encoding="ascii").strip()
     return None

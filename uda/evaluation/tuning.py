@@ -115,6 +115,10 @@ class Sample:
             ids=tuple(self.ids[row] for row in rows.tolist()) if self.ids else (),
         )
 
+    def place_of(self, name: str | None) -> int | None:
+        """Return the number of a class; None for none."""
+        return None if name is None else self.classes.index(name)
+
     def defective(self, good_class: str) -> npt.NDArray[np.bool_]:
         """Return (N,) which parts truly are."""
         return np.asarray(self.targets != self.classes.index(good_class))

@@ -56,10 +56,7 @@ def _count(name: str, rows: Sequence[SplitRow], classes: Sequence[str]) -> Class
         or (row.label not in classes and name in class_names([row.label]))
     ]
     by_part = {part: [row for row in mine if row.part == part] for part in _PARTS}
-    groups = {
-        part: len({row.group or f"\0{row.path}" for row in found})
-        for part, found in by_part.items()
-    }
+    groups = {part: len({row.unit for row in found}) for part, found in by_part.items()}
     proves = clopper_pearson(groups["test"], groups["test"]).low
     low, told = set(), []
     if groups["labeled"] < _FEW_LABELS:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from uda.data.splitfile import unit_of
 from uda.data.table import shown
 from uda.evaluation.paired import Asked, compare
 from uda.evaluation.predict import Predictions
@@ -222,7 +223,7 @@ def _groups(evaluated: Evaluated, run: RunData) -> Sequence[object] | None:
         return None
     rows = [run.split.by_path.get(name) for name in ids]
     return [
-        row.group if row and row.group else f"\0{name}"
+        unit_of(None if row is None else row.group, name)
         for name, row in zip(ids, rows, strict=True)
     ]
 

@@ -18,9 +18,11 @@ from uda.files import (
     atomic_path,
     atomic_write,
     full_disk_told,
+    hash_path,
     is_locked,
     read_json,
     sha256_file,
+    write_hash,
     write_json,
 )
 from uda.models.classifier import Classifier, ModelSpec, build_classifier
@@ -91,8 +93,15 @@ def save_weights(folder: Path, name: str, model: nn.Module) -> Path:
     path = folder / f"{name}.safetensors"
     with atomic_path(path) as temporary, full_disk_told(path):
         save_model(model, str(temporary))
-    atomic_write(path.with_name(path.name + ".sha256"), sha256_file(path) + "\n")
+    write_hash(path)
     return path
+
+
+def serve_instead(folder: Path, name: str) -> None:
+    """Let other weights of a run be the ones that it hands over (``ema``)."""
+    chosen, ema = (folder / f"{one}.safetensors" for one in (name, "ema"))
+    atomic_write(ema, chosen.read_bytes())
+    atomic_write(hash_path(ema), hash_path(chosen).read_bytes())
 
 
 def load_bundle(folder: Path, *, weights: str = "ema") -> Bundle:
@@ -193,9 +202,8 @@ def _load_texture(path: Path, weights: str) -> Any:
 
 
 def _check_hash(path: Path) -> None:
-    side = path.with_name(path.name + ".sha256")
     try:
-        expected = side.read_text(encoding="ascii").strip()
+        expected = hash_path(path).read_text(encoding="ascii").strip()
         found = sha256_file(path)
     except OSError as error:
         raise CheckpointError(
@@ -207,6 +215,6 @@ def _check_hash(path: Path) -> None:
                 f"{path}: is being written by the training; try again"
             )
         raise CheckpointError(
-            f"{path}: damaged (SHA-256 differs from {side.name}); `uda resume` the "
-            "run, or copy the folder again"
+            f"{path}: damaged (SHA-256 differs from {hash_path(path).name}); `uda "
+            "resume` the run, or copy the folder again"
         )

@@ -141,7 +141,7 @@ def read_answers(
     ]
     images = Counter(row.label or "" for row in labeled)
     classes = tuple(sorted(images))
-    group_of = {row.path: row.group or f"\0{row.path}" for row in labeled}
+    group_of = {row.path: row.unit for row in labeled}
     groups = {
         name: len({group_of[row.path] for row in labeled if row.label == name})
         for name in classes

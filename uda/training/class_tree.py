@@ -19,6 +19,7 @@ from uda.data.treefile import find_tree
 from uda.files import atomic_write
 from uda.objectives.hierarchy import compose, conditionals, label_table
 from uda.run.layout import RunFolder
+from uda.training.teacher import agreed
 from uda.tree import Tree
 
 if TYPE_CHECKING:
@@ -83,16 +84,8 @@ def agreed_by_node(table: Tensor, opinion: Tensor, weight: float, tree: Tree) ->
         (N, C) log-probabilities. Where the two disagree at a node its children are
         all alike: uniform over the classes would call a node of many classes likely.
     """
-    steps = []
-    for one, two in zip(
-        conditionals(table, tree), conditionals(opinion, tree), strict=True
-    ):
-        first = one + float(np.log1p(-weight)) if weight < 1 else one - torch.inf
-        both = torch.logaddexp(first, two + float(np.log(weight)))
-        same = one.argmax(1) == two.argmax(1)
-        alike = torch.full_like(both, -float(np.log(both.shape[1])))
-        steps.append(torch.where(same[:, None], both, alike))
-    return compose(steps, tree)
+    pairs = zip(conditionals(table, tree), conditionals(opinion, tree), strict=True)
+    return compose([agreed(one, two, weight) for one, two in pairs], tree)
 
 
 def with_known(table: Tensor, targets: Rows, tree: Tree) -> Tensor:

@@ -258,7 +258,7 @@ class _Study:
             for fold in range(dealing.folds):
                 one = fold_run(self.run, repeat, fold)
                 found = Predictions.load(_held_out(one))
-                groups = tuple(rows[name].group or f"\0{name}" for name in found.ids)
+                groups = tuple(rows[name].unit for name in found.ids)
                 kind = load_bundle(one.path).kind
                 parts.append(HeldOut(found, groups, repeat, fold, kind))
         pooled = OutOfFold.pooled(parts)

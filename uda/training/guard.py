@@ -24,7 +24,7 @@ import torch
 
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.files import atomic_write
-from uda.run.bundle import save_weights
+from uda.run.bundle import save_weights, serve_instead
 from uda.run.layout import NETWORK
 from uda.training.build import model_spec
 from uda.training.evaluate import validation_predictions
@@ -194,9 +194,7 @@ def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
     if final >= limit:
         trainer.run.update_status("running", handed_over="final")
         return metrics
-    folder = trainer.run.weights
-    for suffix in ("safetensors", "safetensors.sha256"):
-        atomic_write(folder / f"ema.{suffix}", (folder / f"warm.{suffix}").read_bytes())
+    serve_instead(trainer.run.weights, "warm")
     trainer.run.update_status("running", handed_over="warm start")
     way_out = "fewer --steps"
     if trainer.trust > 0:  # else no unlabelled image was looked at

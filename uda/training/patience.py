@@ -29,9 +29,8 @@ import numpy.typing as npt
 
 from uda.errors import UsageError
 from uda.evaluation.rates import rates
-from uda.files import atomic_write
 from uda.rng import generator
-from uda.run.bundle import save_weights
+from uda.run.bundle import save_weights, serve_instead
 from uda.training.config import RunConfig
 from uda.training.schedules import consistency_start, size_starts
 from uda.training.served import clean
@@ -206,9 +205,7 @@ def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
     ]
     chosen = there[0] if there else step
     if chosen != step:
-        for suffix in ("safetensors", "safetensors.sha256"):
-            content = (folder / f"{_name(chosen)}.{suffix}").read_bytes()
-            atomic_write(folder / f"ema.{suffix}", content)
+        serve_instead(folder, _name(chosen))
     trainer.run.update_status("running", stopped=step, best=verdict.best, chosen=chosen)
     text = (
         f"early stopping: best smoothed {trainer.config.loop.stop_metric} at step "

@@ -16,7 +16,13 @@ import torch
 
 from uda.data.streams import Batch
 from uda.errors import CheckpointError
-from uda.files import atomic_path, atomic_write, full_disk_told, sha256_file
+from uda.files import (
+    atomic_path,
+    full_disk_told,
+    hash_path,
+    sha256_file,
+    write_hash,
+)
 from uda.models.classifier import Classifier
 from uda.models.ema import Ema
 
@@ -79,16 +85,11 @@ def save_checkpoint(folder: Path, state: TrainState, *, keep: int) -> Path:
     path = folder / f"step-{state.step:08d}.pt"
     with atomic_path(path) as temporary, full_disk_told(path):
         torch.save(state.to_dict(), temporary)
-    atomic_write(side_file(path), sha256_file(path) + "\n")
+    write_hash(path)
     for old in checkpoint_paths(folder)[max(2, keep) :]:
-        side_file(old).unlink(missing_ok=True)
+        hash_path(old).unlink(missing_ok=True)
         old.unlink(missing_ok=True)
     return path
-
-
-def side_file(path: Path) -> Path:
-    """Return the path of a checkpoint's SHA-256 side file."""
-    return path.with_name(path.name + ".sha256")
 
 
 def checkpoint_paths(folder: Path) -> list[Path]:
@@ -106,14 +107,14 @@ def clear_remains(folder: Path, step: int) -> None:
         remains.unlink(missing_ok=True)
     for path in checkpoint_paths(folder):
         if path.name > f"step-{step:08d}.pt":
-            side_file(path).unlink(missing_ok=True)
+            hash_path(path).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
 
 
 def is_valid(path: Path) -> bool:
     """Tell whether a checkpoint is what was written (SHA-256 side file)."""
     try:
-        expected = side_file(path).read_text(encoding="ascii").strip()
+        expected = hash_path(path).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         return False
     return expected == sha256_file(path)

@@ -10,7 +10,7 @@ import torch
 from uda.data.pool import Pool
 from uda.evaluation.predict import predict_pool
 from uda.evaluation.rates import confusion_matrix, rates
-from uda.files import atomic_path, atomic_write, sha256_file
+from uda.files import write_hash
 from uda.models.classifier import ModelSpec
 from uda.models.texture import (
     REGULARISATION,
@@ -224,9 +224,8 @@ def save_classifier(
 ) -> None:
     """Write a texture classifier as what a run hands over."""
     path = run.weights / "texture.npz"
-    with atomic_path(path) as temporary:
-        classifier.save(temporary)
-    atomic_write(path.with_name(path.name + ".sha256"), sha256_file(path) + "\n")
+    classifier.save(path)
+    write_hash(path)
     # Last: whoever reads it finds the weights that it speaks of.
     save_description(run.model, "texture", spec, pool.preprocessing)
 
