@@ -223,7 +223,7 @@ def answer(folder: Path, split: Split) -> Row:
     """Classify what the fold held out; return what the run says of itself."""
     from uda.evaluation.evaluate import evaluate, load_bundles
     from uda.evaluation.parts import split_part
-    from uda.run.layout import open_run
+    from uda.run.layout import open_run, read_metrics
 
     run_folder = open_run(folder / "latest")
     bundles = load_bundles(run_folder.path)
@@ -236,9 +236,8 @@ def answer(folder: Path, split: Split) -> Row:
     metrics = found.metrics["ema"]
     status = run_folder.read_status()
     last: dict[str, float] = {}
-    journal = run_folder.path / "metrics.jsonl"
-    for line in journal.read_text().splitlines() if journal.is_file() else []:
-        last |= json.loads(line)
+    for line in read_metrics(run_folder.metrics):
+        last |= line
     counts = counts_of(split, "labeled")
     rarest = min(counts, key=lambda name: counts[name])
     by_name = {entry.name: entry.recall.value for entry in metrics.per_class}

@@ -96,12 +96,13 @@ def run(data: Path, cell: Cell, extra: list[str]) -> dict[str, object]:
 
 def row_of(cell: Cell, folder: Path, seconds: float) -> dict[str, object]:
     """Collect the numbers of one finished run."""
+    from uda.run.layout import read_metrics
+
     status = json.loads((folder / "status.json").read_text())
     metrics = json.loads((folder / "evaluation" / "test" / "metrics.json").read_text())
     last: dict[str, float] = {}
-    journal = folder / "metrics.jsonl"
-    for line in journal.read_text().splitlines() if journal.exists() else []:
-        last |= json.loads(line)
+    for line in read_metrics(folder / "metrics.jsonl"):
+        last |= line
     weights = metrics["weights"]
     chosen = weights["ema"]
     warm = weights.get("warm")

@@ -33,6 +33,7 @@ from uda.data.matching import (
     propose_shifted,
     propose_whole,
 )
+from uda.data.partition import connect
 from uda.data.preprocessing import detect_value_range, evenly
 from uda.data.records import Catalog, Record
 from uda.files import sha256_file
@@ -360,14 +361,8 @@ def _relation(pair: Pair, one: _Look, two: _Look) -> str:
 
 def _connected(count: int, pairs: Sequence[Pair]) -> Int64:
     """(count,) component numbers in the order of first appearance."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    rows = [pair.first for pair in pairs]
-    columns = [pair.second for pair in pairs]
-    graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count))
-    _, labels = connected_components(graph, directed=False)
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse]
+    shared: list[list[int]] = [[] for _ in range(count)]
+    for number, pair in enumerate(pairs):
+        shared[pair.first].append(number)
+        shared[pair.second].append(number)
+    return connect(shared)

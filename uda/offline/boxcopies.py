@@ -15,7 +15,7 @@ from PIL import Image
 from uda.augment.box_adapters import BoxRenderer
 from uda.augment.boxes import MovedBoxes
 from uda.data.boxes.model import BoxedImage, BoxSet, Extra, without_boxes
-from uda.data.images import DEEP_RANGES, probe, read_image
+from uda.data.images import has_grey_mode, read_image
 from uda.files import atomic_write, inside
 from uda.offline.boxreport import Tally
 from uda.offline.boxrequest import BoxRequest, Progress
@@ -26,7 +26,6 @@ Made = dict[str, tuple[MovedBoxes, tuple[int, int]]]
 
 IMAGES = "images"
 STREAM = "boxes"
-_GREY = frozenset(("1", "L", "LA", "La", *DEEP_RANGES))
 # True of the original's outline or number only, and false of a moved copy.
 OF_THE_ORIGINAL = frozenset(
     ("id", "area", "segmentation", "keypoints", "num_keypoints", "part", "rbox")
@@ -130,7 +129,7 @@ def make_copies(
 
 
 def _read(path: Path) -> UInt8:
-    return read_image(path, channels=1 if probe(path).mode in _GREY else 3)
+    return read_image(path, channels=1 if has_grey_mode(path) else 3)
 
 
 def _mean(image: UInt8) -> UInt8:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from uda.augment.kernels import render
 from uda.augment.policy import Policy, PythonPolicy
-from uda.data.images import DEEP_RANGES, BadImage, probe, read_image
+from uda.data.images import DEEP_RANGES, BadImage, has_grey_mode, probe, read_image
 from uda.errors import DataError
 from uda.files import atomic_path
 from uda.offline.originals import Original
@@ -26,7 +26,6 @@ from uda.rng import permutation
 UInt8 = npt.NDArray[np.uint8]
 Range = tuple[float, float]
 
-_GREY = frozenset(("1", "L", "LA", "La", *DEEP_RANGES))
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's conversion to grey
 _DEEPEST = 65535.0
 
@@ -104,7 +103,7 @@ def pixels(image: Original, look: Look) -> UInt8:
         BadImage: when it cannot be decoded.
     """
     file = image.record.file
-    channels: Literal[1, 3] = 1 if probe(file).mode in _GREY else 3
+    channels: Literal[1, 3] = 1 if has_grey_mode(file) else 3
     return read_image(file, channels=channels, value_range=look.value_range)
 
 
@@ -160,7 +159,7 @@ def _left(target: Path, span: Range | None) -> UInt8 | None:
     if not target.is_file():
         return None
     try:
-        channels: Literal[1, 3] = 1 if probe(target).mode in _GREY else 3
+        channels: Literal[1, 3] = 1 if has_grey_mode(target) else 3
         return read_image(target, channels=channels, value_range=span)
     except BadImage:
         return None

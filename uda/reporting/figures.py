@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -143,16 +143,6 @@ def png_bytes(figure: Figure, *, dpi: int = 110) -> bytes:
     # Without the software's version, the same figure gives the same bytes.
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
-
-
-def to_array(figure: Figure, *, dpi: int = 80) -> npt.NDArray[np.uint8]:
-    """Return a figure as an (H, W, 3) uint8 array, as TensorBoard takes it."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    figure.set_dpi(dpi)
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(np.asarray(canvas.buffer_rgba())[:, :, :3])
 
 
 def _figure(width: float, height: float, title: str) -> Figure:

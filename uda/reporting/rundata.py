@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from uda.evaluation.predict import Predictions
 from uda.evaluation.reads import past_reads
 from uda.files import read_json
 from uda.reporting.thumbnails import FILE
-from uda.run.layout import RunFolder
+from uda.run.layout import RunFolder, read_metrics
 
 _VIEWS = "unlabeled/views"
 _WIDEST = 1400  # pixels of the picture of views
@@ -113,7 +112,7 @@ def read_run(run: RunFolder, *, images: bool = True) -> RunData:
         kind=str(model.get("kind", "")),
         status=_optional(run.status),
         environment=_optional(run.environment),
-        history=_history(run.path / "metrics.jsonl"),
+        history=read_metrics(run.metrics),
         split=split,
         skipped=_skipped(run.skipped),
         decision=_optional(run.decision) or None,
@@ -151,21 +150,6 @@ def _classes(model: Json, split: Split | None) -> tuple[str, ...]:
         return tuple(str(name) for name in model["spec"]["classes"])
     labels = {row.label for row in split.rows if row.label} if split else set()
     return tuple(sorted(labels))
-
-
-def _history(path: Path) -> list[Json]:
-    """Return whole lines; a run at work may be writing the last one."""
-    if not path.is_file():
-        return []
-    lines = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            found = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(found, dict) and isinstance(found.get("step"), int):
-            lines.append(found)
-    return lines
 
 
 def _skipped(path: Path) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ A run is never overwritten: a second run of the same name gets the next number.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -99,6 +100,11 @@ class RunFolder:
         return self.path / "folds"
 
     @property
+    def metrics(self) -> Path:
+        """What was measured, one JSON object per line."""
+        return self.path / "metrics.jsonl"
+
+    @property
     def out_of_fold(self) -> Path:
         """What the fold trainings said of the images that they did not see."""
         return self.path / "out_of_fold.npz"
@@ -144,6 +150,24 @@ def progress(status: Mapping[str, Any]) -> str:
     step, steps = status.get("step", "?"), status.get("steps", "?")
     later = " or later" if status.get("state") == "running" else ""
     return f"step {step}{later} of {steps}"
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of metrics.jsonl that name a step.
+
+    A run at work, or a kill, may have left half a line at the end.
+    """
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            rows.append(row)
+    return rows
 
 
 def create_run(project: Path, name: str) -> RunFolder:

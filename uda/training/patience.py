@@ -18,10 +18,8 @@ Regression Trees", 1984, section 3.4.3.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,6 +29,7 @@ from uda.errors import UsageError
 from uda.evaluation.rates import rates
 from uda.rng import generator
 from uda.run.bundle import save_weights, serve_instead
+from uda.run.layout import read_metrics
 from uda.training.config import RunConfig
 from uda.training.schedules import consistency_start, size_starts
 from uda.training.served import clean
@@ -220,7 +219,7 @@ def hand_over(trainer: Trainer, metrics: dict[str, float]) -> dict[str, float]:
 def metrics_at(trainer: Trainer, step: int, prefix: str = "val") -> dict[str, float]:
     """Return what an evaluation wrote, without the recall of each class."""
     found: dict[str, float] = {}
-    for row in _rows(trainer.run.path / "metrics.jsonl"):
+    for row in read_metrics(trainer.run.metrics):
         if row["step"] == step:
             found |= {
                 key: value
@@ -246,15 +245,10 @@ def _history(trainer: Trainer) -> list[Seen]:
         first = counts_from(config, 0.0)
     found = {
         int(row["step"]): Seen(int(row["step"]), float(row[tag]), float(row[_ERROR]))
-        for row in _rows(trainer.run.path / "metrics.jsonl")
+        for row in read_metrics(trainer.run.metrics)
         if tag in row and first < row["step"] <= trainer.state.step
     }
     return [found[step] for step in sorted(found)]
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def _tell_small(trainer: Trainer, first: Seen) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from uda.files import atomic_write, spreadsheet_safe
+from uda.run.layout import read_metrics
 
 
 class JsonLines:
@@ -23,7 +24,7 @@ class JsonLines:
     def __init__(self, path: Path, *, start_step: int) -> None:
         """Keep the whole lines of steps before ``start_step``, then append."""
         self.path = Path(path)
-        kept = _read_lines(self.path, start_step)
+        kept = [row for row in read_metrics(self.path) if row["step"] < start_step]
         self.last_time = max((float(row.get("time") or 0) for row in kept), default=0.0)
         self.last_values: dict[str, float] = {}
         for row in kept:
@@ -65,20 +66,6 @@ class CsvRows:
         cells = [_cell(values.get(name)) for name in self.columns]
         with self.path.open("a", encoding="utf-8", newline="") as stream:
             stream.write(_csv_line(cells))
-
-
-def _read_lines(path: Path, start_step: int) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue  # the line that a kill cut in half, or the empty last one
-        if isinstance(row, dict) and _before(row.get("step"), start_step):
-            rows.append(row)
-    return rows
 
 
 def _read_rows(path: Path, start_step: int) -> list[dict[str, str]]:
