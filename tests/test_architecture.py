@@ -70,7 +70,6 @@ TESTED_BY = {
     "study/afterwards.py": "study/test_run.py",
     "study/finish.py": "cli/test_compare.py",
     "training/launch.py": "training/test_loop.py",
-    "training/step.py": "training/test_loop.py",
     "offline/boxcopies.py": "offline/test_detection.py",
     "offline/boxreport.py": "offline/test_detection.py",
     "offline/boxrequest.py": "offline/test_detection.py",

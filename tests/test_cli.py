@@ -54,8 +54,8 @@ def test_every_command_is_listed_and_has_its_file():
     inner = {name for name in files if name.startswith(("policy_", "augment_"))}
     commands = {name.replace("-", "_") for name in COMMANDS}
     assert commands == files - inner - {
-        *("calling", "compare_plan", "notes", "options", "progress", "studies"),
-        *("train_flags", "tune_source"),
+        *("calling", "compare_plan", "folders", "notes", "options", "progress"),
+        *("studies", "train_flags", "tune_source"),
     }
     for name, summary in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(summary)}$", listed, re.M)

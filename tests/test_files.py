@@ -239,7 +239,7 @@ def test_a_folder_of_somebody_else_is_named(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refused)
-    words = f"{tmp_path}: cannot be written .Permission denied.; see to its"
+    words = f"{tmp_path}: cannot be written .Permission denied.; take a folder"
     with pytest.raises(DataError, match=words), files.folder_lock(tmp_path):
         pass
 

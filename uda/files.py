@@ -269,8 +269,8 @@ def folder_lock(folder: Path) -> Iterator[None]:
         DataError: nobody may write there, or not you.
     """
     folder = Path(folder)
-    with writing(folder, "see to its permissions, or choose another folder"):
-        folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder, "take a folder where you may write"):
         lock = (folder / ".lock").open("w")
     with lock as stream:
         try:

@@ -49,9 +49,6 @@ def test_two_corrections_of_the_prior_are_refused():
         {"loop.batch_norm": "separate"},
         {"method": "supervised", "loop.batch_norm": "joint"},
         {"method": "supervised", "loop.batch_norm": "frozen"},
-        {"model.frozen_steps": 9},  # after the warm start of its own
-        {"model.frozen_steps": 9, "model.weights": "w.safetensors"},
-        {"method": "supervised", "model.frozen_steps": 0},
     ],
 )
 def test_a_key_with_effect_is_taken(given):
@@ -135,17 +132,3 @@ def test_the_network_that_makes_targets_in_the_step_keeps_its_bias():
     given = {"consistency.weak_pass": "ema", "consistency.debias": True}
     with pytest.raises(UsageError, match="--weak-pass table"):
         build_config(given)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"method": "supervised"},
-        {"model.pretrain_steps": 0},
-        {"recipe": "paper"},
-        {"data.tiles": (2, 2), "data.background": "Good"},
-    ],
-)
-def test_a_trunk_that_learned_nothing_is_not_frozen(given):
-    with pytest.raises(UsageError, match="frozen_steps has no effect: the trunk that"):
-        build_config({**given, "model.frozen_steps": 9})

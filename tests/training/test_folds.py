@@ -379,3 +379,23 @@ def test_an_average_of_the_random_start_is_told(surfaces):
     for key, value in (("loop.ema_warmup", True), ("loop.ema_decay", 0.99)):
         other = build_config({**keys, key: value})
         assert "random start" not in plan_words(other, parts, None)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"model.frozen_steps": 9}, True),
+        ({"model.frozen_steps": 9, "model.pretrain_steps": 3}, False),
+        ({"model.frozen_steps": 9, "model.weights": "w.safetensors"}, False),
+        ({}, False),
+    ],
+)
+def test_a_frozen_trunk_that_learned_nothing_is_told(surfaces, keys, told):
+    data = {"data.root": str(surfaces / "data"), "data.group": "none"}
+    config = build_config({**data, "data.size": (16, 16), "method": "supervised"})
+    catalog, split, _ = find_split(config)
+    parts = build_parts(config, catalog, split)
+    words = plan_words(
+        build_config({**data, "method": "supervised", **keys}), parts, None
+    )
+    assert ("stands still for 9 steps, and it is a random one" in words) is told

@@ -77,8 +77,8 @@ def balanced_head(facts: Facts) -> Advice | None:
         "With the unlabelled images, compare an auxiliary balanced head",
         f"imbalance {ratio:.0f} : 1 and nobody has said how the {facts.unlabeled} "
         "unlabelled images are mixed; of the methods against imbalance this one "
-        "suffers least when they are mixed otherwise than the labels. On this project's "
-        "own sets it was not shown to pay",
+        "suffers least when they are mixed otherwise than the labels. On this "
+        "project's own sets it was not shown to pay",
         "uda train DATA --unlabeled DIR --balanced-head abc --sampling-power 1",
         "Lee, Shin and Kim, NeurIPS 2021; USB's table with reversed unlabelled "
         "classes: ABC 80.1, FixMatch 62.1 (CIFAR-10-LT)",
@@ -95,8 +95,8 @@ def discouraged(facts: Facts) -> Advice | None:
         "they lower the threshold of a class that gets few pseudo-labels, and a class "
         f"that is rare gets few: at a tenth of the commonest class FlexMatch asks for "
         f"a confidence of {0.95 * 0.1 / 1.9:.2f}, so everything that looks a little "
-        "like a defect becomes one. On this project's set of 13 : 1 both were level with "
-        "the default, so it depends on the data",
+        "like a defect becomes one. On this project's set of 13 : 1 both were level "
+        "with the default, so it depends on the data",
         "uda train DATA --unlabeled DIR --class-floor 0.6   (thresholds per class "
         "with a floor, if one class starves)",
         "follows from the formula of Zhang et al., NeurIPS 2021; even on mildly uneven "

@@ -179,7 +179,6 @@ Rule = tuple[bool, str]
 def _why_without_effect(config: RunConfig, key: str) -> str | None:
     rules = (
         *_method_rules(config, key),
-        *_start_rules(config, key),
         *_unlabeled_rules(config, key),
         *_other_rules(config, key),
         *shape_rules(config, key),
@@ -207,25 +206,6 @@ def _unseen_views(config: RunConfig) -> set[str]:
     """Return the views of a supervised run that nobody sees."""
     warm = bool(config.model.pretrain_steps)  # it looks at strong views
     return {"views.weak"} if warm else {"views.weak", "views.strong"}
-
-
-def _start_rules(config: RunConfig, key: str) -> list[Rule]:
-    model = config.model
-    given = model.weights is not None or model.pretrained
-    # Its own warm start is the usual one of a run with an unlabelled branch.
-    usual = (
-        config.semi_supervised and config.recipe != "paper" and not config.data.tiles
-    )
-    started = given or (usual if model.pretrain_steps is None else model.pretrain_steps)
-    return [
-        (
-            not started
-            and (model.frozen_steps or 0) > 0
-            and key == "model.frozen_steps",
-            "the trunk that it would freeze is a random one (--weights, --pretrained "
-            "or --pretrain-steps give it a start)",
-        ),
-    ]
 
 
 def _unlabeled_rules(config: RunConfig, key: str) -> list[Rule]:

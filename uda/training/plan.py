@@ -83,14 +83,23 @@ def _of_the_pile(config: RunConfig, parts: Parts) -> str:
 
 
 def _of_the_start(config: RunConfig) -> list[str]:
-    """Say when the average that is handed over is still of the random start."""
-    left = 0.0 if config.loop.ema_warmup else config.loop.ema_decay**config.loop.steps
-    if config.method == "texture" or left < _START_LEFT:
+    """Say where the random start decides: in the average, or in a frozen trunk."""
+    if config.method == "texture":
         return []
-    return [
-        f"{left:.0%} of the averaged network will still be its random start: take more "
-        "steps, --set loop.ema_warmup=true, or a smaller loop.ema_decay"
-    ]
+    model, loop, told = config.model, config.loop, []
+    left = 0.0 if loop.ema_warmup else loop.ema_decay**loop.steps
+    if left >= _START_LEFT:
+        told.append(
+            f"{left:.0%} of the averaged network will still be its random start: take "
+            "more steps, --set loop.ema_warmup=true, or a smaller loop.ema_decay"
+        )
+    started = model.weights or model.pretrained or model.pretrain_steps
+    if model.frozen_steps and not started:
+        told.append(
+            f"the trunk stands still for {model.frozen_steps} steps, and is a random "
+            "one (--weights, --pretrained or --pretrain-steps give it a start)"
+        )
+    return told
 
 
 def plan_words(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
