@@ -398,4 +398,4 @@ def test_a_frozen_trunk_that_learned_nothing_is_told(surfaces, keys, told):
     words = plan_words(
         build_config({**data, "method": "supervised", **keys}), parts, None
     )
-    assert ("stands still for 9 steps, and it is a random one" in words) is told
+    assert ("stands still for 9 steps, and is a random one" in words) is told
