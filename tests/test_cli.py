@@ -288,7 +288,9 @@ def test_a_daemon_may_have_closed_the_standard_streams():
         "from uda.cli import main\n"
         "import contextlib\n"
         "with contextlib.suppress(SystemExit): main(['nonsense'])\n"
-        "print(os.readlink('/proc/self/fd/2'), sys.stderr.isatty(), flush=True)\n"
+        "import subprocess; link = ['readlink', '/proc/self/fd/2']\n"
+        "print(subprocess.run(link, stdout=-1, text=True).stdout, end='')\n"
+        "print(sys.stderr.isatty(), flush=True)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False

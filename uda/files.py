@@ -45,8 +45,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     if _is_stream(path):
         yield path
         return
-    if path.is_symlink():
-        path = path.resolve()
+    path = _target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Two containers that share a folder may have the same process number.
     unique = f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -69,6 +68,11 @@ def _usual_mode(path: Path) -> int:
     mode = path.stat().st_mode
     path.unlink()
     return mode
+
+
+def _target(path: Path) -> Path:
+    """Return what a link leads to; a link in a circle stays as it is."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _is_stream(path: Path) -> bool:
@@ -191,8 +195,10 @@ def check_writable(path: Path) -> None:
     Raises:
         DataError: its folder, or the first one above that is there, takes no file.
     """
+    if _is_stream(Path(path)):
+        return
     # os.path: a folder that may not be looked into is there, not an exception
-    above = Path(path).absolute().parents
+    above = _target(Path(path)).absolute().parents
     folder = next(folder for folder in above if os.path.lexists(folder))
     if not os.path.isdir(folder):  # noqa: PTH112
         raise DataError(

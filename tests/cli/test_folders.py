@@ -21,6 +21,14 @@ def test_a_folder_that_holds_something_is_refused_before_the_work(tmp_path):
     check_folder(tmp_path / "new" / "er", "inspect")
 
 
+def test_a_folder_of_somebody_else_does_not_stop_the_next_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "inspect").touch()
+    check_folder(None, "inspect")
+    assert new_folder(None, "inspect").name == "inspect2"
+
+
 @pytest.mark.parametrize("given", [True, False])
 def test_a_place_that_takes_nothing_is_told_before_the_work(
     tmp_path, monkeypatch, given

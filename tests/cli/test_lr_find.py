@@ -65,7 +65,6 @@ def test_a_method_without_a_learning_rate_is_refused(quick, surfaces, tmp_path):
         (["--lr", "5", "--patience", "3"], "loop.patience, optimizer.lr"),
         (["--set", "model.pretrain_steps=50"], "model.pretrain_steps"),
         (["--tsa", "exp"], "supervised.tsa"),
-        (["--sizes", "8:0.5,16:0.5"], "data.sizes"),
     ],
 )
 def test_what_cannot_change_the_test_is_refused(quick, tmp_path, words, named):

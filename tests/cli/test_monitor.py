@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from uda.cli import main
-from uda.cli.monitor import event_folders, free_port
+from uda.cli.monitor import _serve, event_folders, free_port
 from uda.errors import CheckpointError, UsageError
 
 
@@ -163,3 +163,18 @@ def test_it_serves_until_told_to_stop_and_leaves_nothing(
     assert list(temporary.glob("uda-monitor-*")) == []
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(address, timeout=5)
+
+
+def test_a_module_of_the_folder_is_not_taken_for_tensorboard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[list[str]] = []
+
+    def popen(command: list[str]) -> None:
+        started.append(command)
+        raise OSError
+
+    monkeypatch.setattr("uda.cli.monitor.subprocess.Popen", popen)
+    with pytest.raises(OSError):  # noqa: PT011
+        _serve("tb", "127.0.0.1", 6006, lambda: None)
+    assert started[0][1:4] == ["-P", "-m", "tensorboard.main"]

@@ -154,3 +154,12 @@ def test_lr_find_starts_from_it(quick, tmp_path):
     assert warm.exit_code in (0, 1), warm.output  # 1: the loss fell at no rate
     one, two = (tmp_path / "runs" / name / "lr.csv" for name in ("lr-find", "lr-find2"))
     assert one.read_text() != two.read_text(), (plain.output, warm.output)
+
+
+def test_a_place_that_leads_nowhere_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to(tmp_path / "unmounted" / "disk")
+    (tmp_path / "data").mkdir()
+    done = CliRunner().invoke(main, ["pretrain", "data"])
+    assert done.exit_code == 3
+    assert "runs is no folder" in done.stderr

@@ -530,31 +530,3 @@ def test_fit_refuses_nonsense():
         fit(image, (4, 4), mode="crop")
     with pytest.raises(ValueError, match="at least 1"):
         fit(image, (0, 4))
-
-
-@pytest.mark.parametrize("bits", [8, 16])
-def test_a_radiograph_in_which_zero_is_white_is_turned_round(tmp_path, bits):
-    levels = np.array([[0, 51, 255]], dtype=np.uint8)
-    stored = levels.astype(np.uint16) * 257 if bits == 16 else levels
-    path = tmp_path / "x.tif"
-    tifffile.imwrite(path, stored, photometric="miniswhite")
-    assert read_image(path, channels=1)[0, :, 0].tolist() == [255, 204, 0]
-    if bits == 16:
-        assert value_span(path) == (0.0, 65535.0)
-        tifffile.imwrite(path, stored[:, :2], photometric="miniswhite")
-        assert value_span(path) == (65535.0 - 51 * 257, 65535.0)
-
-
-def test_zero_is_white_in_32_bits_is_refused(tmp_path):
-    path = tmp_path / "x.tif"
-    tifffile.imwrite(path, np.ones((2, 2), np.float32), photometric="miniswhite")
-    for read in (value_span, lambda p: read_image(p, channels=1)):
-        with pytest.raises(BadImage, match="zero is white, of more than 16 bits"):
-            read(path)
-
-
-def test_transparency_of_16_bits_is_middle_grey_and_no_value(tmp_path):
-    values = np.array([[9, 1000, 65535]], dtype=np.uint16)
-    path = save(tmp_path / "a.png", values, transparency=9)
-    assert read_image(path, channels=1)[0, :, 0].tolist() == [128, 4, 255]
-    assert value_span(path) == (1000.0, 65535.0)

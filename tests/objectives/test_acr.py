@@ -116,3 +116,7 @@ def test_an_image_without_an_opinion_says_nothing_of_the_mix():
     memory = method.memory(shape(3))
     _, _, after = method(weak, weak, torch.arange(1), memory)
     assert torch.equal(after["histogram"], memory["histogram"])
+
+
+def test_the_histogram_remembers_as_in_the_published_commands():
+    assert Acr(PRIOR).momentum == 0.99

@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import json
 import os
-import shutil
 
 import numpy as np
 import pytest
@@ -427,15 +426,17 @@ def test_images_kept_for_measuring_are_not_copied_into_training(tmp_path):
     text = "names: [pit]\ntrain: images/train\nval: images/val\n"
     (tmp_path / "data.yaml").write_text(text)
     keys = {"annotations": tmp_path, "policy": MOVES, "copies": 2}
-    whole = BoxRequest(**keys, images=tmp_path / "images", out=tmp_path.parent / "no")
-    with pytest.raises(UsageError, match=r"holds 1 images of the part 'val'"):
-        augment_boxes(whole)
-    assert not whole.out.exists()
-    converted = dataclasses.replace(whole, copies=0, policy=None, kind="coco")
+    whole = BoxRequest(**keys, images=tmp_path / "images", out=tmp_path.parent / "new")
+    report = augment_boxes(whole)
+    assert report.num_images == 3  # one and its copies
+    assert report.notes[0].startswith("1 images that data.yaml names for validation")
+    assert not list(whole.out.rglob("*b*.png"))
+    assert augment_boxes(whole).complete
+    text = text.replace("train: images/train", "train: images/gone")
+    (tmp_path / "data.yaml").write_text(text.replace("val: images/val", "val: images"))
+    with pytest.raises(UsageError, match="keeps all of its images"):
+        augment_boxes(dataclasses.replace(whole, out=tmp_path.parent / "no"))
+    converted = dataclasses.replace(
+        whole, copies=0, policy=None, kind="coco", out=tmp_path.parent / "coco"
+    )
     assert augment_boxes(converted).num_images == 2
-    part = dataclasses.replace(
-        whole, images=tmp_path / "images" / "train",
-        annotations=tmp_path / "labels" / "train", out=tmp_path.parent / "yes",
-    )  # fmt: skip
-    shutil.copy(tmp_path / "data.yaml", part.annotations)
-    assert augment_boxes(part).num_images == 3

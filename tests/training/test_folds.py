@@ -374,11 +374,11 @@ def test_an_average_of_the_random_start_is_told(surfaces):
     config = build_config(keys)
     catalog, split, _ = find_split(config)
     parts = build_parts(config, catalog, split)
-    words = "90% of the averaged network will still be its random start"
+    words = "90% of the averaged network will still be its start"
     assert words in plan_words(config, parts, None)
     for key, value in (("loop.ema_warmup", True), ("loop.ema_decay", 0.99)):
         other = build_config({**keys, key: value})
-        assert "random start" not in plan_words(other, parts, None)
+        assert "be its start" not in plan_words(other, parts, None)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from uda.data.splits import Split
 from uda.errors import CheckpointError, DataError, TrainingError, UsageError
 from uda.files import folder_lock
 from uda.run.bundle import load_bundle
-from uda.run.layout import RunFolder
+from uda.run.layout import RunFolder, read_metrics
 from uda.training import evaluate, loop
 from uda.training.build import training_device
 from uda.training.config import build_config
@@ -390,3 +390,32 @@ def test_a_run_killed_before_its_status_was_written_goes_on(quick):
     ended = resume(folder, workers=None, console=Progress(), stop=StopRequest())
     assert (ended.state, ended.step) == ("done", 6)
     assert same(weights(whole, "raw"), weights(folder, "raw"))
+
+
+def test_neither_checkpoints_nor_evaluations_slow_the_steps_down(quick, monkeypatch):
+    """By a clock that stands still but in what lies between the steps."""
+    now = [0.0]
+
+    def slow(function):
+        def call(*args, **options):
+            now[0] += 1000.0
+            return function(*args, **options)
+
+        return call
+
+    def ticking():
+        now[0] += 0.001
+        return now[0]
+
+    monkeypatch.setattr("uda.training.meter.perf_counter", ticking)
+    monkeypatch.setattr(loop.save, "checkpoint", slow(loop.save.checkpoint))
+    monkeypatch.setattr(loop.guard, "keep_warm_start", slow(loop.guard.keep_warm_start))
+    monkeypatch.setattr(loop, "evaluate_state", slow(loop.evaluate_state))
+    folder, _ = quick({"loop.save_every": 1, "loop.eval_every": 2})
+    rates = [
+        row["time/images_per_s"]
+        for row in read_metrics(folder / "metrics.jsonl")
+        if "time/images_per_s" in row
+    ]
+    assert len(rates) == 6
+    assert min(rates) > 100  # a pause of 1,000 s would leave less than one

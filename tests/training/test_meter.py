@@ -12,7 +12,7 @@ from uda.training.meter import Meter
 def clock(monkeypatch):
     """A clock that stands until it is set."""
     now = [100.0]
-    monkeypatch.setattr(meter_module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(meter_module, "perf_counter", lambda: now[0])
     return now
 
 

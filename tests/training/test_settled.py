@@ -218,3 +218,25 @@ def test_which_flips_a_program_makes_nobody_can_tell(tmp_path):
     weak.write_text("def augment(image, rng):\n    return image\n")
     config = settle(build_config({"views.labeled": str(weak)}), 100)
     assert config.consistency.teacher_flips == "none"
+
+
+def test_the_flips_of_an_old_record_are_those_of_its_own_view(record, tmp_path):
+    """`both` was the default for every view; a moved view lies in the run as a copy."""
+    weak = tmp_path / "mine.yaml"
+    weak.write_text("name: mine\nhflip: 0.5\ncrop_pad: 0.1\n")
+    path, _ = record({"views.labeled": str(weak)}, 100)
+    text = path.read_text()
+    path.write_text(text.replace("teacher_flips: horizontal", "teacher_flips: both"))
+    assert again(path, {}).consistency.teacher_flips == "horizontal"
+    path.write_text(text)
+    (tmp_path / "policies").mkdir()
+    weak.rename(tmp_path / "policies" / "labeled.yaml")
+    other = again(path, {"views.labeled": "weak"})
+    assert other.consistency.teacher_flips == "both"
+
+
+def test_flips_that_a_file_names_without_effect_are_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("consistency: {weak_pass: joint, teacher_flips: both}\n")
+    with pytest.raises(UsageError, match="teacher_flips has no effect"):
+        build_config({}, read_settings(path))

@@ -18,6 +18,7 @@ from uda.training.state import (
     clear_remains,
     is_valid,
     load_newest,
+    remove_newer,
     save_checkpoint,
     to_device,
 )
@@ -153,7 +154,8 @@ def test_remains_of_a_kill_and_damaged_newer_ones_do_not_count(state, tmp_path):
     (tmp_path / ".step-00000030.pt.7-ab.tmp").write_bytes(b"half")
     saved, _ = load_newest(tmp_path)
     state.load_dict(saved)
-    clear_remains(tmp_path, state.step)
+    clear_remains(tmp_path)
+    remove_newer(tmp_path, state.step)
     state.step = 25
     save_checkpoint(tmp_path, state, keep=2)
     left = {path.name for path in tmp_path.iterdir()}

@@ -23,7 +23,7 @@ def check_folder(out: Path | None, name: str) -> None:
     """
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"--out {out}: exists and is not empty; name a new folder")
-    check_writable((RUNS / name if out is None else out) / "file")
+    check_writable(RUNS / name if out is None else out / "file")
 
 
 def new_folder(out: Path | None, name: str) -> Path:

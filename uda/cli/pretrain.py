@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from uda.cli.folders import new_folder
 from uda.cli.progress import counter
 from uda.cli.train_flags import given_settings, settings_flags, train_flags
 from uda.errors import UsageError
+from uda.files import check_writable, writing
 
 if TYPE_CHECKING:
     from uda.training.config import RunConfig
@@ -83,8 +84,9 @@ def command(
     if explained is None:
         click.echo(f"Stopped by {stop.name}; nothing was written.", err=True)
         raise SystemExit(stop.exit_code)
-    path = _new_folder() / _FILE if out is None else out
-    save_trunk(model, path)
+    path = new_folder(None, _FOLDER.name) / _FILE if out is None else out
+    with writing(path):
+        save_trunk(model, path)
     click.echo(f"Written: {path}")
     click.echo(
         f"A strong view explains {explained:.0%} of how the {len(parts.training_rows)} "
@@ -119,16 +121,7 @@ def _refuse_place(out: Path | None) -> None:
             f"--out {out}: exists and is not overwritten; name another file, or leave "
             f"--out away for {_FOLDER / _FILE}, {_FOLDER}2/…"
         )
-    file = (_FOLDER / _FILE if out is None else out).absolute()
-    near = next(folder for folder in file.parents if folder.exists())
-    if not near.is_dir() or not os.access(near, os.W_OK):
-        raise UsageError(f"{near}: no folder to write to; name a file with --out")
-
-
-def _new_folder() -> Path:
-    from uda.files import numbered_folder
-
-    return numbered_folder(_FOLDER.parent, _FOLDER.name)
+    check_writable(_FOLDER if out is None else out)
 
 
 def _say_next(root: str, path: Path, *, split_given: bool) -> None:

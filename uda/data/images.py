@@ -58,7 +58,6 @@ _TROUBLE = frozenset(
 )
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
-_PHOTOMETRIC = 262
 
 # Not inside a `catch_warnings`, which is not safe in threads: from the first import
 # on, a decompression bomb is an exception of its own.
@@ -128,13 +127,7 @@ def read_image(
         image.load()
         upright = _upright(image)
         if upright.mode in DEEP_RANGES:
-            values = _deep_values(path, image, upright)
-            grey = _scaled(
-                path,
-                values,
-                value_range or DEEP_RANGES[upright.mode],
-                refuse=value_range is None,
-            )
+            grey = _scaled(path, upright, value_range)
             return np.repeat(grey[:, :, None], channels, axis=2)
         flat = _flattened(upright).convert("L" if channels == 1 else "RGB")
         array = np.asarray(flat, dtype=np.uint8)
@@ -151,10 +144,8 @@ def value_span(path: Path) -> Range | None:
         if image.mode not in DEEP_RANGES:
             return None
         image.load()
-        values = _deep_values(path, image, image)
-    if np.isnan(values).all():  # transparent throughout
-        return None
-    return float(np.nanmin(values)), float(np.nanmax(values))
+        values = _finite(path, np.asarray(image))
+    return float(values.min()), float(values.max())
 
 
 def has_grey_mode(path: Path) -> bool:
@@ -350,47 +341,24 @@ def _flattened(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(ground, clear).convert("RGB")
 
 
-def _deep_values(
-    path: Path, image: Image.Image, upright: Image.Image
-) -> npt.NDArray[np.float64]:
-    """Return the values of an image deeper than 8 bits, NaN where transparent.
-
-    Args:
-        path: for messages.
-        image: as opened: its header says what the numbers mean.
-        upright: its pixels.
-    """
-    numbers = np.asarray(upright).astype(np.float64)
+def _finite(path: Path, values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+    numbers = values.astype(np.float64)
     if not np.isfinite(numbers).all():
         raise BadImage(path, "holds values that are not finite (NaN or infinity)")
-    clear = image.info.get("transparency")
-    if isinstance(clear, int):
-        numbers[numbers == clear] = np.nan
-    # Radiographs: zero is white. Pillow turns those of 8 bits round, no deeper ones.
-    if isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0:
-        if _BITS.get(image.mode) != 16:
-            raise BadImage(
-                path,
-                "a TIFF in which zero is white, of more than 16 bits: which value is "
-                "black it does not say; convert all files alike, to 16 bits",
-            )
-        numbers = 65535.0 - numbers
     return numbers
 
 
-def _scaled(
-    path: Path, values: npt.NDArray[np.float64], span: Range, *, refuse: bool
-) -> Uint8:
-    """Map (low, high) linearly to 0..255, rounding half to even; NaN is the ground."""
-    low, high = span
-    if refuse and (np.any(values < low) or np.any(values > high)):
+def _scaled(path: Path, image: Image.Image, value_range: Range | None) -> Uint8:
+    """Map (low, high) linearly to 0..255, rounding half to even."""
+    values = _finite(path, np.asarray(image))
+    low, high = value_range or DEEP_RANGES[image.mode]
+    if value_range is None and (values.min() < low or values.max() > high):
         raise BadImage(
             path,
-            f"values {np.nanmin(values):g} to {np.nanmax(values):g} lie outside "
-            f"{low:g} to {high:g}; give the value range of the data set",
+            f"values {values.min():g} to {values.max():g} lie outside {low:g} to "
+            f"{high:g}; give the value range of the data set",
         )
     if not high > low:
         raise DataError(f"value range {low:g} to {high:g}: the end must be larger")
     unit = np.clip((values - low) / (high - low), 0.0, 1.0)
-    levels = np.where(np.isnan(values), float(BACKGROUND), np.rint(unit * 255.0))
-    return levels.astype(np.uint8)
+    return np.rint(unit * 255.0).astype(np.uint8)

@@ -41,7 +41,7 @@ UInt8 = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
 
 # Raise this when read_image or fit give other pixels than before, or refuse others.
-RESIZER = "3"
+RESIZER = "2"
 MAX_BAD_SHARE = 0.05
 
 

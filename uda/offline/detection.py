@@ -104,8 +104,9 @@ def augment_boxes(request: BoxRequest, progress: Progress | None = None) -> BoxR
     rules = ReadRules(request.images, request.invalid, request.voc_base)
     boxes, source = read_boxes(request.annotations, rules)
     refuse_idle_base(request, source)
+    aside: list[str] = []
     if source == "yolo" and request.copies:
-        _refuse_held_out(request, boxes)
+        boxes, aside = _without_held_out(request, boxes)
     kind = request.kind or source
     copies = plan_copies(boxes, request.copies)
     # Names that the format cannot hold come to light before anything is drawn.
@@ -127,31 +128,36 @@ def augment_boxes(request: BoxRequest, progress: Progress | None = None) -> BoxR
             )
         result = _new_set(request, boxes, copies, made)
         report = _write(request, result, (source, kind), tally)
-        report = replace(report, previewed=(len(_previewed(boxes)), len(boxes.images)))
+        report = replace(
+            report,
+            previewed=(len(_previewed(boxes)), len(boxes.images)),
+            notes=(*aside, *report.notes),
+        )
         _write_tables(request, copies, made, state)
         _preview(request, boxes, copies, made)
         _finish(request, report)
     return report
 
 
-def _refuse_held_out(request: BoxRequest, boxes: BoxSet) -> None:
-    """Refuse to make training images of those that data.yaml keeps for measuring.
-
-    Raises:
-        UsageError: names its key and the folder.
-    """
-    for key, folder in yolo.held_out(request.annotations).items():
-        inside = [
-            image.path
-            for image in boxes.images
-            if (request.images / image.path).resolve().is_relative_to(folder)
-        ]
-        if inside:
-            raise UsageError(
-                f"--images {request.images}: holds {len(inside)} images of the part "
-                f"'{key}' ({folder}), as {yolo.NAMES} calls it, and copies of them "
-                "would be trained on; give the training images' folder with --images"
-            )
+def _without_held_out(request: BoxRequest, boxes: BoxSet) -> tuple[BoxSet, list[str]]:
+    """Leave out images that data.yaml keeps for measuring: copies are trained on."""
+    files = [request.images / image.path for image in boxes.images]
+    kept = yolo.held_out(request.annotations, files)
+    if not kept:
+        return boxes, []
+    if len(kept) == len(files):
+        raise UsageError(
+            f"--images {request.images}: {yolo.NAMES} keeps all of its images for "
+            "validation or test, and copies of them would be trained on; give the "
+            "training images"
+        )
+    aside = set(kept)
+    left = tuple(i for n, i in enumerate(boxes.images) if n not in aside)
+    note = (
+        f"{len(kept)} images that {yolo.NAMES} names for validation or test are left "
+        "out, since copies are trained on; name their folder behind val: in the new one"
+    )
+    return replace(boxes, images=left), [note]
 
 
 def _writes(request: BoxRequest) -> bool:

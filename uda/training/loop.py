@@ -40,6 +40,7 @@ from uda.training.state import (
     checkpoint_paths,
     clear_remains,
     load_newest,
+    remove_newer,
     to_device,
 )
 from uda.training.step import Moment, Terms, training_step
@@ -100,12 +101,13 @@ def train(
 
 def _load(state: TrainState, run: RunFolder, console: Progress) -> None:
     """Take over the newest valid checkpoint, where one was written yet."""
+    clear_remains(run.checkpoints)
     if not checkpoint_paths(run.checkpoints):
         console.note("no checkpoint yet: starting from step 0")
         return
     saved, warnings = load_newest(run.checkpoints)
     state.load_dict(saved)
-    clear_remains(run.checkpoints, state.step)
+    remove_newer(run.checkpoints, state.step)
     for warning in warnings:
         console.warn(f"{warning} and removed")
 
@@ -209,6 +211,7 @@ def _run(trainer: Trainer, stop: StopRequest) -> Summary:
                 break
             if asked:
                 return _interrupted(trainer, stop, metrics)
+            trainer.meter.leave_out()
     finally:
         batches.close()
     return _finish(trainer, metrics)
@@ -232,7 +235,6 @@ def _after_step(
     watch.look_without_table(trainer, metrics)
     ended = patience.look(trainer) or ended
     write_view_grid(trainer, batch, terms)
-    trainer.meter.leave_out()
     return ended, metrics
 
 

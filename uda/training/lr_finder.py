@@ -41,7 +41,7 @@ _IDLE = frozenset(
         *("optimizer.lr", "optimizer.schedule", "optimizer.warmup_steps"),
         *("loop.eval_every", "loop.save_every", "loop.log_every", "loop.patience"),
         *("loop.stop_metric", "loop.keep_checkpoints", "loop.ema_decay"),
-        *("loop.ema_warmup", "loop.clean_statistics", "data.sizes"),
+        *("loop.ema_warmup", "loop.clean_statistics"),
         *("model.pretrain_steps", "model.frozen_steps", "views.weak", "views.strong"),
         *("supervised.tsa", "supervised.tsa_share", "supervised.tsa_form"),
         *("supervised.tsa_exempt_below", "supervised.min_share"),

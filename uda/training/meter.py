@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
+from time import perf_counter
 
 
 @dataclass
@@ -19,12 +19,12 @@ class Meter:
     seconds: float = 0.0
     images: int = 0
     waited: float = 0.0
-    _mark: float = field(default_factory=lambda: time.perf_counter())
+    _mark: float = field(default_factory=lambda: perf_counter())
     _waited_before: float = 0.0
 
     def leave_out(self) -> None:
         """Go on from now: an evaluation and a report are no part of a step."""
-        self._mark = time.perf_counter()
+        self._mark = perf_counter()
 
     def lap(self, images: int, waited_total: float) -> None:
         """Count a step that has just ended.
@@ -33,7 +33,7 @@ class Meter:
             images: views that it was made of.
             waited_total: seconds waited since the training began.
         """
-        now = time.perf_counter()
+        now = perf_counter()
         self.seconds += now - self._mark
         self.images += images
         self.waited += waited_total - self._waited_before

@@ -66,13 +66,14 @@ def _own_views(config: RunConfig) -> list[str]:
     """
     if config.method == "texture":
         return []
-    used = ["labeled", "weak", "strong"] if config.semi_supervised else ["labeled"]
+    # All three are loaded, so that a misspelt one is told, and a program run by that.
+    used = ("labeled", "weak", "strong")
     named = {view: policy_file(getattr(config.views, view)) for view in used}
     here, ours = Path("policies").resolve(), packaged_policies().values()
     return [
         f"{view} view: {Path('policies', file.name)}, of the folder that you are in"
         for view, file in named.items()
-        if file is not None and file.resolve().parent == here and file not in ours
+        if file is not None and file.parent.resolve() == here and file not in ours
     ]
 
 
@@ -90,7 +91,7 @@ def _of_the_start(config: RunConfig) -> list[str]:
     left = 0.0 if loop.ema_warmup else loop.ema_decay**loop.steps
     if left >= _START_LEFT:
         told.append(
-            f"{left:.0%} of the averaged network will still be its random start: take "
+            f"{left:.0%} of the averaged network will still be its start: take "
             "more steps, --set loop.ema_warmup=true, or a smaller loop.ema_decay"
         )
     started = model.weights or model.pretrained or model.pretrain_steps

@@ -10,10 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from uda.augment.policy import policy_file
+from uda.augment.installed import installed_policies, load_installed
+from uda.augment.policy import Policy, PythonPolicy, policy_file
 from uda.augment.policyfile import read_policy
 from uda.training.config import (
     CHOOSING,
+    FLIPS,
     SETTLED,
     RunConfig,
     choices,
@@ -30,7 +32,7 @@ EVALUATIONS_WITH_PATIENCE = 20
 _OWN = (
     *("loop.eval_every", "loop.save_every"),
     *("model.frozen_steps", "model.layer_decay", "model.pretrain_steps"),
-    "consistency.teacher_flips",
+    FLIPS,
 )
 
 
@@ -76,16 +78,15 @@ def _harmless_flips(view: str) -> str:
     Of a program nobody can tell.
     """
     file = policy_file(view)
-    if file is None or file.suffix == ".py":
+    if file is not None and file.suffix != ".py":
+        policy: Policy | PythonPolicy | None = read_policy(file, record=True)
+    else:
+        policy = load_installed(view) if view in installed_policies() else None
+    if not isinstance(policy, Policy):
         return "none"
-    policy = read_policy(file, record=True)
-    ways = (policy.hflip > 0, policy.vflip > 0)
-    names = {
-        (True, True): "both",
-        (True, False): "horizontal",
-        (False, True): "vertical",
-    }
-    return names.get(ways, "none")
+    if policy.hflip > 0:
+        return "both" if policy.vflip > 0 else "horizontal"
+    return "vertical" if policy.vflip > 0 else "none"
 
 
 def recorded(path: Path) -> RunConfig:
@@ -107,10 +108,15 @@ def read_settings(path: Path) -> dict[str, Any]:
         return file
     config = merged(file)
     said = {key: value for key, value in file.items() if key not in _OWN}
+    # The flips are those of the view as the run had it, which lies in its own folder.
+    copies = sorted((path.parent / "policies").glob("labeled.*"))
+    said |= {"views.labeled": str(copies[0])} if copies else {}
     usual = settle(merged(said), config.loop.steps)
     own = {key: flatten(usual.model_dump())[key] for key in _OWN}
     # It follows the evaluations, also where somebody chose those.
     own["loop.save_every"] = config.loop.eval_every
+    if file.get(FLIPS) == "both":  # once the default whatever the view was
+        own[FLIPS] = "both"
     return {k: v for k, v in file.items() if k not in own or v != own[k]}
 
 
@@ -122,7 +128,7 @@ def told_by(config: RunConfig) -> dict[str, Any]:
     """
     now = flatten(config.model_dump())
     usual = flatten(merged(choices(now)).model_dump())
-    own = {*SETTLED, "data.split"}
+    own = {*SETTLED, FLIPS, "data.split"}
     return {
         key: value
         for key, value in now.items()

@@ -98,13 +98,17 @@ def checkpoint_paths(folder: Path) -> list[Path]:
     return sorted(found, key=lambda p: p.name, reverse=True)
 
 
-def clear_remains(folder: Path, step: int) -> None:
-    """Remove what a kill left behind, and newer checkpoints, which were damaged.
-
-    They would count among those that are kept. Only who holds the run may call this.
-    """
+def clear_remains(folder: Path) -> None:
+    """Remove halves of checkpoints that a kill left; only who holds the run may."""
     for remains in folder.glob(".step-*.tmp"):
         remains.unlink(missing_ok=True)
+
+
+def remove_newer(folder: Path, step: int) -> None:
+    """Remove checkpoints after the one that was taken: they are damaged.
+
+    They would count among those that are kept.
+    """
     for path in checkpoint_paths(folder):
         if path.name > f"step-{step:08d}.pt":
             hash_path(path).unlink(missing_ok=True)
@@ -112,10 +116,14 @@ def clear_remains(folder: Path, step: int) -> None:
 
 
 def is_valid(path: Path) -> bool:
-    """Tell whether a checkpoint is what was written (SHA-256 side file)."""
+    """Tell whether a checkpoint is what was written (SHA-256 side file).
+
+    Raises:
+        OSError: it cannot be read now, which says nothing of what it holds.
+    """
     try:
         expected = hash_path(path).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
+    except (FileNotFoundError, UnicodeDecodeError):
         return False
     return expected == sha256_file(path)
 

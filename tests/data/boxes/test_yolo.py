@@ -157,22 +157,31 @@ def test_labels_beside_images_within_each_part(tmp_path, source):
     write_files(tmp_path, {**texts, "data.yaml": names})
     found = yolo.read(tmp_path / source, rules(tmp_path))
     assert [len(image.boxes) for image in found.images] == [1, 0]
-    assert yolo.held_out(tmp_path / source) == {"val": tmp_path / "valid" / "images"}
+    files = [tmp_path / image.path for image in found.images]
+    assert yolo.held_out(tmp_path / source, files) == [1]
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("train: images\nval: images\n", {}),
-        ("path: {here}\ntrain: images/a\nval: images/b\ntest:\n", {"val": "images/b"}),
-        ("train: images/a\ntest: images/b\n", {"test": "images/b"}),
-        ("train: images/a\nval: gone\n", {}),
-        ("names: [pit]\n", {}),
+        ("train: images\nval: images\n", []),
+        ("path: {here}\ntrain: images/a\nval: images/b\ntest:\n", [1, 2]),
+        ("train: images/a\ntest: images/b\n", [1, 2]),
+        ("train: images/a\nval: [images/b]\n", [1, 2]),
+        ("train: [images/a, images/b]\nval: images/b\n", []),
+        ("train: images/a\nval: images\n", [1, 2]),
+        ("train: images/a\nval: val.txt\n", [1]),
+        ("train: images/a\nval: gone\n", []),
+        ("names: [pit]\n", []),
     ],
 )
 def test_what_is_kept_for_measuring_is_read_off_the_data_file(tmp_path, text, told):
-    for name in ("images/a", "images/b"):
-        (tmp_path / name).mkdir(parents=True)
+    for name in ("images/a/1.png", "images/b/2.png", "store/3.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    link = tmp_path / "images" / "b" / "3.png"
+    link.symlink_to(tmp_path / "store" / "3.png")
+    (tmp_path / "val.txt").write_text("./images/b/2.png\n")
     (tmp_path / "data.yaml").write_text(text.format(here=tmp_path))
-    wanted = {key: (tmp_path / place).resolve() for key, place in told.items()}
-    assert yolo.held_out(tmp_path) == wanted
+    files = [tmp_path / "images" / name for name in ("a/1.png", "b/2.png", "b/3.png")]
+    assert yolo.held_out(tmp_path, files) == told

@@ -6,7 +6,7 @@ The class names stand in data.yaml (``names``) or classes.txt.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -109,37 +109,54 @@ def _label_of(labels: Path, name: str) -> PurePosixPath:
     return beside if (labels / beside).is_file() else mirrored
 
 
-def held_out(path: Path) -> dict[str, Path]:
-    """Return the folders that data.yaml names for validation and test, by its key.
+def held_out(path: Path, images: Sequence[Path]) -> list[int]:
+    """Return the places of images that data.yaml keeps for measuring.
 
-    Those alone that are there and are not the training folder.
+    They lie in what it names for validation or test, and not in what it names for
+    training.
 
     Args:
         path: as `read` takes it.
+        images: (N,) their files.
     """
     root = path if path.is_dir() else path.parent
     file = next((f for f in (root / NAMES, root.parent / NAMES) if f.is_file()), None)
     content = None if file is None else _yaml(file)
     if file is None or not isinstance(content, dict):
-        return {}
-    folders = {
-        key: folder
-        for key in ("train", "val", "test")
-        if (folder := _place(file, content, content.get(key))) is not None
-    }
-    train = folders.pop("train", None)
-    return {key: folder for key, folder in folders.items() if folder != train}
+        return []
+    train, kept = (
+        {place for key in keys for place in _places(file, content, content.get(key))}
+        for keys in (("train",), ("val", "test"))
+    )
+    return [
+        number
+        for number, image in enumerate(images)
+        if _lies_in(image, kept) and not _lies_in(image, train)
+    ]
 
 
-def _place(file: Path, content: dict[str, object], place: object) -> Path | None:
-    """Return the folder that data.yaml means: from 'path' on, or from its own."""
-    if not isinstance(place, str) or not place:
-        return None
-    base = file.parent / str(content.get("path") or "")
-    # Some sets say ../valid/images for what lies beside data.yaml.
-    bases = ((base, place), (file.parent, place), (file.parent, place.lstrip("./")))
-    found = (folder / name for folder, name in bases)
-    return next((one.resolve() for one in found if one.is_dir()), None)
+def _lies_in(image: Path, places: set[Path]) -> bool:
+    # A link may lead into a store: it is where it lies as well as where it leads.
+    forms = (image.absolute(), image.resolve())
+    return any(form == p or p in form.parents for form in forms for p in places)
+
+
+def _places(file: Path, content: dict[str, object], named: object) -> Iterator[Path]:
+    """Yield the folders and images that data.yaml means, from 'path' or its own."""
+    for name in named if isinstance(named, list) else [named]:
+        if not isinstance(name, str) or not name:
+            continue
+        base = file.parent / str(content.get("path") or "")
+        # Some sets say ../valid/images for what lies beside data.yaml.
+        tried = (base / name, file.parent / name, file.parent / name.lstrip("./"))
+        found = next((place for place in tried if place.exists()), None)
+        if found is None:
+            continue
+        if found.is_dir():
+            yield from (found.absolute(), found.resolve())
+        else:  # a list of images, counted from where it lies
+            for line in _text(found).split():
+                yield (found.parent / line).resolve()
 
 
 def _images(folder: Path) -> Iterator[str]:
