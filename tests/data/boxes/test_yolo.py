@@ -176,12 +176,12 @@ def test_labels_beside_images_within_each_part(tmp_path, source):
     ],
 )
 def test_what_is_kept_for_measuring_is_read_off_the_data_file(tmp_path, text, told):
-    for name in ("images/a/1.png", "images/b/2.png", "store/3.png"):
+    for name in ("images/a/1.png", "images/b/2 b.png", "store/3.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     link = tmp_path / "images" / "b" / "3.png"
     link.symlink_to(tmp_path / "store" / "3.png")
-    (tmp_path / "val.txt").write_text("./images/b/2.png\n")
+    (tmp_path / "val.txt").write_text("./images/b/2 b.png\n\n")
     (tmp_path / "data.yaml").write_text(text.format(here=tmp_path))
-    files = [tmp_path / "images" / name for name in ("a/1.png", "b/2.png", "b/3.png")]
+    files = [tmp_path / "images" / name for name in ("a/1.png", "b/2 b.png", "b/3.png")]
     assert yolo.held_out(tmp_path, files) == told

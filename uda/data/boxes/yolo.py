@@ -155,8 +155,8 @@ def _places(file: Path, content: dict[str, object], named: object) -> Iterator[P
         if found.is_dir():
             yield from (found.absolute(), found.resolve())
         else:  # a list of images, counted from where it lies
-            for line in _text(found).split():
-                yield (found.parent / line).resolve()
+            lines = (line.strip() for line in _text(found).splitlines())
+            yield from ((found.parent / line).resolve() for line in lines if line)
 
 
 def _images(folder: Path) -> Iterator[str]:
