@@ -152,6 +152,8 @@ def test_broken_json_names_the_file(tmp_path):
 def test_numbered_folders_count_up_and_never_share(tmp_path):
     names = [files.numbered_folder(tmp_path / "runs", "train").name for _ in range(3)]
     assert names == ["train", "train2", "train3"]
+    names = [files.numbered_folder(tmp_path / "runs", "line6").name for _ in range(2)]
+    assert names == ["line6", "line6-2"]
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         files.numbered_folder(tmp_path / "file", "train")

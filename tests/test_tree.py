@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uda.errors import DataError
+from uda.errors import DataError, UsageError
 from uda.tree import ROOT, Tree, faults, good_against_rest
 
 DEEP = Tree(
@@ -64,7 +64,7 @@ def test_good_against_rest():
         (ROOT, ("Good", "Defect")),
         ("Defect", ("Rust", "Scratch")),
     )
-    with pytest.raises(DataError, match="not among the classes"):
+    with pytest.raises(UsageError, match=r"did you mean 'Good'"):
         good_against_rest("God", ("Good", "Rust", "Scratch"))
     with pytest.raises(DataError, match="leave the tree out"):
         good_against_rest("Good", ("Good", "Rust"))

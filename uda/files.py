@@ -309,6 +309,8 @@ def is_locked(folder: Path) -> bool:
 def numbered_folder(parent: Path, name: str) -> Path:
     """Make ``parent/name``, or ``name2``, ``name3`` where that is taken.
 
+    A name that ends in a digit gets a dash before it: ``train6-2``.
+
     Raises:
         OSError: the folder cannot be made for another reason.
     """
@@ -317,9 +319,9 @@ def numbered_folder(parent: Path, name: str) -> Path:
     except FileExistsError as error:
         words = "it is no folder, or a link to one that is not there"
         raise NotADirectoryError(errno.ENOTDIR, words, str(parent)) from error
-    number = 1
+    number, dash = 1, "-" * name[-1:].isdigit()
     while True:
-        folder = parent / (name if number == 1 else f"{name}{number}")
+        folder = parent / (name if number == 1 else f"{name}{dash}{number}")
         try:
             folder.mkdir()
         except FileExistsError:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from uda.errors import DataError
+from uda.errors import DataError, UsageError
+from uda.words import did_you_mean
 
 ROOT = "(all)"
 REST = "Defect"  # node of all classes but the good one
@@ -144,13 +145,15 @@ def good_against_rest(good: str, labels: Sequence[str], rest: str = REST) -> Tre
         rest: name of the node of all others.
 
     Raises:
-        DataError: no such class, or fewer than two others.
+        UsageError: no such class.
+        DataError: fewer than two others.
     """
     classes = tuple(name for name in labels if name != rest)
     others = tuple(name for name in classes if name != good)
     if good not in classes:
-        raise DataError(
-            f"good class {good!r} is not among the classes: {', '.join(classes)}"
+        raise UsageError(
+            f"good class {good!r} is not among the classes"
+            f"{did_you_mean(good, classes)}: {', '.join(classes)}"
         )
     if len(others) < 2:
         raise DataError(

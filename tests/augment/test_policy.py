@@ -23,8 +23,8 @@ from uda.augment.policy import (
     packaged_policies,
     policy_file,
 )
-from uda.augment.specs import did_you_mean
 from uda.errors import DataError, UsageError
+from uda.words import did_you_mean
 
 NATIVE = {
     "weak", "flip-crop", "uda", "fixmatch", "defect-safe", "usb", "torchvision",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -50,6 +51,36 @@ def test_a_second_look_at_the_test_part_is_told(fake):
     reads = json.loads((fake.folder / "evaluation" / "reads.json").read_text())
     assert len(reads) == 3
     assert set(reads[0]["balanced_accuracy"]) == {"ema", "raw"}
+
+
+def test_looks_of_other_runs_at_the_same_test_part_count(fake):
+    """Who chooses among runs by it has used it up, whichever run was asked."""
+    other = fake.folder.with_name("other")
+    shutil.copytree(fake.folder, other)
+    call(fake.folder)
+    second = call(other)
+    assert "reads so far: 0 by this run, and 1 by runs beside it" in second.stderr
+    text = (other / "split.csv").read_text().splitlines()
+    less = [line for line in text if ",test,Rust," not in line]
+    (other / "split.csv").write_text("\n".join(less) + "\n")
+    (other / "evaluation" / "reads.json").unlink()
+    assert "reads so far" not in call(other).stderr
+
+
+def test_the_class_of_good_parts_is_remembered(fake):
+    """Or a second look would take escape and overkill out of the report."""
+    call(fake.folder, "--good-class", "Good")
+    second = call(fake.folder)
+    assert "--good-class Good, as the time before" in second.stderr
+    assert "escape: defective parts passed" in second.stdout
+
+
+def test_loose_photos_are_none_to_evaluate_on(fake, tmp_path):
+    write_image(tmp_path / "loose" / "a.png", "Rust", 1)
+    result = call(fake.folder, tmp_path / "loose")
+    assert result.exit_code == 3
+    assert "classify them with `uda predict`" in result.stderr
+    assert "--unlabeled" not in result.stderr
 
 
 def test_the_validation_part_is_no_look_at_the_test(fake):

@@ -57,6 +57,22 @@ class Page(HTMLParser):
         return [v for t, n, v in self.attributes if (t, n) == (tag, name)]
 
 
+def test_only_a_report_is_replaced(tmp_path):
+    run = make_run(tmp_path).folder
+    page, photo = tmp_path / "page.html", tmp_path / "photo.png"
+    for _ in range(2):
+        assert call("report", run, "--out", page).exit_code == 0
+    photo.write_bytes(b"mine")
+    refused = call("report", run, "--out", photo)
+    assert refused.exit_code == 2
+    assert "call it .html" in refused.stderr
+    page.write_text("<html>my own page</html>")
+    refused = call("report", run, "--out", page)
+    assert refused.exit_code == 2
+    assert "is no report" in refused.stderr
+    assert page.read_text() == "<html>my own page</html>"
+
+
 def call(*words):
     return CliRunner().invoke(main, [str(word) for word in words])
 

@@ -156,6 +156,37 @@ def test_extends_with_the_test_part_byte_for_byte(tmp_path):
     assert "2 new images were added" in result.stderr
 
 
+def test_an_older_split_with_groups_wants_groups(tmp_path):
+    """Without them, twins of test images would train as new images."""
+    root = data(tmp_path / "d", manifest="part")
+    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    assert run(root, "--group", "part", "--out", old).exit_code == 0
+    result = run(root, "--extend", old, "--out", new)
+    assert result.exit_code == 2
+    assert "give --group as for the older split" in result.stderr
+    assert not new.exists()
+    assert run(root, "--extend", old, "--out", new, "--group", "none").exit_code == 0
+
+
+def test_a_deleted_test_image_needs_a_word(tmp_path):
+    root = data(tmp_path / "d")
+    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    run(root, "--out", old)
+    gone = Split.load(old).part("test")[0].path
+    (root / gone).unlink()
+    result = run(root, "--extend", old, "--out", new)
+    assert result.exit_code == 3
+    assert gone in result.stderr
+    assert "--refresh" in result.stderr
+    result = run(root, "--extend", old, "--out", new, "--refresh")
+    assert result.exit_code == 0, result.output
+    assert gone not in Split.load(new).by_path
+    assert "do not compare with older ones" in result.stderr
+    result = run(root, "--refresh", "--out", tmp_path / "third.csv")
+    assert result.exit_code == 2
+    assert "--refresh has no effect without --extend" in result.stderr
+
+
 def test_options_without_effect_are_refused(tmp_path):
     root = data(tmp_path / "d")
     run(root, "--out", tmp_path / "old.csv")

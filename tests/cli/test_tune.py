@@ -136,7 +136,7 @@ def test_evaluate_knows_the_good_class_of_the_rule(fake):
     assert "Note: --good-class Good, as in `uda tune`" in result.stderr
     assert "escape: defective parts passed" in result.stdout
     plain = call("evaluate", fake.folder, "--no-decision")
-    assert "escape" not in plain.stdout
+    assert "--good-class Good, as the time before" in plain.stderr
 
 
 def test_no_decision(fake, tmp_path):

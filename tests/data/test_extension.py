@@ -7,8 +7,9 @@ import pytest
 
 from uda.data.extension import NO_NEW_GROUPS
 from uda.data.records import Catalog, scan
+from uda.data.refresh import refresh
 from uda.data.splits import Split, SplitRow, extend_split, make_split
-from uda.errors import UsageError
+from uda.errors import DataError, UsageError
 
 Rows = dict[str, tuple[str, str]]
 
@@ -139,16 +140,35 @@ def relabel(root: Path, rows: Rows, row: SplitRow) -> None:
 
 
 @pytest.mark.parametrize("change", [remove, alter, relabel])
-def test_test_rows_stay_whatever_happens_to_their_files(tmp_path, begun, change):
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_what_became_of_test_images_is_told_before_a_split_is_written(
+    tmp_path, begun, change, part
+):
+    """A split whose test rows are not so any more could not be trained on."""
     rows, split = begun
-    change(tmp_path, rows, split.part("test")[0])
+    row = split.part(part)[0]
+    change(tmp_path, rows, row)
     catalog = write(tmp_path, rows)
-    longer, notes = extend_split(split, catalog, catalog.groups())
-    assert longer == split
-    assert any(split.part("test")[0].path in n and "rows stay" in n for n in notes)
+    with pytest.raises(DataError, match="add --refresh") as error:
+        extend_split(split, catalog, catalog.groups())
+    assert row.path in str(error.value)
+    newer, notes = refresh(split, catalog)
+    longer, _ = extend_split(newer, catalog, catalog.groups())
+    assert longer.verify(catalog) == []
+    if change is remove:
+        assert {r.path for r in split.rows} - {r.path for r in longer.rows} == {
+            row.path
+        }
+    else:
+        assert {r.path for r in split.rows} == {r.path for r in longer.rows}
+    assert longer.part("labeled") == split.part("labeled")
+    if change is not alter:
+        assert any(row.path in note for note in notes)
+        assert "do not compare" in notes[-1]
 
 
-def test_a_new_image_of_a_vanished_test_group_is_held_out(tmp_path, begun):
+def test_a_vanished_group_of_that_name_says_nothing_of_new_images(tmp_path, begun):
+    """Software numbers its groups anew: another g0007 is none of the older one's."""
     rows, split = begun
     name = split.part("test")[0].group
     for row in split.part("test"):
@@ -156,8 +176,22 @@ def test_a_new_image_of_a_vanished_test_group_is_held_out(tmp_path, begun):
             remove(tmp_path, rows, row)
     rows["late.png"] = ("A", str(name))
     catalog = write(tmp_path, rows)
-    longer, _ = extend_split(split, catalog, catalog.groups())
-    assert longer == split
+    newer, _ = refresh(split, catalog)
+    longer, notes = extend_split(newer, catalog, catalog.groups())
+    late = longer.by_path["late.png"]
+    assert (late.part, late.group) == ("labeled", name)
+    assert not any("held out" in note for note in notes)
+
+
+def test_labels_that_are_lost_to_the_test_are_named_apart(tmp_path, begun):
+    rows, split = begun
+    tested, trained = split.part("test")[0], split.part("labeled")[0]
+    _, notes = extend_split(
+        split, write(tmp_path, rows), {tested.path: "x", trained.path: "x"}
+    )
+    lost = [note for note in notes if "trained with their label" in note]
+    assert len(lost) == 1
+    assert trained.path in lost[0]
 
 
 def test_training_rows_follow_their_files(tmp_path, begun):

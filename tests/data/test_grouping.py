@@ -51,14 +51,6 @@ def test_old_and_new_group_names_are_two_vocabularies(tmp_path):
     assert not together(facts, "A/0.png", "B/0.png")
 
 
-def test_a_group_whose_images_are_gone_keeps_its_name(tmp_path):
-    catalog = folder(tmp_path, A_0="a", B_0="b")
-    old = {"gone.png": SplitRow("gone.png", "test", "A", "t7", "")}
-    facts = gather(catalog, {"A/0.png": "t7"}, old=old)
-    assert together(facts, "A/0.png", "gone.png")
-    assert not together(facts, "B/0.png", "gone.png")
-
-
 def test_contents_meet_those_of_the_older_split(tmp_path):
     catalog = folder(tmp_path, A_0="a", B_0="b")
     sha256 = gather(catalog, None).hashes["A/0.png"]

@@ -79,7 +79,9 @@ def test_another_split_that_tests_on_training_images_says_so(fake, tmp_path, has
     other.write_text(swapped.replace(",x,", ",labeled,"))
     found = split_part(RunFolder(fake.folder), CLASSES, "test", split=other)
     assert found.name == "test-other"
-    assert found.notes == ["24 of its images were in training (24 labeled)"]
+    assert len(found.notes) == 1
+    assert found.notes[0].startswith("24 of its images were in training (24 labeled): ")
+    assert found.notes[0].endswith(" and 21 more")
     assert not found.reads_test
 
 
@@ -154,7 +156,8 @@ def test_training_images_under_other_names_are_recognised(fake, tmp_path):
         class_folder(run, CLASSES, new)
     found = class_folder(run, CLASSES, new, allow_seen=True)
     assert found.notes[0] == (
-        "2 of its images were in training (1 labeled, 1 validation)"
+        "2 of its images were in training (1 labeled, 1 validation): "
+        "Rust/b.png, Rust/renamed.png"
     )
     assert found.reads_test
 

@@ -56,11 +56,11 @@ def test_what_the_split_knows(tmp_path):
         for part in ("labeled", "test", "validation")
     ]
     seen = seen_parts(run, [*hashes, "", "0" * 64])
-    assert seen == ["labeled", "test", "validation"]
-    assert seen_notes(seen) == [
-        "2 of its images were in training (1 labeled, 1 validation)"
+    assert seen == ["labeled", "test", "validation", "", ""]
+    assert seen_notes(seen, list("abcde")) == [
+        "2 of its images were in training (1 labeled, 1 validation): a, c"
     ]
-    assert seen_notes(["test"]) == []
+    assert seen_notes(["test", ""], list("ab")) == []
     groups = ["Rusttest0", "new", "copy of it", "Rustlabeled0"]
     units = units_of(groups, ["a", "b", "a", "c"])
     assert of_parts(run, ("test",), groups, units) == [True, False, True, False]

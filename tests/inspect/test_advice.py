@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
-from uda.inspect.advice import advise
-from uda.inspect.facts import Facts
+import pytest
+
+from uda.inspect.advice import advise, on_data
+from uda.inspect.facts import Advice, Facts
 
 QUIET = Facts(
     counts={"a": 600, "b": 600}, units={"a": 600, "b": 600}, unlabeled=9000, total=10200
@@ -101,7 +105,7 @@ def test_advice_for_several_labels_is_accepted_by_training() -> None:
     commands = [one.command for one in found if "uda train" in one.command]
     assert commands
     for command in commands:
-        assert "uda train DATA --multi-label" in command
+        assert re.match(r"uda train DATA( --unlabeled DIR)? --multi-label", command)
         for refused in ("--logit-adjustment", "--tsa", "--prior", "texture", "abc"):
             assert refused not in command
 
@@ -111,3 +115,23 @@ def test_two_depths_in_one_set_are_told_of() -> None:
     for deep, told in ((0, False), (4, True), (9, False)):
         facts = replace(QUIET, total=10, broken=1, deep=deep)
         assert (title in titles(facts)) is told
+
+
+@pytest.mark.parametrize(
+    ("piles", "words"),
+    [
+        ([], "uda train 'my photos' --multi-label --balanced-head abc"),
+        (
+            [Path("pile"), Path("more")],
+            "uda train 'my photos' --unlabeled pile --unlabeled more --multi-label "
+            "--balanced-head abc",
+        ),
+    ],
+)
+def test_commands_name_the_folders_that_were_given(piles, words) -> None:
+    """Else they would train without the unlabelled images, or on none at all."""
+    command = "uda train DATA --unlabeled DIR --multi-label --balanced-head abc"
+    advice = Advice("title", "reason", command, "source")
+    assert on_data(advice, Path("my photos"), piles).command == words
+    bare = replace(advice, command="uda split DATA --group auto, then see inspect.json")
+    assert on_data(bare, Path("d"), piles[:1]).command.startswith("uda split d --")

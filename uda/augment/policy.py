@@ -12,8 +12,9 @@ from uda.augment import plugins
 from uda.augment.installed import installed_policies, load_installed
 from uda.augment.plugins import PythonPolicy
 from uda.augment.policyfile import read_policy
-from uda.augment.specs import OpSpec, Policy, did_you_mean
+from uda.augment.specs import OpSpec, Policy
 from uda.errors import DataError, UsageError
+from uda.words import did_you_mean
 
 __all__ = [
     "OpSpec", "Policy", "PythonPolicy", "installed_policies", "load_policy",

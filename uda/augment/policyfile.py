@@ -11,8 +11,9 @@ import yaml
 
 from uda.augment.effects import op_without_effect, without_effect
 from uda.augment.ops import OPS
-from uda.augment.specs import MAX_SLOTS, OpSpec, Policy, brief, did_you_mean
+from uda.augment.specs import MAX_SLOTS, OpSpec, Policy, brief
 from uda.errors import DataError
+from uda.words import did_you_mean
 
 _TYPES: dict[str, type] = {
     "name": str, "source": str, "fill": str, "order": str, "interpolation": str,

@@ -6,18 +6,16 @@ Frozen and checked when made; where they come from is the business of ``policy``
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
-import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from uda.augment.ops import OPS, Op
 from uda.errors import DataError
+from uda.words import did_you_mean
 
 # Part of every fingerprint: raised when the same policy would give other pixels.
 _SEMANTICS = 1
@@ -246,19 +244,3 @@ def brief(value: object) -> str:
     """Return a value as Python writes it, cut short where nobody would read it."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:40]}... ({len(text)} characters)"
-
-
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """Return ``" (did you mean 'x'?)"`` for the closest choice, or nothing.
-
-    Choices that the word holds come first: other libraries' names are put together
-    of several.
-    """
-    known = list(choices)
-    plain = unicodedata.normalize("NFC", word)
-    if any(unicodedata.normalize("NFC", choice) == plain for choice in known):
-        return " (it is written in another Unicode form; copy the name from the list)"
-    held = [c for c in known if len(c) > 3 and c.lower() in word.lower()]
-    meant = [c for c in held if not any(c != o and c in o for o in held)]
-    meant = meant or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" (did you mean {' or '.join(map(repr, meant))}?)" if meant else ""

@@ -228,7 +228,7 @@ def _written(out: Path) -> Iterator[None]:
 def _check_good(split: Path, good_class: str | None) -> None:
     classes = classes_of(split)
     if good_class is not None and good_class not in classes:
-        from uda.augment.specs import did_you_mean
+        from uda.words import did_you_mean
 
         raise UsageError(
             f"--good-class {good_class!r} is not a class"

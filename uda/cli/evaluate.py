@@ -188,14 +188,19 @@ def _say_rules(bundles: dict[str, Bundle], rules: dict[str, DecisionRule]) -> No
 def _good_class(
     given: str | None, run: RunFolder, bundle: Bundle, *, ruled: bool
 ) -> str | None:
-    """Return the class that is given, else that of the rule that decides."""
+    """Return the class that is given, else that of the rule, or of the time before."""
+    from uda.evaluation.reads import last_good_class
     from uda.evaluation.rulefile import asked_good_class
 
     _check_class(given, bundle)
-    name = asked_good_class(run) if ruled and given is None else None
-    if name is None or name not in bundle.classes:
+    if given is not None or bundle.link == "sigmoid":
         return given
-    say(f"--good-class {name}, as in `uda tune`")
+    name, where = (asked_good_class(run) if ruled else None), "in `uda tune`"
+    if name is None:
+        name, where = last_good_class(run), "the time before"
+    if name is None or name not in bundle.classes:
+        return None
+    say(f"--good-class {name}, as {where}")
     return name
 
 
@@ -206,7 +211,7 @@ def _check_class(good_class: str | None, bundle: Bundle) -> None:
             "no class is named; leave it out"
         )
     if good_class is not None and good_class not in bundle.classes:
-        from uda.augment.specs import did_you_mean
+        from uda.words import did_you_mean
 
         hint = did_you_mean(good_class, bundle.classes)
         raise UsageError(
@@ -255,7 +260,7 @@ def _choose(
 
 
 def _announce(run: RunFolder, images: EvaluationSet, bundle: Bundle) -> None:
-    from uda.evaluation.reads import past_reads
+    from uda.evaluation.reads import past_reads, reads_beside
 
     if bundle.kind == "texture":
         click.echo(
@@ -264,12 +269,15 @@ def _announce(run: RunFolder, images: EvaluationSet, bundle: Bundle) -> None:
         )
     for note in images.notes:
         say(note)
-    reads = past_reads(run) if images.reads_test else []
-    if reads:
-        click.echo(
-            f"Note: test part last read {reads[-1].get('time', '(time unknown)')}, "
-            f"reads so far: {len(reads)}; whoever chooses by it has no test part left",
-            err=True,
+    if not images.reads_test:
+        return
+    reads, beside = past_reads(run), reads_beside(run)
+    last = f"test part last read {reads[-1].get('time')}, " if reads else ""
+    others = f", and {beside} by runs beside it" if beside else ""
+    if reads or beside:
+        say(
+            f"{last}reads so far: {len(reads)} by this run{others}; whoever chooses "
+            "by it has no test part left (--part validation is there to choose by)"
         )
 
 

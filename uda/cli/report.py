@@ -6,7 +6,11 @@ from pathlib import Path
 
 import click
 
+from uda.errors import UsageError
 from uda.files import writing
+
+# What the head of every page of ours holds (templates/base.html).
+_MARK, _HEAD = b'<meta name="generator" content="uda">', 4096
 
 
 @click.command(short_help="Write one HTML page about a run: the answer first.")
@@ -30,8 +34,21 @@ def command(run: Path, out: Path | None, no_thumbnails: bool) -> Path:
     """
     from uda.reporting.report import write_report
 
+    _refuse_other(out)
     with writing(out or run, "choose another file with --out"):
         target = write_report(run, out, images=not no_thumbnails)
     size = target.stat().st_size / 2**20
     click.echo(f"{target} ({size:.1f} MB): open it in a browser")
     return target
+
+
+def _refuse_other(out: Path | None) -> None:
+    """Replace nothing but a page: a slip must not cost a photo or a list."""
+    if out is None:
+        return
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--out {out}: the report is an HTML page; call it .html")
+    if out.is_file() and _MARK not in out.read_bytes()[:_HEAD]:
+        raise UsageError(
+            f"--out {out}: is there already and is no report; choose another name"
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from uda.errors import UsageError
 from uda.files import writing
 
 if TYPE_CHECKING:
+    from uda.data.coarse import Draw
     from uda.data.labelfile import Labeled
     from uda.data.records import Catalog
     from uda.data.splitfile import Split
@@ -72,6 +73,12 @@ _FOLDER = click.Path(path_type=Path)
     help="Add new images and labels to this split; its test part stays as it is.",
 )
 @click.option(
+    "--refresh",
+    is_flag=True,
+    help="With --extend: let validation and test follow files that were deleted, moved "
+    "or labelled otherwise. Results on them then do not compare with older ones.",
+)
+@click.option(
     "--labels",
     type=_FOLDER,
     metavar="LIST",
@@ -109,60 +116,39 @@ def command(
     /,
     data: Path,
     group: str | None,
-    labels_per_class: int | dict[str, int] | None,
-    labels_share: float | None,
-    validation: float,
-    test: float,
-    seed: int,
     out: Path,
     unlabeled: tuple[Path, ...],
     extend: Path | None,
-    transductive: bool,
     multi_label: bool,
-    **_: object,  # the tree's and the filled list's: read from the context below
+    **_: object,  # what the draws, the tree and the filled list need: see the context
 ) -> Split:
     """Write a grouped, stratified split of DATA as a file.
 
     DATA is a folder with one folder per class, a folder with train/ val/ test/
     unlabeled/, or a manifest.csv (path,label[,split][,group]).
     """
-    from uda.data.coarse import Draw, draw_with_coarse
+    from uda.data.coarse import draw_with_coarse
     from uda.data.groups import group_column, joined_notes
     from uda.data.records import scan
-    from uda.data.splits import Split, extend_split, make_split
+    from uda.data.splits import Split
 
     _refuse_out(out)
-    if extend is not None:
-        _refuse_without_effect(ctx)
+    _refuse_without_effect(ctx)
     catalog = scan(
         data,
         unlabeled=unlabeled,
         group_column=group_column(group),
         multi_label=multi_label,
     )
-    catalog, told, labels = _filled(ctx, catalog)
+    older = None if extend is None else Split.load(extend)
+    catalog, told, labels = _filled(ctx, catalog, older)
     groups = _groups(catalog, group)
-    if extend is not None:
-        draw: Draw = partial(
-            extend_split,
-            Split.load(extend),
-            groups=groups,
-            labels_per_class=labels_per_class,
-            seed=seed,
-            transductive=transductive,
-            told=told,
-        )
+    if older is None:
+        draw = _draw(ctx, groups)
     else:
-        draw = partial(
-            make_split,
-            groups=groups,
-            labels_per_class=labels_per_class,
-            labels_share=labels_share,
-            validation=validation,
-            test=test,
-            seed=seed,
-            transductive=transductive,
-        )
+        _refuse_groupless(older, group, groups)
+        older, labels = _refreshed(ctx, older, catalog, labels)
+        draw = _extension(ctx, older, groups, told)
     split, notes = draw_with_coarse(draw, catalog, _tree(ctx, catalog))
     _save(split, out)
     _print_table(split, catalog)
@@ -170,6 +156,38 @@ def command(
     following = ["uda", "train", str(data), *_same(ctx), "--split", str(out)]
     click.echo(f"Wrote {out}. Next: {shlex.join(following)}")
     return split
+
+
+def _draw(ctx: click.Context, groups: Mapping[str, str] | None) -> Draw:
+    from uda.data.splits import make_split
+
+    names = ("labels_per_class", "labels_share", "validation", "test")
+    return partial(
+        make_split,
+        groups=groups,
+        seed=ctx.params["seed"],
+        transductive=ctx.params["transductive"],
+        **{name: ctx.params[name] for name in names},
+    )
+
+
+def _extension(
+    ctx: click.Context,
+    older: Split,
+    groups: Mapping[str, str] | None,
+    told: Collection[str],
+) -> Draw:
+    from uda.data.splits import extend_split
+
+    return partial(
+        extend_split,
+        older,
+        groups=groups,
+        labels_per_class=ctx.params["labels_per_class"],
+        seed=ctx.params["seed"],
+        transductive=ctx.params["transductive"],
+        told=told,
+    )
 
 
 def _refuse_out(out: Path) -> None:
@@ -204,16 +222,38 @@ def _same(ctx: click.Context) -> list[str]:
     )
 
 
-def _filled(ctx: click.Context, catalog: Catalog) -> Labeled:
+def _refuse_groupless(
+    older: Split, choice: str | None, groups: Mapping[str, str] | None
+) -> None:
+    """Without groups, twins of test images would come into training as new ones."""
+    if choice is None and groups is None and older.grouped:
+        raise UsageError(
+            "the older split keeps groups together, and nothing says to which group "
+            "new images belong: give --group as for the older split (--group auto "
+            "looks at the pixels; --group none holds out copies of test images alone)"
+        )
+
+
+def _refreshed(
+    ctx: click.Context, older: Split, catalog: Catalog, notes: Sequence[str]
+) -> tuple[Split, list[str]]:
+    from uda.data.refresh import refresh
+
+    if not ctx.params["refresh"]:
+        return older, [*notes]
+    older, more = refresh(older, catalog)
+    return older, [*notes, *more]
+
+
+def _filled(ctx: click.Context, catalog: Catalog, older: Split | None) -> Labeled:
     """Add the labels of an older split and those that somebody filled in."""
     from uda.data.labelfile import Labeled, add_labels, labels_of_split, read_labels
-    from uda.data.splitfile import Split
 
     given = ctx.params
-    extend, labels = given["extend"], given["labels"]
+    labels = given["labels"]
     if given["new_classes"] and labels is None:
         raise UsageError("--new-class has no effect without --labels; leave it out")
-    if labels is not None and extend is None:
+    if labels is not None and older is None:
         raise UsageError(
             "--labels needs --extend SPLIT: images that were chosen since they are odd "
             "are no fair test, so validation and test have to be there already; the "
@@ -229,8 +269,8 @@ def _filled(ctx: click.Context, catalog: Catalog) -> Labeled:
             "--labels holds one class per image and does not combine with --multi-label"
         )
     notes: list[str] = []
-    if extend is not None:
-        catalog, notes = labels_of_split(Split.load(extend), catalog)
+    if older is not None:
+        catalog, notes = labels_of_split(older, catalog)
     if labels is None:
         return Labeled(catalog, frozenset(), notes)
     tree = _tree(ctx, catalog)
@@ -259,7 +299,11 @@ def _tree(ctx: click.Context, catalog: Catalog) -> Tree | None:
 
 
 def _refuse_without_effect(ctx: click.Context) -> None:
-    """With --extend: an option that changes nothing is an error, no silent wish."""
+    """An option that changes nothing is an error, no silent wish."""
+    if ctx.params["extend"] is None:
+        if ctx.params["refresh"]:
+            raise UsageError("--refresh has no effect without --extend; leave it out")
+        return
     default = click.core.ParameterSource.DEFAULT
     for name in ("validation", "test", "labels_share"):
         if ctx.get_parameter_source(name) is not default:

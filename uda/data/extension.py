@@ -13,10 +13,11 @@ from dataclasses import replace
 from uda.data.grouping import Facts, gather, row_of
 from uda.data.labels import Counts, draw_labels, refuse_bad_counts
 from uda.data.records import Catalog
+from uda.data.refresh import FIXED as _FIXED
 from uda.data.splitfile import Progress, Split, SplitRow, ordered
 from uda.data.table import listing, shown
+from uda.errors import DataError
 
-_FIXED = ("test", "validation")
 NO_NEW_GROUPS = (
     "no groups were given for the new images: only copies of test images are held out, "
     "leaks were not checked; give --group as for the older split"
@@ -60,9 +61,12 @@ def extend_split(
     Raises:
         UsageError: for ``labels_per_class`` below 1, of other classes, or beyond what
             a class has.
+        DataError: images of test or validation are gone, changed or called otherwise;
+            ``refresh`` makes a split that follows them.
     """
     refuse_bad_counts(labels_per_class, catalog.classes)
     facts = gather(catalog, groups, old=split.by_path, progress=progress)
+    _refuse_odd(facts, split)
     fixed = _fixed_rows(facts, split)
     units = {part: _units(facts, fixed, part) for part in _FIXED}
     held_units = units["test"] | units["validation"]
@@ -88,6 +92,18 @@ def extend_split(
         facts.notes.append(NO_NEW_GROUPS)
     _note_changes(facts, split, rows, held)
     return Split(ordered([*fixed.values(), *rows])), facts.notes
+
+
+def _refuse_odd(facts: Facts, split: Split) -> None:
+    """Nothing could be trained on rows that are not so; a wrong Next helps nobody."""
+    odd = [row.path for part in _FIXED for row in split.part(part) if _odd(facts, row)]
+    if odd:
+        raise DataError(
+            f"{len(odd)} images of test or validation are missing, changed or labelled "
+            f"otherwise now: {listing(odd, 3)}; restore them, or add --refresh: test "
+            "and validation then follow the data, and results on them do not compare "
+            "with older ones"
+        )
 
 
 def _fixed_rows(facts: Facts, split: Split) -> dict[str, SplitRow]:
@@ -164,7 +180,11 @@ def _group_names(facts: Facts, split: Split) -> dict[str, str]:
     An old row keeps its name. A new image takes an old name of its unit, else its own
     new name, with ``+`` behind it where an older group of another unit has that name.
     """
-    old = {row.path: row.group for row in split.rows if row.group is not None}
+    old = {
+        row.path: row.group
+        for row in split.rows
+        if row.group is not None and row.path in facts.records
+    }
     owner = {name: facts.unit[path] for path, name in old.items()}
     by_unit: dict[int, str] = {}
     for path in sorted(old, key=lambda path: old[path]):
@@ -208,8 +228,9 @@ def _note_changes(
         for row in split.rows
         if row.part not in _FIXED and row.path not in facts.records
     ]
+    lost = [path for path in held if _labeled(before, path)]
+    others = [path for path in held if not _labeled(before, path)]
     _note_new_classes(facts, split, rows)
-    odd = [row.path for part in _FIXED for row in split.part(part) if _odd(facts, row)]
     said = (
         (came, "new images were added to training"),
         (gained, "images are labelled training now that were not"),
@@ -217,14 +238,14 @@ def _note_changes(
         (withdrawn, "labels were withdrawn: these images train without one now"),
         (gone, "training images are not in the data any more and were dropped"),
         (
-            held,
-            "images are held out of training, since their part or group is test or "
-            "validation",
+            lost,
+            "images trained with their label and do so no more, since they belong to a "
+            "group of test or validation by what is known now",
         ),
         (
-            odd,
-            "test or validation images are missing, changed or labelled otherwise now; "
-            "their rows stay: restore them, or write a new split",
+            others,
+            "images are held out of training, since their part or group is test or "
+            "validation",
         ),
     )
     facts.notes.extend(
@@ -264,6 +285,8 @@ def _relabeled(row: SplitRow, old: SplitRow | None) -> bool:
 
 def _odd(facts: Facts, row: SplitRow) -> bool:
     record = facts.records.get(row.path)
+    if record is not None and record.withdrawn and row.part == "validation":
+        return False  # it is dropped, as the user said
     if record is None or record.label != row.label:
         return True
     return bool(row.sha256) and facts.hashes[row.path] != row.sha256

@@ -5,7 +5,7 @@ Gathers hashes, groups and units of a catalog (and of an older split of it).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from uda.data.multilabel import NONE, split_text
 from uda.data.partition import Ints, connect
 from uda.data.records import Catalog, Record
-from uda.data.splitfile import EMPTY_SHA256, Progress, SplitRow, hash_files
+from uda.data.splitfile import EMPTY_SHA256, EQUAL_FILES, Progress, SplitRow, hash_files
 from uda.data.table import listing, shown
 
 Key = tuple[str, str]  # what an image is known by: ("group", "t065")
@@ -101,7 +101,6 @@ def gather(
     keys = [
         _keys(path, named.get(path), hashes.get(path), old.get(path)) for path in paths
     ]
-    _meet_by_name(keys, paths, old, set(records))
     numbers = connect(keys).tolist()
     facts = Facts(
         paths=paths,
@@ -141,31 +140,6 @@ def _keys(
     return keys
 
 
-def _meet_by_name(
-    keys: Sequence[list[Key]],
-    paths: Sequence[str],
-    old: Mapping[str, SplitRow],
-    present: Set[str],
-) -> None:
-    """Let a name mean the same in both vocabularies when no image can tell.
-
-    That is so for an older group all of whose images are gone: better hold out too
-    much than let a new image of a test group into training.
-    """
-    members: dict[str, list[str]] = {}
-    for path, row in old.items():
-        if row.group is not None:
-            members.setdefault(row.group, []).append(path)
-    gone = {name for name, own in members.items() if present.isdisjoint(own)}
-    for path, names in zip(paths, keys, strict=True):
-        if path in present:
-            names += [
-                ("old group", name)
-                for kind, name in list(names)
-                if kind == "group" and name in gone
-            ]
-
-
 def _join_equal_files(facts: Facts) -> None:
     """Name the groups of equal files, and note them and their contradictions."""
     twins: dict[str, list[str]] = {}
@@ -177,7 +151,7 @@ def _join_equal_files(facts: Facts) -> None:
         return
     for sha256, paths in equal.items():
         for path in paths:
-            facts.groups.setdefault(path, f"same-{sha256[:12]}")
+            facts.groups.setdefault(path, EQUAL_FILES + sha256[:12])
     examples = [" = ".join(sorted(paths)[:2]) for paths in equal.values()]
     facts.notes.append(
         f"{sum(map(len, equal.values())) - len(equal)} files equal another one byte "

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from uda.data.manifest import check_label, check_name
 from uda.data.records import Catalog, Record
-from uda.data.splitfile import Split, decode_name
-from uda.data.table import as_known, listing, read_table, shown
+from uda.data.splitfile import Split
+from uda.data.table import as_known, decode_name, listing, read_table, shown
 from uda.errors import DataError, UsageError
 from uda.files import inside
 

@@ -5,7 +5,6 @@ Every complaint names the line.
 
 from __future__ import annotations
 
-import difflib
 import os
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +14,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from uda.data.table import Table, listing, read_table, shown
 from uda.errors import DataError, UsageError
 from uda.files import inside
+from uda.words import did_you_mean
 
 MANIFEST_NAME = "manifest.csv"
+GROUP_WORDS = ("auto", "none")  # what --group takes besides a column
 # Columns that never are classes.
 RESERVED = ("path", "label", "split", "group")
 # What the `split` column may say, and the part it hints at.
@@ -116,11 +117,10 @@ def _group_column(table: Table, wanted: str | None) -> str | None:
     name = wanted.strip().lower()
     if name in table.header:
         return name
-    near = difflib.get_close_matches(name, table.header, 1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    hint = did_you_mean(name, [*table.header, *GROUP_WORDS])
     raise UsageError(
         f"{table.path}: no column '{shown(wanted)}'{hint}; there are: "
-        f"{listing(table.header)}"
+        f"{listing(table.header)}; or auto, none"
     )
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from uda.data.chosen import Chosen, chosen_folders
 from uda.data.folders import find_images, read_layout
 from uda.data.images import SUFFIXES
-from uda.data.manifest import MANIFEST_NAME, read_manifest
+from uda.data.manifest import GROUP_WORDS, MANIFEST_NAME, read_manifest
 from uda.data.multilabel import SEPARATOR, class_names, label_reader, split_text
 from uda.data.table import listing, shown
 from uda.errors import DataError, UsageError
+from uda.words import did_you_mean
 
 EXPECTED = (
     "expected a folder with one folder per class (DATA/Good/1.png), or train/ val/ "
@@ -246,8 +247,9 @@ def _manifest_in(folder: Path) -> Path | None:
 
 def _refuse_without_manifest(data: Path, how: _How) -> None:
     if how.group_column is not None:
+        hint = did_you_mean(how.group_column, GROUP_WORDS)
         raise UsageError(
-            f"{shown(data)}: group column '{shown(how.group_column)}' needs a "
+            f"{shown(data)}: group column '{shown(how.group_column)}'{hint} needs a "
             f"{MANIFEST_NAME} (path,label,{shown(how.group_column)}) in this folder"
         )
     if how.multi_label:

@@ -14,8 +14,15 @@ from pathlib import Path
 
 from uda.data.manifest import WITHDRAWN
 from uda.data.records import BESIDE
-from uda.data.splitfile import Split, decode_name, encode_name
-from uda.data.table import as_known, listing, read_table, shown
+from uda.data.splitfile import Split
+from uda.data.table import (
+    as_known,
+    decode_name,
+    encode_name,
+    listing,
+    read_table,
+    shown,
+)
 from uda.errors import DataError
 from uda.files import atomic_write, write_csv
 

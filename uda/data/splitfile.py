@@ -16,14 +16,16 @@ from pathlib import Path
 from uda.cores import usable_cores
 from uda.data.manifest import WITHDRAWN
 from uda.data.records import Catalog, Record
-from uda.data.table import listing, read_table, shown
+from uda.data.table import decode_name, encode_name, listing, read_table, shown
 from uda.errors import DataError, UsageError
-from uda.files import sha256_file, spreadsheet_safe, write_csv
+from uda.files import sha256_file, write_csv
 
 PARTS = ("labeled", "unlabeled", "validation", "test")
 HEADER = ("path", "part", "label", "group", "sha256")
 # Content hash of a file of 0 bytes: such files are equal, but no duplicates.
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+# What the group of equal files is called where no group was told.
+EQUAL_FILES = "same-"
 Progress = Callable[[str, int, int], None]
 
 _SIDES = {
@@ -33,8 +35,6 @@ _SIDES = {
     "test": "test",
 }
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_ESCAPED = re.compile(r"\\u(005c|00[01][0-9a-f]|007f|d[89a-f][0-9a-f]{2})")
-_ODD = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def unit_of(group: str | None, path: str) -> str:
@@ -77,6 +77,12 @@ class Split:
         """The rows by their path."""
         return {row.path: row for row in self.rows}
 
+    @property
+    def grouped(self) -> bool:
+        """Whether it keeps groups together, and not equal files alone."""
+        names = (row.group for row in self.rows if row.group)
+        return any(not name.startswith(EQUAL_FILES) for name in names)
+
     def part(self, name: str) -> tuple[SplitRow, ...]:
         """Return the rows of one part.
 
@@ -100,7 +106,8 @@ class Split:
                 f"{len(missing)} files of the part {name!r} are not in "
                 f"{shown(catalog.root)}: {listing(missing)}; restore them (for paths "
                 "with @ give the same --unlabeled folders in the same order), or write "
-                "a new split with --extend"
+                "a new split with uda split --extend, and --refresh for files of "
+                "validation and test"
             )
         return tuple(catalog.by_path[row.path] for row in rows)
 
@@ -219,9 +226,8 @@ class Split:
             raise DataError(
                 f"{name}: {len(changed)} labelled or validation images have changed "
                 f"since the split was written: {listing(changed)}; restore them, or "
-                "draw a new split (where they are all labelled images, `uda split DATA "
-                "--extend SPLIT --out NEW` takes them as they are now and keeps the "
-                "rest)"
+                "take them as they are now with `uda split DATA --extend SPLIT "
+                "--refresh --out NEW`, which keeps the rest"
             )
         split = Split(tuple(_hashed(row, hashes) for row in self.rows))
         crossing = split.crossings()
@@ -265,8 +271,8 @@ class Split:
             raise DataError(
                 f"{name}: the label of {len(found)} images differs: "
                 f"{listing(found, 3)}. Training goes by the split, so the data's "
-                "label would have no effect: leave --split out, or write a new one "
-                "with uda split"
+                "label would have no effect: write a split that follows the data with "
+                "uda split --extend SPLIT --refresh, or leave --split out"
             )
 
     def unknown(self, catalog: Catalog) -> list[str]:
@@ -307,13 +313,17 @@ def _fault(
     """Return what is wrong with one row's file, or None."""
     name = f"{shown(row.path)} ({row.part})"
     if record is None:
-        return f"{name}: is not in the data any more; restore it or use --extend"
+        return (
+            f"{name}: is not in the data any more; restore it, or use uda split "
+            f"--extend{_refreshing(row)}"
+        )
     sha256 = hashes.get(row.path)
     if sha256 is None:
         return f"{name}: cannot be read; restore it or change its permissions"
     if row.sha256 and sha256 != row.sha256:
         return (
-            f"{name}: changed since the split was written; restore it or use --extend"
+            f"{name}: changed since the split was written; restore it, or use uda "
+            f"split --extend{_refreshing(row)}"
         )
     if row.part != "unlabeled" and record.label != row.label:
         return (
@@ -321,6 +331,10 @@ def _fault(
             f"{shown(record.label)} in the data; correct one of them"
         )
     return None
+
+
+def _refreshing(row: SplitRow) -> str:
+    return " --refresh" if row.part in ("validation", "test") else ""
 
 
 def _other_content(row: SplitRow, hashes: Mapping[str, str]) -> bool:
@@ -366,20 +380,3 @@ def _row(where: str, cells: Mapping[str, str]) -> SplitRow:
             "the cell empty when it is not known"
         )
     return SplitRow(path, part, label or None, group or None, sha256)
-
-
-def encode_name(text: str | None) -> str:
-    """Make a name one safe line of UTF-8 that ``decode_name`` gives back exactly."""
-    if text is None:
-        return ""
-    text = text.replace("\\u", "\\u005cu")
-    text = _ODD.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    return "'" + text if text.startswith("'") else str(spreadsheet_safe(text))
-
-
-def decode_name(cell: str) -> str:
-    """Give back what ``encode_name`` was given."""
-    # a single quote that someone typed is theirs: only ours comes before these
-    if cell.startswith("'") and cell[1:2] in ("'", "=", "+", "-", "@"):
-        cell = cell[1:]
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), cell)

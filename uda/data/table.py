@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from uda.errors import DataError
+from uda.files import spreadsheet_safe
 
 DELIMITERS = (",", ";", "\t")
 _SHOWN = 10
+_ESCAPED = re.compile(r"\\u(005c|00[01][0-9a-f]|007f|d[89a-f][0-9a-f]{2})")
+_ODD = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def shown(text: object) -> str:
@@ -128,6 +132,23 @@ def as_known(name: str, known: Iterable[str]) -> str:
     form = unicodedata.normalize("NFC", name)
     same = [one for one in known if unicodedata.normalize("NFC", one) == form]
     return name if name in same or len(same) != 1 else same[0]
+
+
+def encode_name(text: str | None) -> str:
+    """Make a name one safe line of UTF-8 that ``decode_name`` gives back exactly."""
+    if text is None:
+        return ""
+    text = text.replace("\\u", "\\u005cu")
+    text = _ODD.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return "'" + text if text.startswith("'") else str(spreadsheet_safe(text))
+
+
+def decode_name(cell: str) -> str:
+    """Give back what ``encode_name`` was given."""
+    # a single quote that someone typed is theirs: only ours comes before these
+    if cell.startswith("'") and cell[1:2] in ("'", "=", "+", "-", "@"):
+        cell = cell[1:]
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), cell)
 
 
 def _check_header(path: Path, header: tuple[str, ...]) -> None:

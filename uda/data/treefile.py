@@ -31,8 +31,9 @@ def find_tree(
         good_class: the class of good parts, or None.
 
     Raises:
-        UsageError: the file is no tree of these classes; names file and line.
-        DataError: the good class does not exist or leaves nothing to tell apart.
+        UsageError: the file is no tree of these classes, naming file and line; or the
+            good class does not exist.
+        DataError: the good class leaves nothing to tell apart.
     """
     if path is not None:
         return read_tree(Path(path), labels)

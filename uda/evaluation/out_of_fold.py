@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from uda.data.splitfile import encode_name
+from uda.data.table import encode_name
 from uda.errors import DataError
 from uda.evaluation.estimates import Estimate
 from uda.evaluation.metrics import measure

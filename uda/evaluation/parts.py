@@ -98,7 +98,7 @@ def split_part(
         files=files,
         targets=_targets([row.label for row in rows], classes, path, link),
         groups=[row.unit for row in rows],
-        notes=seen_notes(seen),
+        notes=seen_notes(seen, names),
         reads_test=part == "test" if split is None else "test" in seen,
         source="" if split is None else str(split.resolve()),
     )
@@ -130,7 +130,8 @@ def class_folder(
             such column.
     """
     images, hashes = _folder(run, classes, data, group, link)
-    notes = seen_notes(seen_parts(run, hashes))
+    names = [name for name, _ in images.files]
+    notes = seen_notes(seen_parts(run, hashes), names)
     if notes and not allow_seen:
         raise UsageError(
             f"{data}: {notes[0]}; leave DATA out to read the run's own test part, give "
@@ -173,7 +174,8 @@ def unseen_folder(
             "folder again"
         )
     images, hashes = _folder(run, classes, data, group, "softmax")
-    if notes := seen_notes(seen_parts(run, hashes)):
+    names = [name for name, _ in images.files]
+    if notes := seen_notes(seen_parts(run, hashes), names):
         raise UsageError(
             f"{data}: {notes[0]}; give labelled images that the run never saw, "
             "or leave DATA out to fit on its validation part"
@@ -262,11 +264,11 @@ def _scan(
     if group is None and column is not None:
         try:
             return scan(
-                data, min_classes=1, group_column=column, multi_label=several
+                data, min_classes=0, group_column=column, multi_label=several
             ), own
         except UsageError:  # these data have no such column
             own = column = None
-    catalog = scan(data, min_classes=1, group_column=column, multi_label=several)
+    catalog = scan(data, min_classes=0, group_column=column, multi_label=several)
     return catalog, own
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from uda.data.partition import connect
 from uda.data.splitfile import EMPTY_SHA256, Split
+from uda.data.table import listing
 from uda.run.layout import RunFolder
 
 Ints = npt.NDArray[np.int64]
@@ -20,28 +21,31 @@ SEEN_PARTS = ("labeled", "unlabeled", "validation")
 
 
 def seen_parts(run: RunFolder, hashes: Sequence[str]) -> list[str]:
-    """Return, for each image that the run's split knows, its part there.
+    """Return (N,) the part of each image in the run's split, "" where it knows none.
 
     Args:
         run: the run.
-        hashes: SHA-256 of each image, "" where it could not be read.
+        hashes: (N,) SHA-256 of each image, "" where it could not be read.
     """
     if not run.split.is_file():
-        return []
+        return [""] * len(hashes)
     # An image that could not be read was in no training, and has no hash.
     rows = [row for row in Split.load(run.split).rows if row.sha256]
     parts = {row.sha256: row.part for row in rows}
-    return [parts[digest] for digest in hashes if digest in parts]
+    return [parts.get(digest, "") for digest in hashes]
 
 
-def seen_notes(seen: Sequence[str]) -> list[str]:
-    """Say how many images were in training, given their parts."""
+def seen_notes(seen: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Say which images were in training, given (N,) their parts, if any were."""
     counts = Counter(seen)
     told = [f"{counts[part]} {part}" for part in SEEN_PARTS if counts[part]]
     if not told:
         return []
-    total = sum(counts[part] for part in SEEN_PARTS)
-    return [f"{total} of its images were in training ({', '.join(told)})"]
+    which = [n for n, part in zip(names, seen, strict=True) if part in SEEN_PARTS]
+    return [
+        f"{len(which)} of its images were in training ({', '.join(told)}): "
+        f"{listing(which, 3)}"
+    ]
 
 
 def units_of(groups: Sequence[str], hashes: Sequence[str]) -> Ints:

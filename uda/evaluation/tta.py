@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from uda.augment.specs import did_you_mean
 from uda.data.images import fit
 from uda.data.preprocessing import Preprocessing
 from uda.errors import UsageError
 from uda.files import atomic_write
 from uda.run.layout import RunFolder
+from uda.words import did_you_mean
 
 if TYPE_CHECKING:
     from uda.run.bundle import Bundle

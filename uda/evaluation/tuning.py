@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from uda.augment.specs import did_you_mean
 from uda.errors import DataError, UsageError
 from uda.evaluation.bias import bagged_bias, cost_along, macro_f1_along
 from uda.evaluation.calibration import fit_temperature
@@ -28,6 +27,7 @@ from uda.evaluation.escape import (
 )
 from uda.evaluation.predict import Predictions
 from uda.evaluation.tta import NONE
+from uda.words import did_you_mean
 
 Ints = npt.NDArray[np.int64]
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from uda.data.defects import LEAST_SIDE
 from uda.inspect import treatments
@@ -28,6 +30,7 @@ _POOL_RATIO = 3
 _SMALL_SET = 1000
 _LARGE_SIDE = 256
 _DEFAULT_SIZE = (64, 64)
+_TRAIN = re.compile(r"(uda (?:train|split)) DATA(?: --unlabeled DIR)?")
 
 
 def advise(facts: Facts) -> list[Advice]:
@@ -41,9 +44,29 @@ def advise(facts: Facts) -> list[Advice]:
     return [_for_several(one) for one in found] if facts.multi_label else found
 
 
+def on_data(advice: Advice, data: Path, unlabeled: Sequence[Path]) -> Advice:
+    """Return advice whose command can be pasted, on data with unlabelled images.
+
+    Args:
+        advice: names the data DATA, and the unlabelled images DIR.
+        data: the data.
+        unlabeled: folders of unlabelled images that were given beside them; none where
+            these lie in the data.
+    """
+    words = [str(data)]
+    words += [word for folder in unlabeled for word in ("--unlabeled", str(folder))]
+
+    return replace(
+        advice,
+        command=_TRAIN.sub(
+            lambda found: f"{found[1]} {shlex.join(words)}", advice.command
+        ),
+    )
+
+
 def _for_several(advice: Advice) -> Advice:
     """Name the option that reads several labels wherever the data are named."""
-    command = re.sub(r"uda (train|split) DATA", r"\g<0> --multi-label", advice.command)
+    command = _TRAIN.sub(r"\g<0> --multi-label", advice.command)
     return replace(advice, command=command)
 
 

@@ -19,7 +19,7 @@ from uda.data.groups import joined
 from uda.data.records import Catalog, scan
 from uda.files import write_csv, write_json
 from uda.inspect import leaks, numbers, pixels
-from uda.inspect.advice import Advice, Facts, advise
+from uda.inspect.advice import Advice, Facts, advise, on_data
 from uda.inspect.agreement import Agreement, compare_groups
 from uda.inspect.colours import name_of
 from uda.inspect.counts import (
@@ -193,6 +193,10 @@ def inspect_data(
             [given.get(r.path) for r in catalog.records], found.ids, pairs, seed=seed
         )
     shifts = _shifts(catalog, looks)
+    facts = replace(
+        _facts(catalog, looks, found, support, leak, shifts, bool(given)),
+        defects=tuple(defects),
+    )
     return Inspection(
         catalog,
         looks,
@@ -204,12 +208,7 @@ def inspect_data(
         agreement,
         shifts,
         _colors(catalog, looks),
-        advise(
-            replace(
-                _facts(catalog, looks, found, support, leak, shifts, bool(given)),
-                defects=tuple(defects),
-            )
-        ),
+        [on_data(one, Path(data), unlabeled) for one in advise(facts)],
         defects,
     )
 

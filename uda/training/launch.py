@@ -30,7 +30,7 @@ from uda.training.settled import recorded
 from uda.training.split import find_split, scan_split
 from uda.training.state import checkpoint_paths
 from uda.training.stop import StopRequest
-from uda.training.summary import Summary
+from uda.training.summary import Summary, done_words
 from uda.training.texture import train_texture
 
 
@@ -50,6 +50,8 @@ def launch(
         return try_out(config, length, console, stop)
     catalog, split, notes = find_split(config)
     run = create_run(project, name)
+    if run.path.name != name and name != "train":  # every run may be called train
+        console.warn(f"{project / name} is there already; this run is {run.path}")
     for note in notes:
         console.note(note)
     summary = begin(config, length, run, catalog, split, console=console, stop=stop)
@@ -315,6 +317,4 @@ def _say(summary: Summary, run: RunFolder, console: Progress) -> None:
             f"Stopped at step {summary.step}; continue: uda resume {run.path}"
         )
         return
-    accuracy = summary.metrics.get("val_ema/balanced_accuracy")
-    shown = "" if accuracy is None else f" Validation balanced accuracy {accuracy:.3f}."
-    console.result(f"Done.{shown} Next: uda evaluate {run.path}")
+    console.result(f"Done.{done_words(summary, run)} Next: uda evaluate {run.path}")

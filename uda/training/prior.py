@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from uda.augment.specs import did_you_mean
 from uda.data.sampling import class_probabilities
 from uda.errors import UsageError
 from uda.objectives.supervised import class_weights
 from uda.training.config import RunConfig
+from uda.words import did_you_mean
 
 # With fewer a class's row of the confusion matrix is a guess: of 5 images, all
 # right, the 95 % interval of the recall reaches down to 0.48.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from uda.data.splitfile import Split, decode_name, encode_name
-from uda.data.table import read_table, shown
+from uda.data.splitfile import Split
+from uda.data.table import decode_name, encode_name, read_table, shown
 from uda.errors import DataError
 from uda.files import write_csv
 

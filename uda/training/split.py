@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from uda.data.coarse import draw_with_coarse
 from uda.data.groups import group_column, joined_notes, resolve_groups
 from uda.data.labelfile import labels_of_split
 from uda.data.records import BESIDE, Catalog, scan
+from uda.data.refresh import FIXED
 from uda.data.splits import Split, make_split
 from uda.data.table import as_known
 from uda.errors import DataError, UsageError
@@ -41,7 +43,7 @@ def scan_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
         _refuse_missing(config, split, catalog)
         split.refuse_other_labels(catalog, config.data.split)
         catalog, notes = labels_of_split(split, catalog)
-        return catalog, split, notes + _left_out(split, catalog)
+        return catalog, split, notes + _left_out(config, split, catalog)
 
     def draw(shown: Catalog) -> tuple[Split, list[str]]:
         groups = resolve_groups(shown, config.data.group)
@@ -64,11 +66,12 @@ def _refuse_missing(config: RunConfig, split: Split, catalog: Catalog) -> None:
     if not missing:
         return
     from_folders = any(BESIDE.fullmatch(path) for path in missing)
+    fixed = any(split.by_path[path].part in FIXED for path in missing)
     way_out = (
         "give the same --unlabeled folders, in the same order, as `uda split` got"
         if from_folders and not config.data.unlabeled
         else "give the same data root and --unlabeled folders as `uda split` got, or "
-        "bring the split up to date with `uda split --extend`"
+        f"bring the split up to date: {_extending(config, split, catalog, fixed)}"
     )
     if any(as_known(path, catalog.by_path) != path for path in missing[:3]):
         way_out = (
@@ -82,7 +85,7 @@ def _refuse_missing(config: RunConfig, split: Split, catalog: Catalog) -> None:
     )
 
 
-def _left_out(split: Split, catalog: Catalog) -> list[str]:
+def _left_out(config: RunConfig, split: Split, catalog: Catalog) -> list[str]:
     """Tell of images that the split file does not name; refuse a folder of them."""
     unknown = set(split.unknown(catalog))
     if not unknown:
@@ -95,6 +98,24 @@ def _left_out(split: Split, catalog: Catalog) -> list[str]:
             "add them with `uda split DATA --unlabeled DIR --extend SPLIT --out NEW`"
         )
     return [
-        f"{len(unknown)} images are not in the split file and take no part (held out, "
-        "or new: `uda split --extend` adds new ones)"
+        f"{len(unknown)} images are not in the split file and take no part: held out "
+        f"beside the test, or new. {_extending(config, split, catalog)} adds those "
+        "that are new"
     ]
+
+
+def _extending(
+    config: RunConfig, split: Split, catalog: Catalog, refresh: bool = False
+) -> str:
+    """Return the command that brings a split up to date, in backquotes."""
+    data = config.data
+    words = ["uda", "split", data.root]
+    words += [word for folder in data.unlabeled for word in ("--unlabeled", folder)]
+    words += ["--multi-label"] * data.multi_label
+    words += ["--tree", config.model.tree] if config.model.tree else []
+    words += (
+        ["--good-class", config.model.good_class] if config.model.good_class else []
+    )
+    words += ["--group", "auto"] * (split.grouped and not catalog.groups())
+    words += ["--extend", data.split or "SPLIT"] + ["--refresh"] * refresh
+    return f"`{shlex.join([*words, '--out', 'NEW.csv'])}`"

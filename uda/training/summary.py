@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+
+from uda.data.splits import Split
+from uda.data.table import listing
+from uda.files import read_json
+from uda.run.layout import RunFolder
 
 
 @dataclass(frozen=True)
@@ -17,3 +23,21 @@ class Summary:
     step: int
     metrics: dict[str, float]
     run: Path | None = None
+
+
+def done_words(summary: Summary, run: RunFolder) -> str:
+    """Return what validation said, on how many images, and what answers; or nothing."""
+    answers = ""
+    if run.read_status().get("handed_over") == "texture":
+        answers = " The run answers by texture descriptors."
+    accuracy = summary.metrics.get("val_ema/balanced_accuracy")
+    counts = Counter(str(row.label) for row in Split.load(run.split).part("validation"))
+    if accuracy is None or not counts:
+        return answers
+    lacking = [
+        name for name in read_json(run.model)["spec"]["classes"] if name not in counts
+    ]
+    rarest = min(counts, key=counts.__getitem__)
+    words = f"{counts.total()} images, {counts[rarest]} of them {rarest}"
+    none = f", none of {listing(lacking, 3)}" if lacking else ""
+    return f" Validation balanced accuracy {accuracy:.3f} ({words}{none}).{answers}"
