@@ -109,7 +109,14 @@ def test_python_dash_m():
         (["train", "d", "--budget", "1m", "--set", "loop.steps=3"], "give one of them"),
         (
             ["train", "data", "--method", "supervised", "--threshold", "0.9"],
-            "no effect",
+            "--threshold has no effect",
+        ),
+        (
+            [
+                *("train", "data", "--method", "supervised"),
+                *("--set", "consistency.prior=estimate"),
+            ],
+            "consistency.prior has no effect",
         ),
         (["train"], "uda train DATA"),
     ],

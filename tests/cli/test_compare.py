@@ -8,6 +8,7 @@ import os
 import shutil
 
 import pytest
+from click.testing import CliRunner
 
 from tests.study.conftest import finished, home, run, words_of
 from tests.study.fakes import FakeStudy, right
@@ -61,6 +62,12 @@ def test_of_a_study_little_can_be_asked(finished, words, told, tmp_path):
     code, output = run(finished[0], *words)
     assert code == 2
     assert told in output
+
+
+def test_a_misspelt_study_is_told(tmp_path):
+    done = CliRunner().invoke(main, ["compare", str(tmp_path / "studdy")])
+    assert done.exit_code == 3
+    assert "studdy: there is no such folder" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["tiny, thresholds", "tiny, flips", "texture"])

@@ -84,6 +84,7 @@ def test_broken_images_have_a_row_and_the_others_are_not_held_up(fake, tmp_path)
         assert rows[name]["error"], name
         assert rows[name]["class"] == rows[name]["prob:Rust"] == ""
     assert "4 images could not be read" in result.stderr
+    assert "cut.png" in result.stderr
 
 
 def test_all_broken_is_an_error_but_the_reasons_are_written(fake, tmp_path):
@@ -110,6 +111,12 @@ def test_an_empty_folder(fake, tmp_path):
     assert result.exit_code == 3
     assert "no images below" in result.stderr
     assert not (tmp_path / "p.csv").exists()
+
+
+def test_a_workbook_is_refused(fake, tmp_path):
+    result = call(fake.folder, fake.data, "--out", tmp_path / "answers.xlsx")
+    assert result.exit_code == 2
+    assert "call it .csv" in result.stderr
 
 
 def test_nothing_is_overwritten_unasked(fake, tmp_path):

@@ -43,7 +43,7 @@ def test_the_next_command_it_names_runs(quick, tmp_path):
     assert done.exit_code == 0, done.output
     written, explained, following, caution = done.stdout.splitlines()
     assert written == "Written: runs/pretrain/trunk.safetensors"
-    assert explained.startswith("A strong view explains ")
+    assert "images: a strong view explains " in explained
     # 16 of each class, without 3 for the test and 2 for validation; 20 others.
     assert " of how the 53 clean images vary" in explained
     assert "--split" in caution

@@ -75,6 +75,13 @@ def test_what_is_refused_names_its_line(split, tmp_path, answers, message):
         read_new_labels(filled(tmp_path / "r.csv", answers), split, CLASSES)
 
 
+def test_a_list_saved_in_a_code_page_gets_a_hint(split, tmp_path):
+    path = filled(tmp_path / "r.csv", {"b.png": "Gr\u00fcn"})
+    path.write_bytes(path.read_text().encode("latin-1"))
+    with pytest.raises(DataError, match="is not UTF-8; save the file as CSV UTF-8"):
+        read_new_labels(path, split, (*CLASSES, "Gr\u00fcn"))
+
+
 def test_two_answers_for_one_image_are_refused(split, tmp_path):
     path = filled(tmp_path / "r.csv", {"b.png": "Good"})
     line = path.read_text().splitlines()[1]

@@ -129,3 +129,14 @@ def test_planted_errors_come_first(seed):
     precision = len(planted & set(ranked[:30])) / 30
     assert precision >= 0.6  # at random: 0.1
     assert len(planted & set(ranked[:60])) >= 24
+
+
+def test_a_class_without_images_has_nothing_to_compare_with():
+    """It trains in every fold and is held out in none; it can still be the likelier."""
+    probs = np.array([[0.2, 0.1, 0.7], [0.9, 0.1, 0.0], [0.1, 0.9, 0.0]])
+    found = find_doubts(answered(probs, [0, 0, 1]))
+    last = next(entry for entry in found if entry.path == "0000.png")
+    assert not last.doubted
+    assert last.reason == (
+        "Rust 0.70, and no image labelled so was held out to compare with"
+    )

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import struct
@@ -133,7 +134,8 @@ def test_f17_broken_files_are_listed_and_left_alone(home):
 def test_f17_too_many_broken_files_stop_with_3(home):
     write_surfaces(home, per_class=8)
     bad = damaged(home / "data" / "Rust")
-    done = train(home / "data", "--test", "0", code=3)  # a test part is not read
+    # A test part is not read.
+    done = supervised(home / "data", "--test", "0", code=3)
     assert "may be skipped" in done.stderr
     for name in bad:
         assert name in done.stderr
@@ -257,6 +259,25 @@ def test_f20_an_empty_unlabelled_folder(home):
     done = train(home / "data", "--unlabeled", home / "gone", code=3)
     assert "gone: no such folder" in done.stderr
     assert not (home / "runs").exists()
+
+
+def test_f20_what_no_run_can_have_leaves_no_folder(home):
+    """The next run would be train2, and images would be decoded for nothing."""
+    write_surfaces(home, per_class=8, unlabeled=4)
+    done = train(home / "data", *UDA, code=3)
+    assert "no unlabelled image: give a folder with --unlabeled" in done.stderr
+    pile = ("--unlabeled", home / "more")
+    done = train(home / "data", *pile, *UDA, "--prior", "Good=1,Rost=1", code=2)
+    assert "--prior names the class 'Rost' (did you mean 'Rust'?)" in done.stderr
+    assert not (home / "runs").exists()
+
+
+def test_f20_a_name_that_is_taken_is_told(home):
+    write_surfaces(home, per_class=8)
+    supervised(home / "data", "--name", "line6")
+    done = supervised(home / "data", "--name", "line6")
+    assert "line6 is there already; this run is" in done.stderr
+    assert (home / "runs" / "line6-2" / "weights").is_dir()
 
 
 def test_f20_a_single_class(home):
@@ -416,7 +437,10 @@ def test_f24_a_file_that_is_gone_after_the_split(home):
     words = ["--split", home / "s.csv"]
     done = supervised(home / "data", *words, code=3, group=None)
     assert "Rust/Rust03.png" in done.stderr
-    assert "split" in done.stderr
+    (command,) = re.findall("`(uda split .*?)`", done.stderr)
+    _, *words = shlex.split(command.replace("NEW.csv", str(home / "new.csv")))
+    call(*words)  # what it says can be pasted, and helps
+    supervised(home / "data", "--split", home / "new.csv", group=None)
 
 
 @pytest.mark.parametrize("folds", [(), ("--folds", "2")])

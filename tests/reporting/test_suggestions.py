@@ -38,10 +38,10 @@ def test_each_reason_has_its_block_and_each_image_its_row(tmp_path, monkeypatch)
     first, second = drawn["blocks"]
     assert (first.title, second.title) == ("Unsure: 2", "New: 1")
     captions = [tile.lines for tile in first.rows[0].tiles]
-    assert captions[0] == ("1  1.png", "Rust 0.60", "Scratch 0.40")
-    assert captions[1][0] == "3  3.png"
+    assert captions[0] == ("2  1.png", "Rust 0.60", "Scratch 0.40")
+    assert captions[1][0] == "4  3.png"
     tile = second.rows[0].tiles[0]
-    assert tile.lines == ("2  2.png", "Rust 0.60", "1.5 times")
+    assert tile.lines == ("3  2.png", "Rust 0.60", "1.5 times")
     assert tile.image.shape == (56, 112, 1)
     assert (tile.image == 80).all()
     with Image.open(tmp_path / "s.png") as sheet:

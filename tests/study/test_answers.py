@@ -73,3 +73,23 @@ def test_answers_about_other_images_are_refused(study):
     ).save(path)
     with pytest.raises(DataError, match="not about what the fold holds"):
         study.answers()
+
+
+class KeptStudy(FakeStudy):
+    """No fold holds Scratch out, as where all of it is one group."""
+
+    def _fold_of(self, row, repeat):
+        return -1 if row.label == "Scratch" else super()._fold_of(row, repeat)
+
+
+def test_a_class_that_no_fold_holds_out_is_known_and_not_asked(tmp_path):
+    study = KeptStudy(tmp_path / "out")
+    for name, share in (("a", 1.0), ("b", 0.5)):
+        study.add(name, right(share))
+    answers = study.answers()
+    assert answers.classes == CLASSES
+    assert answers.counts == (24, 12, 0)
+    assert answers.classes[answers.rarest] == "Rust"
+    found = find(answers, reference="a", good_class="Good")
+    assert found.row("a").values["balanced_accuracy"] == 1.0
+    assert not any(np.isnan(gap.value) for gap in found.row("b").gaps.values())

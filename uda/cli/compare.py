@@ -129,6 +129,8 @@ def command(
         return
     if data is None:
         raise UsageError("give DATA, or the folder of a study")
+    if not data.exists():
+        raise DataError(f"{data}: there is no such folder, of data or a study")
     if finish is None and _given(context, "project"):
         raise UsageError("--project has no effect without --finish; leave it out")
     if (data / "study.json").is_file():

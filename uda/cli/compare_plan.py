@@ -85,7 +85,10 @@ def curve_of(
 
     if not shares:
         if strategy is not None:
-            raise UsageError("--strategy has no effect without --learning-curve")
+            raise UsageError(
+                "--strategy has no effect without --learning-curve; a file of "
+                "strategies to compare is --strategies FILE"
+            )
         return plan
     names = [planned.strategy.name for planned in plan]
     if strategy not in names:

@@ -100,7 +100,7 @@ class Demo:
 )
 @click.option(
     "--minutes",
-    type=click.FloatRange(0.1),
+    type=click.FloatRange(1),
     default=5.0,
     show_default=True,
     help="Length of both trainings together.",

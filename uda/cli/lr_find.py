@@ -9,7 +9,7 @@ import click
 
 from uda.cli.folders import check_folder, new_folder
 from uda.cli.progress import counter
-from uda.cli.train_flags import given_settings, settings_flags, train_flags
+from uda.cli.train_flags import built, given_settings, settings_flags, train_flags
 from uda.errors import TrainingError, UsageError
 from uda.files import writing
 
@@ -54,7 +54,6 @@ def command(
     uda lr-find photos --split split.csv
     uda lr-find photos --optimizer sgd --batch 64
     """  # noqa: D301
-    from uda.training.config import build_config
     from uda.training.lr_finder import (
         find_learning_rate,
         refuse_idle,
@@ -62,12 +61,11 @@ def command(
     )
     from uda.training.memory import memory_told
     from uda.training.prepare import build_parts
-    from uda.training.settled import read_settings
     from uda.training.split import find_split
 
     given = given_settings(data, flags, assignments)
     refuse_idle(given)
-    resolved = build_config(given, read_settings(config) if config else None)
+    resolved = built(given, flags, config)
     if not resolved.data.root:
         raise UsageError("no data: uda lr-find DATA, or data.root in --config")
     check_folder(out, "lr-find")

@@ -11,7 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from uda.run.bundle import Bundle
 
 Files = list[tuple[str, Path]]
+_WORKBOOKS = (".xlsx", ".xls", ".ods")
 NAME = "model"  # of the one model that answers
 
 
@@ -80,6 +81,8 @@ def command(
     code 3 when no image at all could be read.
     """
     to_stdout = str(out) == "-"
+    if out.suffix.lower() in _WORKBOOKS:
+        raise UsageError(f"--out {out}: answers are written as CSV; call it .csv")
     if not to_stdout and out.exists() and not overwrite:
         raise UsageError(
             f"{out} is there already; add --overwrite, or choose another --out"
@@ -122,7 +125,7 @@ class Tally:
     """How many images were read, not read, and left to a person."""
 
     good: int = 0
-    bad: int = 0
+    bad: list[str] = field(default_factory=list)
     unsure: int = 0
 
     def words(self, rule: DecisionRule | None) -> str:
@@ -286,7 +289,7 @@ def _rows(asked: Asked, files: Files, tally: Tally) -> Iterator[list[object]]:
                 tally.good += 1
                 yield [name, *next(answers)[1], ""]
             else:
-                tally.bad += 1
+                tally.bad.append(name)
                 yield [name, *blanks, error]
 
 
@@ -308,12 +311,16 @@ def _print_csv(columns: list[str], rows: Iterator[list[object]]) -> None:
 
 
 def _report(tally: Tally) -> None:
+    from uda.data.table import listing
+
     if tally.good == 0:
         raise DataError(
-            f"none of the {tally.bad} images could be read; the column 'error' says why"
+            f"none of the {len(tally.bad)} images could be read; the column 'error' "
+            "says why"
         )
     if tally.bad:
         click.echo(
-            f"{tally.bad} images could not be read; the column 'error' says why",
+            f"{len(tally.bad)} images could not be read, the column 'error' says why: "
+            f"{listing(tally.bad, 3)}",
             err=True,
         )

@@ -10,7 +10,7 @@ import click
 
 from uda.cli.folders import new_folder
 from uda.cli.progress import counter
-from uda.cli.train_flags import given_settings, settings_flags, train_flags
+from uda.cli.train_flags import built, given_settings, settings_flags, train_flags
 from uda.errors import UsageError
 from uda.files import check_writable, writing
 
@@ -65,6 +65,7 @@ def command(
     from uda.training.memory import memory_told
     from uda.training.prepare import build_parts
     from uda.training.pretrain import (
+        explained_words,
         pretrained_trunk,
         refuse_without_trunk,
         save_trunk,
@@ -72,7 +73,7 @@ def command(
     from uda.training.split import find_split
 
     given = given_settings(data, flags, assignments)
-    resolved = _resolved(given, config, steps)
+    resolved = _resolved(given, flags, config, steps)
     refuse_without_trunk(resolved)
     _refuse_place(out)
     catalog, split, _ = find_split(resolved)
@@ -88,17 +89,15 @@ def command(
     with writing(path):
         save_trunk(model, path)
     click.echo(f"Written: {path}")
-    click.echo(
-        f"A strong view explains {explained:.0%} of how the {len(parts.training_rows)} "
-        "clean images vary"
-    )
+    click.echo(f"{len(parts.training_rows)} images: {explained_words(explained)}")
     _say_next(resolved.data.root, path, split_given=resolved.data.split is not None)
     return path
 
 
-def _resolved(given: dict[str, Any], config: Path | None, steps: int) -> RunConfig:
+def _resolved(
+    given: dict[str, Any], flags: dict[str, Any], config: Path | None, steps: int
+) -> RunConfig:
     """Return the configuration with its warm start, as long as --steps says."""
-    from uda.training.config import build_config
     from uda.training.settled import read_settings
 
     if "model.pretrain_steps" in given:
@@ -106,7 +105,7 @@ def _resolved(given: dict[str, Any], config: Path | None, steps: int) -> RunConf
     settings = read_settings(config) if config else {}
     if {**settings, **given}.get("method") == "texture":
         raise UsageError("--method texture trains no network, so it has no trunk")
-    resolved = build_config({**given, "model.pretrain_steps": steps}, settings)
+    resolved = built({**given, "model.pretrain_steps": steps}, flags, config)
     if not resolved.data.root:
         raise UsageError("no data: uda pretrain DATA, or data.root in --config")
     return resolved

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from uda.cli.options import DurationType
-from uda.cli.train_flags import given_settings, settings_flags, train_flags
+from uda.cli.train_flags import built, given_settings, settings_flags, train_flags
 from uda.errors import UsageError
 
 if TYPE_CHECKING:
@@ -92,10 +92,8 @@ def command(
 
     # Before torch is imported: a signal during the import must end cleanly too.
     stop = StopRequest().install()
-    from uda.training.config import build_config
     from uda.training.length import Length
     from uda.training.monitor.progress import make_progress
-    from uda.training.settled import read_settings
 
     given = given_settings(data, flags, assignments)
     length = Length(steps, epochs, budget)
@@ -104,7 +102,7 @@ def command(
             "--set loop.steps has no effect beside --steps, --epochs or --budget, "
             "which say how long to train; give one of them"
         )
-    resolved = build_config(given, read_settings(config) if config else None)
+    resolved = built(given, flags, config)
     options: dict[str, Any] = {
         "project": project,
         "name": name,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,6 +17,10 @@ from uda.cli.options import (
     parameter_name,
     parse_assignments,
 )
+from uda.errors import UsageError
+
+if TYPE_CHECKING:
+    from uda.training.config import RunConfig
 
 METHODS = (
     "uda", "fixmatch", "flexmatch", "freematch", "softmatch", "pseudo-label",
@@ -221,6 +226,34 @@ def given_keys(values: dict[str, Any]) -> dict[str, Any]:
             value = int(value)
         given[key] = value
     return given
+
+
+def built(
+    given: dict[str, Any], flags: dict[str, Any], config: Path | None
+) -> RunConfig:
+    """Return the configuration; errors name flags as the user typed them.
+
+    Args:
+        given: {dotted key: value} of everything that was given.
+        flags: values of the flags, by parameter.
+        config: YAML file of settings, or None.
+    """
+    from uda.training.config import build_config
+    from uda.training.settled import read_settings
+
+    try:
+        return build_config(given, read_settings(config) if config else None)
+    except UsageError as error:
+        raise UsageError(in_flags(str(error), given_keys(flags))) from error
+
+
+def in_flags(text: str, keys: Collection[str]) -> str:
+    """Call keys in a message as the flags are called that they were given by."""
+    for flags, key, _, _ in TRAIN_FLAGS:
+        if key in keys and "." in key:
+            name = flags.split()[0].split("/")[0]
+            text = re.sub(rf"(?<![\w.]){re.escape(key)}(?![\w.])", name, text)
+    return text
 
 
 def settings_flags(command: Command) -> Command:

@@ -37,7 +37,8 @@ def fold_splits(
     Rows of ``labeled`` and ``validation`` are dealt out, those of ``test`` dropped.
     Images of one group, equal files, and images that are linked by others stay
     together. Each class is in as many folds as its groups allow, and so are its
-    labelled and its validation images each.
+    labelled and its validation images each. A class that lies in one group alone could
+    not be learned while that is held out, so the group trains in every fold.
 
     A group in both parts is held out as a whole, and else its rows stay where they
     are; ``Split.load`` refuses such a split.
@@ -58,16 +59,17 @@ def fold_splits(
     Raises:
         UsageError: fewer than 2 folds.
         DataError: fewer groups than folds, or a class that no training would see
-            while it is held out: all its images are in one group, or its groups hold
-            so many other classes that one fold gets them all.
+            while it is held out: its groups hold so many other classes that one fold
+            gets them all.
     """
     if num_folds < 2:
         raise UsageError(f"folds: {num_folds} cannot hold anything out; give 2 or more")
     dealt = _Units.of(split, multi_label=multi_label)
     _refuse_too_few(dealt, num_folds)
     rng = generator(seed, "folds/deal", repeat)
-    by_part = [dealt.counts_in(part) for part in _INNER]
-    fold_of = deal_units(np.hstack([dealt.counts, *by_part]), num_folds, rng)
+    counts = [dealt.counts, *(dealt.counts_in(part) for part in _INNER)]
+    free = ~dealt.alone[:, None]  # the others are in no fold
+    fold_of = deal_units(np.hstack(counts) * free, num_folds, rng)
     _refuse_lost_classes(dealt, fold_of)
     return tuple(_one(dealt, fold_of == fold) for fold in range(num_folds))
 
@@ -78,8 +80,14 @@ def fold_notes(
     """Say in words which classes have too few groups for so many folds."""
     dealt = _Units.of(split, multi_label=multi_label)
     groups = dict(zip(dealt.classes, dealt.groups_per_class.tolist(), strict=True))
-    few = {n: count for n, count in groups.items() if count < num_folds}
+    few = {n: count for n, count in groups.items() if 1 < count < num_folds}
     notes = []
+    lone = [name for name, count in groups.items() if count == 1]
+    if lone := [name for name in lone if not dealt.is_bare(name)]:
+        notes.append(
+            f"all images in one group: {listing(lone)}; every fold trains with it and "
+            "none holds it out, so no number here is about these classes"
+        )
     if few:
         words = listing([f"{shown(name)} ({count})" for name, count in few.items()])
         notes.append(
@@ -150,6 +158,13 @@ class _Units:
         """(C,) units that hold each class."""
         return np.asarray((self.counts > 0).sum(axis=0), dtype=np.int64)
 
+    @property
+    def alone(self) -> Bools:
+        """(G,) units that some class has no other than."""
+        bare = np.array([self.is_bare(name) for name in self.classes], dtype=np.bool_)
+        single = (self.groups_per_class == 1) & ~bare
+        return np.asarray((self.counts[:, single] > 0).any(axis=1))
+
 
 def _names(row: SplitRow, *, multi_label: bool) -> Sequence[str]:
     """Return the classes that a row counts for; none outside of labelled parts."""
@@ -169,12 +184,12 @@ def _keys(row: SplitRow) -> list[tuple[str, str]]:
 
 
 def _refuse_too_few(dealt: _Units, num_folds: int) -> None:
-    groups = int(dealt.counts.any(axis=1).sum())
+    groups = int((dealt.counts.any(axis=1) & ~dealt.alone).sum())
     if groups < num_folds:
         raise DataError(
-            f"{num_folds} folds, but the labelled images are {groups} groups, so a "
-            "fold would hold nothing out; take fewer folds, or label images of "
-            "further parts"
+            f"{num_folds} folds, but the labelled images that can be held out are "
+            f"{groups} groups, so a fold would hold nothing out; take fewer folds, or "
+            "label images of further parts"
         )
 
 
@@ -183,7 +198,7 @@ def _refuse_lost_classes(dealt: _Units, fold_of: Ints) -> None:
     lost = []
     for place, name in enumerate(dealt.classes):
         folds = np.unique(fold_of[dealt.counts[:, place] > 0])
-        if folds.size == 1 and not dealt.is_bare(name):
+        if folds.size == 1 and folds[0] >= 0 and not dealt.is_bare(name):
             num = int(dealt.labels[:, place].sum())
             groups = int(dealt.groups_per_class[place])
             lost.append(f"{shown(name)} ({num} images in {groups} groups)")

@@ -12,7 +12,7 @@ import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from uda.data.manifest import WITHDRAWN
+from uda.data.manifest import WITHDRAWN, check_name
 from uda.data.records import BESIDE
 from uda.data.splitfile import Split
 from uda.data.table import (
@@ -69,6 +69,7 @@ def read_new_labels(
             continue
         name, label = decode_name(cells["path"]), decode_name(cells["label"])
         where = f"{shown(path)}, line {line}: {shown(name)}"
+        check_name(new, where)
         row = split.by_path.get(name)
         if row is None or row.part not in ("labeled", "validation"):
             raise DataError(f"{where} is no labelled image of the run's training")

@@ -10,6 +10,7 @@ dataset labels", JAIR 2021, equations 1 and 2, and the normalised margin of its 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,8 @@ class Doubt:
         suggested: the class that speaks most against it.
         own: probability of its label, the mean over repeats.
         other: probability of the suggested class.
-        usual: mean probability of that class among images labelled so, its threshold.
+        usual: mean probability of that class among images labelled so, its threshold;
+            infinity where there is none.
         margin: (1 + own - other) / 2, 0 to 1; low is doubtful.
         doubted: whether it counts as of the suggested class.
         agreeing: of the repeats' answers, how many name the suggested class.
@@ -53,12 +55,11 @@ class Doubt:
     @property
     def reason(self) -> str:
         """Return in words what speaks against the label."""
-        level = "as" if self.doubted else "less"
-        text = (
-            f"{self.suggested} {self.other:.2f}, {level} sure "
-            f"{'as' if self.doubted else 'than'} for images labelled so "
-            f"({self.usual:.2f} on average)"
-        )
+        level = "as sure as" if self.doubted else "less sure than"
+        usual = f"{level} for images labelled so ({self.usual:.2f} on average)"
+        if math.isinf(self.usual):
+            usual = "and no image labelled so was held out to compare with"
+        text = f"{self.suggested} {self.other:.2f}, {usual}"
         if self.answers > 1:
             text += f"; {self.agreeing} of {self.answers} trainings say so"
         return text

@@ -82,9 +82,12 @@ def split_part(
     path = run.split if split is None else split
     root = image_folder(run, data)
     if not root.is_dir():
+        if data is not None:
+            raise DataError(f"{data}: there is no such folder; mend the path")
         raise DataError(
             f"{root}: the run's data folder is not there; say where it is now: "
-            f"`uda evaluate RUN DATA --split {path}`"
+            f"`uda evaluate RUN DATA --split {path}`, "
+            "`uda policy audit RUN --data DATA`"
         )
     rows = Split.load(path).part(part)
     if not rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -89,12 +90,10 @@ def write_sheet(path: Path, groups: Groups, records: Sequence[Record]) -> int:
 def _detail(pair: Pair) -> str:
     if pair.relation == "exact":
         return "identical content"
-    words = pair.describe()
-    return (
-        words.removeprefix("shifted crop, ")
-        .removeprefix("same view, other exposure ")
-        .removeprefix("near duplicate ")
-    )
+    words = pair.describe().replace(" (correlation ", ", r = ").rstrip(")")
+    for known in ("shifted crop", "same view, other exposure", "near duplicate"):
+        words = words.removeprefix(f"{known}, ")  # the heading says it
+    return words
 
 
 def _fitting(
@@ -108,7 +107,9 @@ def _fitting(
 
 
 def _short(path: str, longest: int = 26) -> str:
-    name = path.encode("ascii", "replace").decode()
+    # What the font has; a Mac's names have letter and accent apart.
+    plain = unicodedata.normalize("NFC", path)
+    name = plain.encode("latin-1", "replace").decode("latin-1")
     return name if len(name) <= longest else "…" + name[1 - longest :]
 
 

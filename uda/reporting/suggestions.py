@@ -34,7 +34,7 @@ def save_suggestions(
     *,
     title: str,
 ) -> None:
-    """Draw the suggested images with their place in the list, and write a PNG.
+    """Draw the suggested images with their line in the list, and write a PNG.
 
     Args:
         path: the picture.
@@ -51,13 +51,16 @@ def save_suggestions(
     for kind in REASONS:
         tiles = [
             Tile(small.read(entry.record.file), _caption(number, entry))
-            for number, entry in enumerate(chosen, start=1)
+            for number, entry in enumerate(chosen, start=2)  # line 1 is the header
             if entry.kind == kind
         ]
         if tiles:
             heading, detail = _TITLES[kind]
             blocks.append(Block(f"{heading}: {len(tiles)}", detail, rows=_rows(tiles)))
-    detail = "The number is the row of the list; fill in its column 'label'."
+    detail = (
+        "The number is the row in a spreadsheet, below the header; fill in its column "
+        "'label'."
+    )
     save_sheet(draw_sheet(blocks, title=title, detail=detail), path)
 
 

@@ -46,7 +46,8 @@ class Answers:
 
     Attributes:
         classes: (C,) names.
-        counts: (C,) labelled images (with validation) of each class.
+        counts: (C,) labelled images (with validation) of each class; 0 where no fold
+            holds any out.
         groups: (C,) groups of these.
         group_of: path -> group.
         told: strategy name -> what its cells say, in the order of the strategies.
@@ -67,10 +68,9 @@ class Answers:
 
     @property
     def rarest(self) -> int:
-        """Return the class with the fewest groups, then images."""
-        return min(
-            range(len(self.classes)), key=lambda c: (self.groups[c], self.counts[c])
-        )
+        """Return the class with the fewest groups, then images, that is asked about."""
+        asked = [c for c in range(len(self.classes)) if self.counts[c]]
+        return min(asked, key=lambda c: (self.groups[c], self.counts[c]))
 
     def asked(self, folds: Sequence[Fold], good_class: str | None) -> Asked:
         """Return the images that some folds hold out, in their order."""
@@ -132,7 +132,6 @@ def read_answers(
         for repeat in range(request.repeats)
         for fold in range(request.folds)
     }
-    # Labels that name several classes are held out by no fold: no answer is right.
     asked = {row.label for rows in held.values() for row in rows}
     labeled = [
         row
@@ -140,7 +139,7 @@ def read_answers(
         if row.label in asked
     ]
     images = Counter(row.label or "" for row in labeled)
-    classes = tuple(sorted(images))
+    classes = _classes(study, plan, held) or tuple(sorted(images))
     group_of = {row.path: row.unit for row in labeled}
     groups = {
         name: len({group_of[row.path] for row in labeled if row.label == name})
@@ -159,6 +158,22 @@ def read_answers(
         request.repeats,
         unread,
     )
+
+
+def _classes(
+    study: Path, plan: Sequence[Planned], held: Collection[Fold]
+) -> tuple[str, ...]:
+    """Return the classes that a finished cell knows; none before there is one.
+
+    The split does not say: of its labels that no fold holds out, one may be a class
+    of a single group, another the name of several classes.
+    """
+    for planned in plan:
+        for repeat, fold in held:
+            file = Cell(planned.strategy.slug, repeat, fold).predictions_file(study)
+            if file.is_file():
+                return Predictions.load(file).classes
+    return ()
 
 
 def _read(

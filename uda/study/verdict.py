@@ -161,10 +161,11 @@ def _winner(findings: Findings) -> list[str]:
     leader = max(ranked, key=lambda row: row.values[MAIN])
     value, optimism = leader.values[MAIN], findings.optimism
     return [
-        f"Highest here: {leader.name} ({points(value)}). The chance that it is the "
-        f"best of these {len(ranked)} on other images of this kind is "
-        f"{leader.best or 0:.0%}. The best of {len(ranked)} looks better than it is, "
-        f"by about {points(optimism)} points: expect {points(value - optimism)}."
+        f"Highest here: {leader.name} ({points(value)}). Of these {len(ranked)} "
+        f"trained models it would be the best on {leader.best or 0:.0%} of other draws "
+        "of images; other labels or seeds are another matter, see the intervals. The "
+        f"best of {len(ranked)} looks better than it is, by about {points(optimism)} "
+        f"points: expect {points(value - optimism)}."
     ]
 
 

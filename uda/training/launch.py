@@ -24,7 +24,8 @@ from uda.training.loop import train
 from uda.training.memory import memory_told
 from uda.training.monitor.progress import Progress
 from uda.training.plan import plan_words, time_words
-from uda.training.prepare import Parts, Policies, build_parts
+from uda.training.prepare import Parts, Policies, build_parts, refuse_no_pile
+from uda.training.prior import stated_prior
 from uda.training.save import policy_copy
 from uda.training.settled import recorded
 from uda.training.split import find_split, scan_split
@@ -49,6 +50,7 @@ def launch(
     if dry_run:
         return try_out(config, length, console, stop)
     catalog, split, notes = find_split(config)
+    _refuse_early(config, catalog, split)
     run = create_run(project, name)
     if run.path.name != name and name != "train":  # every run may be called train
         console.warn(f"{project / name} is there already; this run is {run.path}")
@@ -73,6 +75,13 @@ def check_request(config: RunConfig, length: Length, console: Progress) -> None:
     if config.method != "texture":
         training_device(config.loop.device)  # not after all images were decoded
         Policies.load(config)  # a misspelt policy must not leave half a run
+
+
+def _refuse_early(config: RunConfig, catalog: Catalog, split: Split) -> None:
+    """Refuse before a folder is made and images are decoded, which takes minutes."""
+    refuse_no_pile(config, len(split.part("unlabeled")))
+    if config.model.tree is None and config.model.good_class is None:
+        stated_prior(config, catalog.classes)
 
 
 def with_workers(config: RunConfig, workers: int | None) -> RunConfig:
@@ -280,6 +289,7 @@ def try_out(
         data = config.data.model_copy(update={"cache": str(Path(path) / "pool")})
         config = config.model_copy(update={"data": data})
         catalog, split, notes = find_split(config)
+        _refuse_early(config, catalog, split)
         for note in notes:
             console.note(note)
         parts = build_parts(config, catalog, split, console.stage)
@@ -313,8 +323,15 @@ def try_out(
 
 def _say(summary: Summary, run: RunFolder, console: Progress) -> None:
     if summary.state == "interrupted":
+        again = " (its warm start begins anew)" if _in_warm_start(run) else ""
         console.result(
-            f"Stopped at step {summary.step}; continue: uda resume {run.path}"
+            f"Stopped at step {summary.step}; continue: uda resume {run.path}{again}"
         )
         return
     console.result(f"Done.{done_words(summary, run)} Next: uda evaluate {run.path}")
+
+
+def _in_warm_start(run: RunFolder) -> bool:
+    """Tell whether a run was stopped before its first checkpoint, in its warm start."""
+    steps = recorded(run.config).model.pretrain_steps
+    return bool(steps) and "pretrain_explained" not in run.read_status()

@@ -31,7 +31,7 @@ from uda.training.monitor.progress import Progress
 from uda.training.monitor.writer import RunWriter
 from uda.training.objective import build_objective, start_memory
 from uda.training.prepare import Parts, Policies, build_stream
-from uda.training.pretrain import pretrain
+from uda.training.pretrain import explained_words, pretrain
 from uda.training.schedules import consistency_start
 from uda.training.settled import recorded
 from uda.training.sizes import change_size
@@ -137,8 +137,8 @@ def _warm_start(
     state.ema.reset(state.model)
     trainer.run.update_status("running", pretrain_explained=explained)
     text = (
-        f"warm start: {config.model.pretrain_steps} steps on the pool's texture; a "
-        f"strong view explains {explained:.0%} of how the clean images vary"
+        f"warm start: {config.model.pretrain_steps} steps on the pool's texture; "
+        f"{explained_words(explained)}"
     )
     console.note(text)
     trainer.writer.text("pretrain", text, state.step)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from uda.augment.policy import packaged_policies, policy_file
 from uda.data.defects import LEAST_SIDE
 from uda.data.finer import usual_side
+from uda.data.table import listing
 from uda.run.layout import RunFolder
 from uda.training.alerts import interplay
 from uda.training.config import RunConfig
@@ -80,7 +83,9 @@ def _own_views(config: RunConfig) -> list[str]:
 def _of_the_pile(config: RunConfig, parts: Parts) -> str:
     if not config.semi_supervised:
         return ""
-    return f"{len(parts.unlabeled)} in the unlabelled stream, "
+    known = int(np.isin(parts.labeled, parts.unlabeled).sum())
+    some = f" ({known} of them labelled)" if known else ""
+    return f"{len(parts.unlabeled)} in the unlabelled stream{some}, "
 
 
 def _of_the_start(config: RunConfig) -> list[str]:
@@ -126,7 +131,9 @@ def plan_words(config: RunConfig, parts: Parts, run: RunFolder | None) -> str:
     if parts.guessed:
         lines.append(f"{parts.guessed} of the unlabelled ones have a pseudo-label")
     if parts.pool.skipped:
-        lines.append(f"{len(parts.pool.skipped)} files skipped; see skipped.csv")
+        names = listing([path for path, _ in parts.pool.skipped], 3)
+        where = "" if run is None else f"; see {run.path / 'skipped.csv'}"
+        lines.append(f"{len(parts.pool.skipped)} files skipped: {names}{where}")
     lines += parts.pool.notes
     lines += _own_views(config)
     if config.method != "texture":

@@ -295,6 +295,20 @@ class Policies:
         )
 
 
+def refuse_no_pile(config: RunConfig, num_unlabeled: int) -> None:
+    """Refuse to train an unlabelled branch on nothing.
+
+    Raises:
+        DataError: no unlabelled image where the method needs some.
+    """
+    branch = config.semi_supervised and config.consistency.weight > 0
+    if branch and num_unlabeled == 0:
+        raise DataError(
+            "no unlabelled image: give a folder with --unlabeled, or train with "
+            "--method supervised"
+        )
+
+
 def build_stream(config: RunConfig, parts: Parts, policies: Policies) -> TrainStream:
     """Build the stream of training batches; its clock counts micro batches."""
     labeled = LabeledSampler(
@@ -319,11 +333,7 @@ def build_stream(config: RunConfig, parts: Parts, policies: Policies) -> TrainSt
     )
     if not config.semi_supervised or config.consistency.weight == 0:
         return stream
-    if parts.pile.size == 0:
-        raise DataError(
-            "no unlabelled image: give a folder with --unlabeled, or train with "
-            "--method supervised"
-        )
+    refuse_no_pile(config, parts.pile.size)
     unlabeled = UnlabeledSampler(
         len(parts.unlabeled),
         batch=config.loop.batch * config.consistency.unlabeled_ratio,

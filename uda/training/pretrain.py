@@ -70,6 +70,13 @@ def targets_of(
     return torch.from_numpy(np.clip(unit, -_LIMIT, _LIMIT).astype(np.float32))
 
 
+def explained_words(share: float) -> str:
+    """Say how far the warm start came, in words that also fit a share below 0."""
+    if share < 0.005:
+        return "a strong view explains nothing yet of how the clean images vary"
+    return f"a strong view explains {share:.0%} of how the clean images vary"
+
+
 def pretrain(
     config: RunConfig,
     parts: Parts,
