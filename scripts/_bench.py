@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from uda.run.environment import describe_environment
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.launch import launch
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from _bench import machine, show, train, write_images
 
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.monitor import tags
 from uda.training.prepare import Policies, build_parts, build_stream
 from uda.training.split import find_split

@@ -83,7 +83,8 @@ TESTED_BY = {
     "training/save.py": "training/test_loop.py",
     "training/served.py": "training/test_objective.py",
     "training/prior.py": "training/test_objective.py",
-    "training/presets.py": "training/test_config.py",
+    "training/config.py": "training/test_configure.py",
+    "training/presets.py": "training/test_configure.py",
     "training/texture.py": "training/test_loop.py",
     "training/trainer.py": "training/test_loop.py",
 }

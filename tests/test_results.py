@@ -26,7 +26,7 @@ from uda.evaluation.parts import split_part
 from uda.evaluation.rates import confusion_matrix, rates
 from uda.files import read_json
 from uda.run.layout import open_run
-from uda.training.config import build_config
+from uda.training.configure import build_config
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT / "scripts"))

@@ -17,7 +17,7 @@ from uda.evaluation.conformal import UnsureLane
 from uda.evaluation.decision import DecisionRule
 from uda.evaluation.rulefile import save_rule
 from uda.run.layout import RunFolder
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.launch import launch
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress

@@ -145,7 +145,7 @@ def test_nothing_to_filter_is_an_error(tmp_path):
 @pytest.fixture(scope="module")
 def surfaces_run(tmp_path_factory):
     """A network that knows the three tiny surfaces."""
-    from uda.training.config import build_config
+    from uda.training.configure import build_config
     from uda.training.launch import launch
     from uda.training.length import Length
     from uda.training.monitor.progress import Progress

@@ -11,7 +11,8 @@ import pytest
 from uda.cli.train import command
 from uda.inspect import treatments
 from uda.inspect.facts import Facts
-from uda.training.config import SupervisedConfig, build_config
+from uda.training.config import SupervisedConfig
+from uda.training.configure import build_config
 
 RULES = (
     treatments.correction,

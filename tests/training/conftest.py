@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.support.surfaces import write_surfaces
-from uda.training.config import METHODS, build_config
+from uda.training.configure import build_config
 from uda.training.launch import launch
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress
+from uda.training.presets import METHODS
 from uda.training.stop import StopRequest
 
 QUICK = {

@@ -20,7 +20,7 @@ from uda.training.alerts import (
     interplay,
     passing_step,
 )
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.launch import resume
 from uda.training.monitor.progress import Progress
 from uda.training.objective import _labeled

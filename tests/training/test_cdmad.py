@@ -6,7 +6,7 @@ import torch
 
 from uda.training.build import build_state, model_spec
 from uda.training.cdmad import blank_logits
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.prepare import build_parts
 from uda.training.split import find_split
 

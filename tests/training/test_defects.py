@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from uda.errors import DataError
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.defects import warn_of_small_defects
 
 

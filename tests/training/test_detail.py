@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.detail import reads_texture
 from uda.training.prepare import build_parts
 from uda.training.split import find_split

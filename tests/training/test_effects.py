@@ -7,7 +7,8 @@ import pytest
 
 from uda.data.sampling import LabeledSampler
 from uda.errors import UsageError
-from uda.training.config import RECIPES, build_config, merged
+from uda.training.configure import build_config, merged
+from uda.training.presets import RECIPES
 from uda.training.settled import recorded
 
 

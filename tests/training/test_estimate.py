@@ -13,7 +13,7 @@ from uda.errors import UsageError
 from uda.objectives.consistency.alignment import Aligned
 from uda.objectives.priors import prior_by_confusion
 from uda.training import estimate
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.estimate import PRIOR, confusion_of
 from uda.training.launch import resume
 from uda.training.monitor.progress import Progress

@@ -24,8 +24,8 @@ from uda.evaluation.out_of_fold import OutOfFold
 from uda.evaluation.predict import Predictions
 from uda.run.layout import RunFolder, open_run
 from uda.training import folds
-from uda.training.config import build_config
 from uda.training.configfile import read_config_file
+from uda.training.configure import build_config
 from uda.training.dealing import Dealing
 from uda.training.folds import find_folded, launch_folds, resume_folds
 from uda.training.length import Length

@@ -15,8 +15,8 @@ from uda.errors import UsageError
 from uda.files import read_json
 from uda.run.layout import open_run
 from uda.training import generations, length
-from uda.training.config import build_config
 from uda.training.configfile import read_config_file
+from uda.training.configure import build_config
 from uda.training.generations import (
     choose_generation,
     generation_config,

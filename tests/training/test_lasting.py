@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.lasting import lasting
 
 

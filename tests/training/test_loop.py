@@ -20,8 +20,8 @@ from uda.run.bundle import load_bundle
 from uda.run.layout import RunFolder, read_metrics
 from uda.training import evaluate, loop
 from uda.training.build import training_device
-from uda.training.config import build_config
 from uda.training.configfile import read_config_file
+from uda.training.configure import build_config
 from uda.training.launch import resume
 from uda.training.monitor.grids import view_grid
 from uda.training.monitor.progress import Progress

@@ -10,7 +10,7 @@ import torch
 
 from tests.training.conftest import QUICK
 from uda.errors import UsageError
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.lr_finder import (
     HIGHEST,
     LOWEST,

@@ -7,7 +7,7 @@ import torch
 
 from uda.errors import TrainingError
 from uda.models.forward import at_once
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.memory import memory_told
 
 

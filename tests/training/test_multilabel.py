@@ -26,8 +26,8 @@ from uda.evaluation.predict import Predictions
 from uda.evaluation.thresholds import Thresholds
 from uda.rng import generator
 from uda.run.bundle import load_bundle
-from uda.training.config import build_config
 from uda.training.configfile import read_config_file
+from uda.training.configure import build_config
 from uda.training.generations import launch_generations
 from uda.training.launch import launch, resume
 from uda.training.length import Length

@@ -23,9 +23,10 @@ from uda.run.bundle import load_bundle
 from uda.training import objective, served, targets
 from uda.training.cdmad import blank_logits
 from uda.training.class_tree import agreed_by_node
-from uda.training.config import METHODS, build_config
+from uda.training.configure import build_config
 from uda.training.launch import resume
 from uda.training.monitor.progress import Progress
+from uda.training.presets import METHODS
 from uda.training.prior import sampling_prior, stated_prior
 from uda.training.state import load_newest
 from uda.training.stop import StopRequest

@@ -10,7 +10,7 @@ import pytest
 
 from uda.errors import DataError
 from uda.training import pace
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.meter import Meter
 from uda.training.monitor.progress import Progress
 

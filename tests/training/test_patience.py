@@ -11,7 +11,7 @@ import pytest
 from tests.training.test_loop import StopAt, same, weights
 from uda.errors import UsageError
 from uda.training import loop, patience
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.launch import resume
 from uda.training.length import Length, fix_length
 from uda.training.monitor.progress import Progress

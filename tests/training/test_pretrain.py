@@ -16,7 +16,7 @@ from uda.errors import TrainingError, UsageError
 from uda.models.weights import load_backbone_weights
 from uda.training import pretrain as module
 from uda.training.build import build_state, model_spec
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.described import describe, filling, typical_of
 from uda.training.launch import resume
 from uda.training.length import (

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.schedules import (
     annealing_progress,
     consistency_start,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from uda.errors import UsageError
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.settled import read_settings, recorded, settle, told_by
 
 

@@ -10,7 +10,7 @@ import torch
 from tests.training.test_loop import StopAt, same, weights
 from uda.errors import UsageError
 from uda.run.bundle import load_bundle
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.launch import resume
 from uda.training.monitor.progress import Progress
 from uda.training.stop import StopRequest

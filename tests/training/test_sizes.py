@@ -17,8 +17,8 @@ from uda.models.classifier import build_classifier
 from uda.models.ema import Ema
 from uda.training import length, loop, targets
 from uda.training.build import model_spec
-from uda.training.config import build_config
 from uda.training.configfile import read_config_file
+from uda.training.configure import build_config
 from uda.training.launch import resume
 from uda.training.length import steps_within
 from uda.training.monitor.progress import Progress

@@ -8,7 +8,7 @@ import pytest
 
 from uda.data.splits import Split
 from uda.errors import DataError
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.split import find_split, scan_split
 
 

@@ -13,7 +13,7 @@ from uda.data.streams import Batch
 from uda.models.forward import Views
 from uda.models.heads import Outputs
 from uda.training import step as module
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.objective import build_objective, start_memory
 from uda.training.prepare import build_parts
 from uda.training.split import find_split

@@ -13,7 +13,7 @@ import torch
 from uda.data.sampling import UnlabeledSampler
 from uda.objectives.hierarchy import conditionals
 from uda.training import length, step, targets
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.tree import good_against_rest
 
 TREE = good_against_rest("Good", ("Good", "Rust", "Scratch"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from uda.errors import UsageError
-from uda.training.config import METHODS, build_config
+from uda.training.configure import build_config
+from uda.training.presets import METHODS
 
 GOOD = {"model.good_class": "Good"}
 PLAIN = {"supervised.sampling_power": 1.0}

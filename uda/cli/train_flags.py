@@ -238,7 +238,7 @@ def built(
         flags: values of the flags, by parameter.
         config: YAML file of settings, or None.
     """
-    from uda.training.config import build_config
+    from uda.training.configure import build_config
     from uda.training.settled import read_settings
 
     try:

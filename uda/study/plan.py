@@ -14,7 +14,8 @@ from uda.study.request import Planned, Request
 from uda.study.strategies import Strategy
 from uda.training import sizes
 from uda.training.class_tree import class_tree
-from uda.training.config import RunConfig, build_config
+from uda.training.config import RunConfig
+from uda.training.configure import build_config
 from uda.training.length import Length
 from uda.training.prepare import Policies
 

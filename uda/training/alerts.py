@@ -14,7 +14,8 @@ import numpy as np
 
 from uda.errors import UsageError
 from uda.objectives.annealing import tsa_threshold
-from uda.training.config import RunConfig, build_config, flatten
+from uda.training.config import RunConfig, flatten
+from uda.training.configure import build_config
 from uda.training.monitor import tags
 from uda.training.monitor.alarms import CHECKS
 from uda.training.monitor.book import AlarmBook

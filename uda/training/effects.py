@@ -6,13 +6,9 @@ names the option and says why.
 
 from __future__ import annotations
 
-from typing import Any
-
 from uda.errors import UsageError
+from uda.training.config import RunConfig
 from uda.training.shape_effects import shape_rules
-
-# Naming the type here would close a circle of imports.
-RunConfig = Any
 
 _NETWORK_SECTIONS = ("model.", "views.", "supervised.", "optimizer.", "loop.")
 _SHARED_WITH_TEXTURE = {"loop.threads"}

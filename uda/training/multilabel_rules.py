@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from uda.errors import UsageError
+from uda.training.config import RunConfig
 
-# Naming the type here would close a circle of imports.
-RunConfig = Any
 Rule = tuple[bool, str]
 
 METHODS = ("uda", "fixmatch", "supervised")

@@ -13,17 +13,9 @@ from typing import Any
 from uda.augment.installed import installed_policies, load_installed
 from uda.augment.policy import Policy, PythonPolicy, policy_file
 from uda.augment.policyfile import read_policy
-from uda.training.config import (
-    CHOOSING,
-    FLIPS,
-    SETTLED,
-    RunConfig,
-    choices,
-    flatten,
-    is_record,
-    merged,
-)
+from uda.training.config import RunConfig, flatten
 from uda.training.configfile import read_config_file
+from uda.training.configure import CHOOSING, FLIPS, SETTLED, choices, is_record, merged
 from uda.training.detail import default_steps
 
 EVALUATIONS_PER_RUN = 10

@@ -5,12 +5,9 @@ Called with the configuration, like the rules of ``effects``.
 
 from __future__ import annotations
 
-from typing import Any
-
 from uda.errors import UsageError
+from uda.training.config import RunConfig
 
-# Naming the type here would close a circle of imports.
-RunConfig = Any
 Rule = tuple[bool, str]
 
 _TILE_DETAILS = {"data.tile_join", "data.background"}

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from uda.errors import UsageError
+from uda.training.config import RunConfig
 
-# Naming the type here would close a circle of imports.
-RunConfig = Any
 Rule = tuple[bool, str]
 
 _METHODS = ("uda", "fixmatch", "supervised")

@@ -11,7 +11,7 @@ import pytest
 
 from uda.cli.train import command
 from uda.training.alerts import accepts, confidence_threshold
-from uda.training.config import build_config
+from uda.training.configure import build_config
 from uda.training.monitor import diagnosis
 from uda.training.monitor.alarms import CHECKS, Point
 from uda.training.monitor.book import AlarmBook

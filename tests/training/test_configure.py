@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from uda.errors import UsageError
-from uda.training.config import RECIPES, RunConfig, build_config, known_keys
+from uda.training.config import RunConfig, known_keys
 from uda.training.configfile import read_config_file
+from uda.training.configure import build_config
+from uda.training.presets import RECIPES
 
 
 def test_flags_beat_the_file_and_the_file_beats_the_recipe():
