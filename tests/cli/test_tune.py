@@ -115,6 +115,27 @@ def test_everything_then_evaluate_and_predict(fake, tmp_path):
         assert (row["decision"], row["class"]) == (same["decision"], same["class"])
 
 
+def test_a_recall_target(fake):
+    result = call("tune", fake.folder, "--recall", "Rust=0.9")
+    assert result.exit_code == 0, result.output
+    assert "Recall of Rust: 0.9 asked for, " in result.stdout
+    assert "This is no promise" in result.stdout
+    assert "Bias: no gain is shown" not in result.stdout  # nobody asked for one
+    stored = decision(fake)
+    assert stored["fitted_on"]["asked"]["recalls"] == {"Rust": 0.9}
+    assert set(stored["rule"]["bias"]) == set(CLASSES)
+    assert call("evaluate", fake.folder).exit_code == 0
+    for words, told in (
+        (["--recall", "Rust=1.5"], "write Rust=0.95"),
+        (["--recall", "Rust"], "write Rust=0.95"),
+        (["--recall", "Rust=0.9", "--recall", "Rust=0.8"], "is given twice"),
+        (["--recall", "Rost=0.9"], "did you mean 'Rust'"),
+    ):
+        refused = call("tune", fake.folder, *words)
+        assert refused.exit_code == 2
+        assert told in refused.stderr
+
+
 def test_views_that_harm_leave_the_earlier_rule(fake, tmp_path):
     policy = tmp_path / "dark.yaml"
     policy.write_text(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from uda.evaluation.bias import (
     line_search,
     macro_f1_along,
     prior_starts,
+    recall_bias,
 )
 
 
@@ -166,3 +168,53 @@ def test_a_rare_class_that_is_drowned_is_found_again():
     tuned = macro_f1(targets[check], (utilities[check] + bias).argmax(axis=1))
     assert bias[1] > bias[0]
     assert tuned > plain + 0.02
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
+def test_a_recall_is_reached_by_as_little_as_does_it(seed, share):
+    """A literal search over all cuts: none lower calls enough images so."""
+    utilities, targets = case(seed, num=40)
+    start = np.array([0.3, 0.0, -0.2])
+    bias = recall_bias(utilities, targets, start, {1: share})
+    mine = targets == 1
+    need = min(math.ceil(share * (mine.sum() + 1)), mine.sum())
+
+    def called(value):
+        tried_bias = np.array([start[0], value, start[2]])
+        return int(((utilities + tried_bias).argmax(axis=1) == 1)[mine].sum())
+
+    assert called(bias[1]) >= need
+    assert (bias[0], bias[2]) == (start[0], start[2])
+    others = np.delete(utilities + start, 1, axis=1).max(axis=1)
+    flips = np.unique(others - utilities[:, 1])
+    lower = flips[flips < bias[1] - 1e-9]
+    if bias[1] > start[1]:  # just below the last image that it had to win
+        assert called(lower[-1] - 1e-9) < need
+
+
+def test_targets_of_two_classes_are_held_together():
+    rng = np.random.default_rng(0)
+    targets = np.repeat([0, 1, 2], [200, 40, 20])
+    utilities = rng.normal(0, 1, (260, 3)) + np.log([0.77, 0.15, 0.08])
+    utilities[np.arange(260), targets] += 3.0
+    bias = recall_bias(utilities, targets, np.zeros(3), {1: 0.9, 2: 0.9})
+    answers = (utilities + bias).argmax(axis=1)
+    for k in (1, 2):
+        assert (answers[targets == k] == k).mean() >= 0.9
+    assert bias[0] == 0
+    assert (answers[targets == 0] == 0).mean() > 0.7
+
+
+def test_on_new_images_a_recall_holds_on_average():
+    """The rank of conformal prediction: 19 images make a share of 0.9."""
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(400):
+        score = rng.normal(0, 1, 19 + 50)
+        utilities = np.stack([np.zeros(69), score], axis=1)
+        bias = recall_bias(
+            utilities[:19], np.ones(19, np.int64), np.full(2, -9.0), {1: 0.9}
+        )
+        found.append(((utilities[19:] + bias).argmax(axis=1) == 1).mean())
+    assert 0.9 <= np.mean(found) < 0.94

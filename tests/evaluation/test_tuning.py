@@ -115,3 +115,38 @@ def test_only_images_with_a_class_count():
     unknown = replace(predictions, targets=np.array([-1, -1, -1, 1]))
     with pytest.raises(DataError, match="1 labelled images of 1 groups"):
         Sample.of(unknown, list("abcd"))
+
+
+def test_recall_targets():
+    sample = drawn()
+    rule = fit_rule(TuneConfig(recalls={"Scratch": 0.95}), sample)
+    mine = sample.targets == 2
+    assert (rule.answers(sample.log_probs)[mine] == 2).mean() >= 0.95
+    assert rule.bias[:2] == (0.0, 0.0)
+    assert rule.bias[2] > 0
+    both = TuneConfig(
+        recalls={"Scratch": 0.9}, good_class="Good", max_escape=0.2, bias=True
+    )
+    rule = fit_rule(both, sample)
+    assert (rule.answers(sample.log_probs)[mine] == 2).mean() >= 0.9
+    assert rule.bias[0] == 0  # the limit decides about good
+
+
+def test_recall_targets_that_cannot_be():
+    sample = drawn()
+    missing = replace(sample, targets=np.minimum(sample.targets, 1))
+    with pytest.raises(DataError, match="no image here is of that class"):
+        fit_rule(TuneConfig(recalls={"Scratch": 0.9}), missing)
+    all_of_them = dict.fromkeys(CLASSES, 0.99)
+    with pytest.raises(DataError, match="cannot be had together with what else"):
+        fit_rule(TuneConfig(recalls=all_of_them), sample)
+    for config, message in (
+        (TuneConfig(recalls={"Rost": 0.9}), "did you mean 'Rust'"),
+        (TuneConfig(recalls={"Rust": 0.9}, costs=((0.0,),)), "--recall and --cost"),
+        (
+            TuneConfig(recalls={"Good": 0.9}, good_class="Good", max_escape=0.1),
+            "--max-escape decides what passes as Good",
+        ),
+    ):
+        with pytest.raises(UsageError, match=message):
+            check_config(config, CLASSES)

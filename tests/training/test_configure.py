@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from uda.errors import UsageError
-from uda.training.config import RunConfig, known_keys
+from uda.training.config import RunConfig, flatten, known_keys
 from uda.training.configfile import read_config_file
 from uda.training.configure import build_config
 from uda.training.presets import RECIPES
@@ -138,3 +138,14 @@ def test_a_file_is_held_to_itself_and_not_to_the_flags():
     file = {"consistency.threshold": 0.9, "loop.batch": 16}
     config = build_config({"method": "supervised"}, file)
     assert (config.method, config.loop.batch) == ("supervised", 16)
+
+
+def test_a_changed_copy_leaves_the_rest_alone():
+    config = build_config({"loop.batch": 8, "data.root": "d"})
+    other = config.changed({"loop.workers": 3, "data.size": (32, 48), "seed": 7})
+    flat, new = (flatten(one.model_dump()) for one in (config, other))
+    assert {key for key in flat if flat[key] != new[key]} == {
+        "loop.workers", "data.size", "seed",
+    }  # fmt: skip
+    assert (other.loop.batch, other.loop.workers, other.data.root) == (8, 3, "d")
+    assert config.changed({}) == config

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     LabelsParam = click.ParamType[int | dict[str, int]]
     SizesParam = click.ParamType[tuple[tuple[int, int, float], ...]]
     SharesParam = click.ParamType[tuple[float, ...]]
+    RecallParam = click.ParamType[tuple[str, float]]
 else:  # generic for type checkers alone
     TupleParam = FloatParam = PriorParam = click.ParamType
-    LabelsParam = SizesParam = SharesParam = click.ParamType
+    LabelsParam = SizesParam = SharesParam = RecallParam = click.ParamType
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -100,6 +101,28 @@ class PriorType(PriorParam):
             if not separator or not shares[name.strip()] >= 0:
                 self.fail(f"{part!r} is not a share: write Good=0.97", param, ctx)
         return shares
+
+
+class RecallType(RecallParam):
+    """``Rust=0.95``: a share of a class's parts."""
+
+    name = "CLASS=SHARE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, float]:
+        """Return the class and the share, over 0 and below 1."""
+        if isinstance(value, tuple):
+            name, share = value
+            return str(name), float(share)
+        name, _, number = str(value).rpartition("=")
+        try:
+            share = float(number)
+        except ValueError:
+            share = 0.0
+        if not name.strip() or not 0 < share < 1:
+            self.fail(f"{value!r}: write Rust=0.95, a share below 1", param, ctx)
+        return name.strip(), share
 
 
 class LabelsType(LabelsParam):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from uda.cli.notes import ELSEWHERE, say, say_run
-from uda.cli.options import data_group_flag, model_flags, tta_flag
+from uda.cli.options import RecallType, data_group_flag, model_flags, tta_flag
 from uda.cli.tune_source import (
     Asking,
     Source,
@@ -54,6 +54,13 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
     help="Hold --max-escape with --confidence (default), or on average alone.",
 )
 @click.option(
+    "--recall",
+    "recalls",
+    multiple=True,
+    type=RecallType(),
+    help="Find this share of a class's parts: Rust=0.95; repeatable. No promise.",
+)
+@click.option(
     "--unsure-coverage",
     type=_SHARE,
     help="Leave parts to a person where classes not ruled out at this share disagree.",
@@ -71,6 +78,7 @@ def command(
     max_escape: float | None,
     confidence: float | None,
     guarantee: str | None,
+    recalls: tuple[tuple[str, float], ...],
     unsure_coverage: float | None,
     seed: int,
     group: str | None,
@@ -103,6 +111,7 @@ def command(
     )
     say_run(run, folder)
     config = replace(config, coverage=unsure_coverage, seed=seed)
+    config = replace(config, recalls=_recalls(recalls))
     config = replace(config, costs=_costs(cost, bundle))
     check_config(config, bundle.classes)
     views = tta_of(NONE if tta is None else tta, bundle)
@@ -179,6 +188,14 @@ def _config(
         guarantee="average" if guarantee == "average" else "confidence",
         confidence=0.95 if confidence is None else confidence,
     )
+
+
+def _recalls(given: tuple[tuple[str, float], ...]) -> dict[str, float]:
+    names = [name for name, _ in given]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"--recall {twice}: is given twice; keep one")
+    return dict(given)
 
 
 def _costs(cost: Path | None, bundle: Bundle) -> tuple[tuple[float, ...], ...]:

@@ -7,7 +7,8 @@ biases of few images are noise, so they are averaged over bootstrap draws of gro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ Score = Callable[[Ints, Ints, Ints, int], Floats]
 BAGS = 15
 _PASSES = 5
 _TINY = 1e-9
+_ROUNDS = 50  # of raising one bias after the other
+_BEYOND = 1.0  # of a cut beyond an image that no other follows
 _STARTS = (0.25, 0.5, 0.75, 1.0)  # tau of the starts -tau * log(prior)
 
 
@@ -207,6 +210,54 @@ def bagged_bias(
             bias[tunable] -= bias[tunable].mean()
         found.append(bias)
     return np.asarray(np.mean(found, axis=0))
+
+
+def recall_bias(
+    utilities: Floats, targets: Ints, start: Floats, wanted: Mapping[int, float]
+) -> Floats:
+    """Raise biases until classes have their recall on these images, by as little.
+
+    Of n images of a class ceil(share * (n + 1)) are called so, at most all: were the
+    other biases given, the recall on others of its kind would reach the share on
+    average (the rank of conformal prediction). A cut lies halfway to the next image
+    that flips, as in `line_search`.
+
+    Args:
+        utilities: (N, C); infinite entries decide for or against a class for good.
+        targets: (N,) true classes.
+        start: (C,) biases to begin with; none gets lower.
+        wanted: recall by class, over 0 and below 1. A class without images stays.
+
+    Returns:
+        (C,) biases. Where targets contradict each other, or an image is decided for
+        good, some recall stays below; see `recalls`.
+    """
+    bias = np.array(start, dtype=np.float64)
+    for _ in range(_ROUNDS):
+        before = bias.copy()
+        for k, share in wanted.items():
+            bias[k] = max(bias[k], _least_bias(utilities, targets, bias, k, share))
+        if np.array_equal(bias, before):
+            break
+    return bias
+
+
+def _least_bias(
+    utilities: Floats, targets: Ints, bias: Floats, k: int, share: float
+) -> float:
+    """Return the bias from which on enough images of class k are called so."""
+    others = utilities + bias
+    others[:, k] = -np.inf
+    flips = others.max(axis=1) - utilities[:, k]
+    mine = np.sort(flips[targets == k])
+    mine = mine[np.isfinite(mine)]
+    if not mine.size:
+        return float(bias[k])
+    need = math.ceil(share * ((targets == k).sum() + 1) - _TINY)
+    at = float(mine[min(need, mine.size) - 1])
+    above = flips[np.isfinite(flips) & (flips > at + _TINY)]
+    gap = float(above.min()) - at if above.size else 2 * _BEYOND
+    return at + min(gap / 2, _BEYOND)
 
 
 def _draws(

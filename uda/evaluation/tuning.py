@@ -5,15 +5,20 @@ In the order in which the rule applies its parts, each given the ones before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from uda.errors import DataError, UsageError
-from uda.evaluation.bias import bagged_bias, cost_along, macro_f1_along
+from uda.evaluation.bias import (
+    bagged_bias,
+    cost_along,
+    macro_f1_along,
+    recall_bias,
+)
 from uda.evaluation.calibration import fit_temperature
 from uda.evaluation.conformal import fit_lane
 from uda.evaluation.costs import Costs
@@ -29,6 +34,7 @@ from uda.evaluation.predict import Predictions
 from uda.evaluation.tta import NONE
 from uda.words import did_you_mean
 
+Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
@@ -44,6 +50,7 @@ class TuneConfig:
         max_escape: limit on the share of defective parts that pass, or None.
         guarantee: kind of promise, see `EscapeLimit`.
         confidence: with which the limit is held.
+        recalls: share of a class's parts that is to be found, by class.
         coverage: of the unsure lane, or None for no lane.
         seed: of the bootstrap draws and the folds.
     """
@@ -55,6 +62,7 @@ class TuneConfig:
     max_escape: float | None = None
     guarantee: Guarantee = "confidence"
     confidence: float = 0.95
+    recalls: Mapping[str, float] = field(default_factory=dict)
     coverage: float | None = None
     seed: int = 0
 
@@ -154,10 +162,29 @@ def check_config(config: TuneConfig, classes: Sequence[str]) -> None:
         raise UsageError(
             "--max-escape and --cost both decide what passes as good; keep one"
         )
+    _check_recalls(config, classes)
     if config.coverage is not None and UNSURE in classes:
         raise UsageError(
             f"--unsure-coverage writes {UNSURE!r} for what a person should look at, "
             "but a class has that name; rename the class"
+        )
+
+
+def _check_recalls(config: TuneConfig, classes: Sequence[str]) -> None:
+    for name in config.recalls:
+        if name not in classes:
+            raise UsageError(
+                f"--recall {name}: is not a class of the model"
+                f"{did_you_mean(name, classes)}; its classes: {', '.join(classes)}"
+            )
+    if config.recalls and config.costs:
+        raise UsageError(
+            "--recall and --cost both say what a missed part costs; keep one"
+        )
+    if config.max_escape is not None and config.good_class in config.recalls:
+        raise UsageError(
+            f"--recall {config.good_class}: --max-escape decides what passes as "
+            f"{config.good_class}; keep one"
         )
 
 
@@ -181,6 +208,7 @@ def fit_rule(
         refuse_unsupported(bad, *terms)
         escape = fit_limit(config, sample, misses_for(bad, *terms), certified=certified)
     rule = fit_answers(config, sample, escape)
+    _refuse_missed(config, sample, rule)
     if config.coverage is None:
         return rule
     lane = fit_lane(
@@ -191,6 +219,25 @@ def fit_rule(
         good_class=config.good_class,
     )
     return replace(rule, lane=lane)
+
+
+def _refuse_missed(config: TuneConfig, sample: Sample, rule: DecisionRule) -> None:
+    """Refuse recall targets that cannot be held even where the rule was fitted."""
+    answers = rule.answers(sample.log_probs)
+    for name, share in config.recalls.items():
+        mine = sample.targets == sample.classes.index(name)
+        if not mine.any():
+            raise DataError(
+                f"--recall {name}={share:g}: no image here is of that class; label "
+                "some, or leave it out"
+            )
+        found = float((answers[mine] == sample.targets[mine]).mean())
+        if found < share:
+            raise DataError(
+                f"--recall {name}={share:g}: cannot be had together with what else is "
+                f"asked ({found:.3f} is what is left of it on these images); lower it, "
+                "or leave another target or limit out"
+            )
 
 
 def fit_limit(
@@ -220,18 +267,30 @@ def fit_limit(
 def fit_answers(
     config: TuneConfig, sample: Sample, escape: EscapeLimit | None
 ) -> DecisionRule:
-    """Fit temperature and bias under an escape limit that is given."""
+    """Fit temperature and biases under an escape limit that is given."""
     temperature = (
         fit_temperature(sample.log_probs, sample.targets) if config.calibrate else 1.0
     )
     rule = DecisionRule(
         sample.classes, temperature, costs=config.costs, escape=escape, tta=sample.tta
     )
-    if not config.bias:
+    if not config.bias and not config.recalls:
         return rule
+    bias = _fitted_bias(config, sample, rule)
+    wanted = {sample.classes.index(n): share for n, share in config.recalls.items()}
+    values = rule.utilities(sample.log_probs)
+    bias = recall_bias(values, sample.targets, bias, wanted)
+    return replace(rule, bias=tuple(float(value) for value in bias))
+
+
+def _fitted_bias(config: TuneConfig, sample: Sample, rule: DecisionRule) -> Floats:
+    """Return (C,) biases by macro-F1 or cost; zeros where none are asked for."""
+    if not config.bias:
+        return np.zeros(len(sample.classes))
+    escape = rule.escape
     good = [] if escape is None else [sample.classes.index(escape.good_class)]
     score = cost_along(np.asarray(config.costs)) if config.costs else macro_f1_along
-    bias = bagged_bias(
+    return bagged_bias(
         rule.utilities(sample.log_probs),
         sample.targets,
         sample.groups,
@@ -240,4 +299,3 @@ def fit_answers(
         prior=not config.costs,
         seed=config.seed,
     )
-    return replace(rule, bias=tuple(float(value) for value in bias))

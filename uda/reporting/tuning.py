@@ -122,11 +122,12 @@ def _bias_lines(tuned: Tuned) -> list[str]:
         f"{row.name} ({row.groups})"
         for row in tuned.by_class
         if row.groups < MIN_SUPPORT
+        and (tuned.config.bias or row.name in tuned.config.recalls)
     ]
-    lines = []
+    lines = _recall_lines(tuned)
     aim = "mean_cost" if tuned.config.costs else "macro_f1"
     gain = next(change for change in tuned.changes if change.name == aim)
-    if gain.verdict != "better":
+    if tuned.config.bias and gain.verdict != "better":
         lines.append(
             f"Bias: no gain is shown in {_NAMES[aim]}; without --bias the rule is "
             "simpler and no worse for all that these images can tell."
@@ -135,6 +136,23 @@ def _bias_lines(tuned: Tuned) -> list[str]:
         lines.append(
             f"Bias of {listing(few)}: fewer than {MIN_SUPPORT} groups, so it is little "
             "more than a guess."
+        )
+    return lines
+
+
+def _recall_lines(tuned: Tuned) -> list[str]:
+    """Say what became of each recall target on images it was not fitted on."""
+    lines = []
+    for row in tuned.by_class:
+        share, found = tuned.config.recalls.get(row.name), row.recall_after
+        if share is None or found is None:
+            continue
+        low, high = clopper_pearson(found * row.groups, row.groups)
+        lines.append(
+            f"Recall of {short(row.name)}: {share:g} asked for, {found:.3f} "
+            f"({low:.3f} to {high:.3f}, {row.groups} groups) where the rule was not "
+            "fitted. This is no promise"
+            + ("." if found >= share else ", and these images do not bear it out.")
         )
     return lines
 

@@ -133,8 +133,7 @@ def _check(planned: Planned, request: Request, catalog: Catalog, split: Split) -
         return
     Policies.load(config)
     if request.steps is not None:
-        loop = config.loop.model_copy(update={"steps": request.steps})
-        sizes.check(config.model_copy(update={"loop": loop}))
+        sizes.check(config.changed({"loop.steps": request.steps}))
     if config.semi_supervised and not split.part("unlabeled"):
         raise UsageError(
             "the split has no unlabelled image for it; take the strategy out, or add "

@@ -197,6 +197,26 @@ class RunConfig(Section):
         """Whether the method has an unlabelled branch."""
         return self.method not in ("supervised", "texture")
 
+    def changed(self, keys: Mapping[str, Any]) -> RunConfig:
+        """Return a copy with other values for some dotted keys.
+
+        For what the program itself settles: the values are taken as they are.
+
+        Args:
+            keys: for example ``{"loop.workers": 2, "seed": 7}``.
+        """
+        flat: dict[str, Any] = {}
+        inner: dict[str, dict[str, Any]] = {}
+        for key, value in keys.items():
+            section, _, name = key.partition(".")
+            if name:
+                inner.setdefault(section, {})[name] = value
+            else:
+                flat[section] = value
+        for section, values in inner.items():
+            flat[section] = getattr(self, section).model_copy(update=values)
+        return self.model_copy(update=flat)
+
     def to_yaml(self) -> str:
         """Return the complete configuration as YAML that ``--config`` reads."""
         text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)

@@ -90,9 +90,8 @@ def launch_folds(
     run = create_run(project, name)
     split.save(run.split)
     base = lasting(config)
-    data = base.data.model_copy(update={"split": str(run.split.resolve())})
     run.folds.mkdir()
-    base = base.model_copy(update={"data": data})
+    base = base.changed({"data.split": str(run.split.resolve())})
     atomic_write(run.folds / BASE, base.to_yaml())
     write_json(run.folds / STUDY, {**asdict(dealing), "length": asdict(length)})
     return _Study(run, catalog, split, console, stop).train(tell)
@@ -187,7 +186,7 @@ class _Study:
                 + _left_words(time.monotonic() - begun, trained, left)
             )
             # Another repeat has other luck in training as well.
-            config = base.model_copy(update={"seed": base.seed + repeat})
+            config = base.changed({"seed": base.seed + repeat})
             summary = self._one(one, split, config)
             if summary.state == "interrupted":
                 return summary

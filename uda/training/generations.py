@@ -171,19 +171,12 @@ def generation_config(study: Path, number: int) -> RunConfig:
         return base
     first = generation(study, 0)
     settled = recorded(first.config)
-    update: dict[str, Any] = {
-        "split": str(first.split),
-        "pseudo_labels": str(pseudo_file(study, number).resolve()),
-    }
     num = int(read_json(study / STUDY)["generations"])
-    prior = _bent(_prior(base, first), number, num)
-    consistency = settled.consistency.model_copy(update={"prior": prior})
-    return settled.model_copy(
-        update={
-            "data": settled.data.model_copy(update=update),
-            "consistency": consistency,
-        }
-    )
+    return settled.changed({
+        "data.split": str(first.split),
+        "data.pseudo_labels": str(pseudo_file(study, number).resolve()),
+        "consistency.prior": _bent(_prior(base, first), number, num),
+    })  # fmt: skip
 
 
 def _prior(base: RunConfig, first: RunFolder) -> dict[str, float] | None:
@@ -260,10 +253,7 @@ def _tell_right(study: Path, number: int, truth: Rows, labels: Rows) -> None:
 def _parts(run: RunFolder) -> Parts:
     """Return a run's images without pseudo-labels."""
     config = recorded(run.config)
-    data = config.data.model_copy(
-        update={"pseudo_labels": None, "split": str(run.split)}
-    )
-    config = config.model_copy(update={"data": data})
+    config = config.changed({"data.pseudo_labels": None, "data.split": str(run.split)})
     catalog, _, _ = scan_split(config)
     return build_parts(config, catalog, Split.load(run.split))
 

@@ -17,26 +17,19 @@ def lasting(config: RunConfig) -> RunConfig:
     """
     data, model = config.data, config.model
     views = {
-        view: _policy(str(name)) for view, name in config.views.model_dump().items()
+        f"views.{view}": _policy(str(name))
+        for view, name in config.views.model_dump().items()
     }
     paths: dict[str, Any] = {
-        "root": _absolute(data.root) if data.root else "",
-        "unlabeled": tuple(_absolute(path) for path in data.unlabeled),
-        "split": None if data.split is None else _absolute(data.split),
-        "boxes": None if data.boxes is None else _absolute(data.boxes),
-        "cache": None if data.cache is None else _absolute(data.cache),
+        "data.root": _absolute(data.root) if data.root else "",
+        "data.unlabeled": tuple(_absolute(path) for path in data.unlabeled),
+        "data.split": None if data.split is None else _absolute(data.split),
+        "data.boxes": None if data.boxes is None else _absolute(data.boxes),
+        "data.cache": None if data.cache is None else _absolute(data.cache),
+        "model.tree": None if model.tree is None else _absolute(model.tree),
+        "model.weights": None if model.weights is None else _absolute(model.weights),
     }
-    starts = {
-        "tree": None if model.tree is None else _absolute(model.tree),
-        "weights": None if model.weights is None else _absolute(model.weights),
-    }
-    return config.model_copy(
-        update={
-            "data": data.model_copy(update=paths),
-            "model": model.model_copy(update=starts),
-            "views": config.views.model_copy(update=views),
-        }
-    )
+    return config.changed({**paths, **views})
 
 
 def _absolute(path: str) -> str:

@@ -6,6 +6,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from uda.augment.policy import policy_file
 from uda.data.records import Catalog
@@ -88,8 +89,7 @@ def with_workers(config: RunConfig, workers: int | None) -> RunConfig:
     """Return the configuration with other workers, which change no result."""
     if workers is None:
         return config
-    loop = config.loop.model_copy(update={"workers": workers})
-    return config.model_copy(update={"loop": loop})
+    return config.changed({"loop.workers": workers})
 
 
 def begin(
@@ -125,22 +125,20 @@ def begin(
 
 def _with_split(config: RunConfig, run: RunFolder) -> RunConfig:
     # The run's own copy, so that it can be repeated when the user's file is gone.
-    model = config.model
-    if model.weights is not None:
-        path = str(Path(model.weights).resolve())
-        model = model.model_copy(update={"weights": path})
-    model = model.model_copy(update={"tree": own_tree(config, run)})
-    boxes = config.data.boxes
-    data = config.data.model_copy(
-        update={
-            "boxes": None if boxes is None else str(Path(boxes).resolve()),
-            "root": str(Path(config.data.root).resolve()),
-            "unlabeled": tuple(str(Path(p).resolve()) for p in config.data.unlabeled),
-            "split": str(run.split.resolve()),
-            "pseudo_labels": _own_pseudo_labels(config, run),
-        }
+    boxes, weights, piles = (
+        config.data.boxes,
+        config.model.weights,
+        config.data.unlabeled,
     )
-    return config.model_copy(update={"data": data, "model": model})
+    return config.changed({
+        "model.weights": None if weights is None else str(Path(weights).resolve()),
+        "model.tree": own_tree(config, run),
+        "data.boxes": None if boxes is None else str(Path(boxes).resolve()),
+        "data.root": str(Path(config.data.root).resolve()),
+        "data.unlabeled": tuple(str(Path(p).resolve()) for p in piles),
+        "data.split": str(run.split.resolve()),
+        "data.pseudo_labels": _own_pseudo_labels(config, run),
+    })  # fmt: skip
 
 
 def _own_pseudo_labels(config: RunConfig, run: RunFolder) -> str | None:
@@ -197,7 +195,7 @@ def go_on(
             with memory_told(config):
                 parts = build_parts(config, catalog, split, console.stage)
                 if (channels := _other_channels(run, parts)) is not None:
-                    config = _with_channels(config, channels)
+                    config = config.changed({"data.channels": channels})
                     parts = build_parts(config, catalog, split, console.stage)
                 return _train(config, run, parts, console, stop, resume=True)
         except (UdaError, OSError) as error:
@@ -222,12 +220,6 @@ def _other_channels(run: RunFolder, parts: Parts) -> int | None:
     return None if channels == parts.pool.preprocessing.channels else channels
 
 
-def _with_channels(config: RunConfig, channels: int) -> RunConfig:
-    """Return the configuration with stated channels."""
-    data = config.data.model_copy(update={"channels": channels})
-    return config.model_copy(update={"data": data})
-
-
 def _tell_of_edited_policies(
     config: RunConfig, run: RunFolder, console: Progress
 ) -> None:
@@ -246,25 +238,20 @@ def _tell_of_edited_policies(
 
 def _moved_run(config: RunConfig, run: RunFolder) -> RunConfig:
     own = str(run.pseudo_labels) if run.pseudo_labels.is_file() else None
-    data = config.data.model_copy(
-        update={"split": str(run.split), "pseudo_labels": own}
-    )
-    model = config.model
+    begun: dict[str, Any] = {}
     if checkpoint_paths(run.checkpoints):  # they hold what was started from
-        model = model.model_copy(update={"weights": None, "pretrained": False})
-    model = model.model_copy(update={"tree": own_tree(config, run)})
+        begun = {"model.weights": None, "model.pretrained": False}
     views = {
-        copy.stem: str(copy)
+        f"views.{copy.stem}": str(copy)
         for copy in run.policies.glob("*")
         if copy.stem in type(config.views).model_fields
     }
-    return config.model_copy(
-        update={
-            "data": data,
-            "model": model,
-            "views": config.views.model_copy(update=views),
-        }
-    )
+    moved = {
+        "data.split": str(run.split),
+        "data.pseudo_labels": own,
+        "model.tree": own_tree(config, run),
+    }
+    return config.changed({**moved, **begun, **views})
 
 
 def try_out(
@@ -286,8 +273,7 @@ def try_out(
     """
     folder = tempfile.TemporaryDirectory(prefix="uda-dry-run-")
     with folder as path, memory_told(config):
-        data = config.data.model_copy(update={"cache": str(Path(path) / "pool")})
-        config = config.model_copy(update={"data": data})
+        config = config.changed({"data.cache": str(Path(path) / "pool")})
         catalog, split, notes = find_split(config)
         _refuse_early(config, catalog, split)
         for note in notes:
@@ -301,16 +287,12 @@ def try_out(
         console.result(time_words(planned, length, parts, trainings))
         if config.method != "texture":
             short = fix_length(config, Length(steps=2), parts)
-            consistency = short.consistency.model_copy(
-                update={"start_share": 0.5, "ramp_share": 0.0}
-            )
-            # The final size alone, which needs the most memory.
-            data = short.data.model_copy(update={"sizes": ()})
-            steps = min(2, short.model.pretrain_steps or 0)
-            model = short.model.model_copy(update={"pretrain_steps": steps})
-            config = short.model_copy(
-                update={"consistency": consistency, "data": data, "model": model}
-            )
+            config = short.changed({
+                "consistency.start_share": 0.5,
+                "consistency.ramp_share": 0.0,
+                "data.sizes": (),  # the final size alone, which needs the most memory
+                "model.pretrain_steps": min(2, short.model.pretrain_steps or 0),
+            })  # fmt: skip
             parts = replace(parts, smaller=())
         quiet = Progress()
         summary = _train(config, run, parts, quiet, stop, resume=False)

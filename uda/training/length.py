@@ -55,8 +55,7 @@ def fix_length(config: RunConfig, length: Length, parts: Parts) -> RunConfig:
     """Resolve everything that depends on the data or the machine to plain steps."""
     steps = _steps(config, length, parts)
     threads = config.loop.threads or usable_cores()
-    loop = config.loop.model_copy(update={"threads": threads})
-    return settle(config.model_copy(update={"loop": loop}), steps)
+    return settle(config.changed({"loop.threads": threads}), steps)
 
 
 def _steps(config: RunConfig, length: Length, parts: Parts) -> int:

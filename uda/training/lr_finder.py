@@ -199,8 +199,7 @@ def supervised_part(config: RunConfig) -> RunConfig:
             "--method texture has no learning rate; leave it out, or name a method "
             "that trains a network"
         )
-    data = config.data.model_copy(update={"sizes": ()})
-    return config.model_copy(update={"method": "supervised", "data": data})
+    return config.changed({"method": "supervised", "data.sizes": ()})
 
 
 def draw(found: RangeTest) -> bytes:

@@ -38,30 +38,23 @@ def settle(config: RunConfig, steps: int) -> RunConfig:
     fine_tuned = model.weights is not None or model.pretrained
     # Rates fall from stage to stage of one network; independent ones are several.
     decay = 0.7 if fine_tuned and not model.independent else 1.0
-    usual = {
-        "frozen_steps": steps // 10 if fine_tuned else 0,
-        "layer_decay": decay,
-        "pretrain_steps": default_steps(config, steps),
+    usual: dict[str, Any] = {
+        "model.frozen_steps": steps // 10 if fine_tuned else 0,
+        "model.layer_decay": decay,
+        "model.pretrain_steps": default_steps(config, steps),
     }
-    consistency = config.consistency
-    if consistency.teacher_flips is None and config.semi_supervised:
+    if config.semi_supervised:
         # The table's targets have no weak view; labelled images keep their class too.
-        table, views = consistency.weak_pass == "table", config.views
-        flips = _harmless_flips(views.labeled if table else views.weak)
-        consistency = consistency.model_copy(update={"teacher_flips": flips})
-    open_ones = {k: v for k, v in usual.items() if getattr(model, k) is None}
+        table, views = config.consistency.weak_pass == "table", config.views
+        usual[FLIPS] = _harmless_flips(views.labeled if table else views.weak)
+    told = flatten(config.model_dump())
+    open_ones = {key: value for key, value in usual.items() if told[key] is None}
     lengths = {
-        "steps": steps,
-        "eval_every": every,
-        "save_every": loop.save_every or every,
+        "loop.steps": steps,
+        "loop.eval_every": every,
+        "loop.save_every": loop.save_every or every,
     }
-    return config.model_copy(
-        update={
-            "loop": loop.model_copy(update=lengths),
-            "model": model.model_copy(update=open_ones),
-            "consistency": consistency,
-        }
-    )
+    return config.changed({**lengths, **open_ones})
 
 
 def _harmless_flips(view: str) -> str:
