@@ -67,6 +67,24 @@ def test_looks_of_other_runs_at_the_same_test_part_count(fake):
     assert "reads so far" not in call(other).stderr
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "[1, 2]", '{"a": 1}'])
+def test_what_lies_beside_a_run_is_no_matter_of_its(fake, text):
+    """A damaged run, another program's folder, a file."""
+    other = fake.folder.with_name("other")
+    (other / "evaluation").mkdir(parents=True)
+    (other / "evaluation" / "reads.json").write_text(text)
+    (fake.folder.parent / "notes.txt").write_text("x")
+    assert call(fake.folder).exit_code == 0
+
+
+def test_damaged_numbers_are_no_reason_to_stop(fake):
+    for name, text in (("a", "{"), ("b", "[]"), ("c", '{"weights": 3}')):
+        folder = fake.folder / "evaluation" / name
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(text)
+    assert call(fake.folder).exit_code == 0
+
+
 def test_the_class_of_good_parts_is_remembered(fake):
     """Or a second look would take escape and overkill out of the report."""
     call(fake.folder, "--good-class", "Good")

@@ -161,11 +161,14 @@ def test_an_older_split_with_groups_wants_groups(tmp_path):
     root = data(tmp_path / "d", manifest="part")
     old, new = tmp_path / "old.csv", tmp_path / "new.csv"
     assert run(root, "--group", "part", "--out", old).exit_code == 0
-    result = run(root, "--extend", old, "--out", new)
+    (tmp_path / "pile").mkdir()
+    (tmp_path / "pile" / "u.png").write_text("u")
+    words = (root, "--unlabeled", tmp_path / "pile", "--extend", old, "--out", new)
+    result = run(*words)
     assert result.exit_code == 2
     assert "give --group as for the older split" in result.stderr
     assert not new.exists()
-    assert run(root, "--extend", old, "--out", new, "--group", "none").exit_code == 0
+    assert run(*words, "--group", "none").exit_code == 0
 
 
 def test_a_deleted_test_image_needs_a_word(tmp_path):

@@ -216,9 +216,31 @@ def test_a_class_of_one_group_trains_in_every_fold():
     held = [row.path for fold in folds for row in fold.part("test")]
     assert sorted(held) == sorted(name for name, _, label, _ in rows if label != "Rust")
     (note,) = fold_notes(split, num_folds=3)
-    assert note.startswith("all images in one group: Rust;")
+    assert note.startswith("never held out: Rust, as all its images are in one group")
+    assert "; 3 images train in every fold" in note
     with pytest.raises(DataError, match="that can be held out are 18 groups"):
         fold_splits(split, num_folds=19)
+
+
+def test_folds_that_would_ask_for_one_class_alone_are_refused():
+    """Whoever always says Good would be right in all of them."""
+    rows = [(f"r{i}.png", "labeled", "Rust", "one") for i in range(5)]
+    rows += [(f"g{i}.png", "labeled", "Good", f"g{i}") for i in range(9)]
+    with pytest.raises(DataError, match="all images of Rust are in one group"):
+        fold_splits(split_of(rows), num_folds=3)
+
+
+def test_a_class_that_shares_all_its_groups_is_named_too():
+    rows = [("a0.png", "labeled", "A", "x"), ("s0.png", "labeled", "S", "x")]
+    rows += [("b0.png", "labeled", "B", "y"), ("s1.png", "labeled", "S", "y")]
+    rows += [(f"g{i}.png", "labeled", "GH"[i % 2], f"g{i}") for i in range(8)]
+    split = split_of(rows)
+    for folds in (2, 3):
+        note = fold_notes(split, num_folds=folds)[0]
+        assert note.startswith("never held out: A, B, S, as")
+        assert "; 4 images train in every fold" in note
+        held = [r for f in fold_splits(split, num_folds=folds) for r in f.part("test")]
+        assert {row.label for row in held} == {"G", "H"}
 
 
 def test_what_cannot_be_held_out_is_refused_by_name():

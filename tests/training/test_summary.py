@@ -19,7 +19,10 @@ def run(tmp_path):
         for i, label in enumerate(names)
     ]
     Split(tuple(rows)).save(tmp_path / "split.csv")
-    write_json(tmp_path / "model.json", {"spec": {"classes": ["D", "G", "R"]}})
+    write_json(
+        tmp_path / "model.json",
+        {"spec": {"classes": ["D", "G", "R"], "link": "softmax"}},
+    )
     return RunFolder(tmp_path)
 
 

@@ -9,8 +9,13 @@ import click
 from uda.errors import UsageError
 from uda.files import writing
 
-# What the head of every page of ours holds (templates/base.html).
-_MARK, _HEAD = b'<meta name="generator" content="uda">', 4096
+# What the head of every page of ours holds (templates/base.html); older ones had only
+# their security policy.
+_MARKS = (
+    b'<meta name="generator" content="uda">',
+    b'Content-Security-Policy" content="default-src &#39;none&#39;; style-src',
+)
+_HEAD = 4096
 
 
 @click.command(short_help="Write one HTML page about a run: the answer first.")
@@ -48,7 +53,7 @@ def _refuse_other(out: Path | None) -> None:
         return
     if out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--out {out}: the report is an HTML page; call it .html")
-    if out.is_file() and _MARK not in out.read_bytes()[:_HEAD]:
+    if out.is_file() and not any(m in out.read_bytes()[:_HEAD] for m in _MARKS):
         raise UsageError(
             f"--out {out}: is there already and is no report; choose another name"
         )

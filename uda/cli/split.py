@@ -130,7 +130,6 @@ def command(
     from uda.data.coarse import draw_with_coarse
     from uda.data.groups import group_column, joined_notes
     from uda.data.records import scan
-    from uda.data.splits import Split
 
     _refuse_out(out)
     _refuse_without_effect(ctx)
@@ -140,19 +139,19 @@ def command(
         group_column=group_column(group),
         multi_label=multi_label,
     )
-    older = None if extend is None else Split.load(extend)
+    older, moved = (None, []) if extend is None else _older(ctx, extend, catalog)
     catalog, told, labels = _filled(ctx, catalog, older)
     groups = _groups(catalog, group)
     if older is None:
         draw = _draw(ctx, groups)
     else:
-        _refuse_groupless(older, group, groups)
-        older, labels = _refreshed(ctx, older, catalog, labels)
+        _refuse_groupless(older, catalog, group, groups)
         draw = _extension(ctx, older, groups, told)
     split, notes = draw_with_coarse(draw, catalog, _tree(ctx, catalog))
     _save(split, out)
     _print_table(split, catalog)
-    _print_notes([*catalog.notes, *labels, *joined_notes(catalog, groups), *notes])
+    joined = joined_notes(catalog, groups)
+    _print_notes([*catalog.notes, *moved, *labels, *joined, *notes])
     following = ["uda", "train", str(data), *_same(ctx), "--split", str(out)]
     click.echo(f"Wrote {out}. Next: {shlex.join(following)}")
     return split
@@ -177,17 +176,25 @@ def _extension(
     groups: Mapping[str, str] | None,
     told: Collection[str],
 ) -> Draw:
+    from uda.data.refresh import follow_labels
     from uda.data.splits import extend_split
 
-    return partial(
-        extend_split,
-        older,
-        groups=groups,
-        labels_per_class=ctx.params["labels_per_class"],
-        seed=ctx.params["seed"],
-        transductive=ctx.params["transductive"],
-        told=told,
-    )
+    def draw(catalog: Catalog) -> tuple[Split, list[str]]:
+        split, notes = older, list[str]()
+        if ctx.params["refresh"]:  # here, where labels of several classes are hidden
+            split, notes = follow_labels(older, catalog)
+        longer, more = extend_split(
+            split,
+            catalog,
+            groups,
+            labels_per_class=ctx.params["labels_per_class"],
+            seed=ctx.params["seed"],
+            transductive=ctx.params["transductive"],
+            told=told,
+        )
+        return longer, [*notes, *more]
+
+    return draw
 
 
 def _refuse_out(out: Path) -> None:
@@ -223,10 +230,14 @@ def _same(ctx: click.Context) -> list[str]:
 
 
 def _refuse_groupless(
-    older: Split, choice: str | None, groups: Mapping[str, str] | None
+    older: Split,
+    catalog: Catalog,
+    choice: str | None,
+    groups: Mapping[str, str] | None,
 ) -> None:
     """Without groups, twins of test images would come into training as new ones."""
-    if choice is None and groups is None and older.grouped:
+    unsaid = choice is None and groups is None
+    if unsaid and older.grouped and older.unknown(catalog):
         raise UsageError(
             "the older split keeps groups together, and nothing says to which group "
             "new images belong: give --group as for the older split (--group auto "
@@ -234,15 +245,13 @@ def _refuse_groupless(
         )
 
 
-def _refreshed(
-    ctx: click.Context, older: Split, catalog: Catalog, notes: Sequence[str]
-) -> tuple[Split, list[str]]:
-    from uda.data.refresh import refresh
+def _older(ctx: click.Context, path: Path, catalog: Catalog) -> tuple[Split, list[str]]:
+    """Return the older split, and with --refresh with its files where they are now."""
+    from uda.data.refresh import follow_files
+    from uda.data.splits import Split
 
-    if not ctx.params["refresh"]:
-        return older, [*notes]
-    older, more = refresh(older, catalog)
-    return older, [*notes, *more]
+    older = Split.load(path)
+    return follow_files(older, catalog) if ctx.params["refresh"] else (older, [])
 
 
 def _filled(ctx: click.Context, catalog: Catalog, older: Split | None) -> Labeled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -247,11 +247,11 @@ def built(
         raise UsageError(in_flags(str(error), given_keys(flags))) from error
 
 
-def in_flags(text: str, keys: Collection[str]) -> str:
+def in_flags(text: str, given: Mapping[str, Any]) -> str:
     """Call keys in a message as the flags are called that they were given by."""
     for flags, key, _, _ in TRAIN_FLAGS:
-        if key in keys and "." in key:
-            name = flags.split()[0].split("/")[0]
+        if key in given and "." in key:
+            name = flags.split()[0].split("/")[-1 if given[key] is False else 0]
             text = re.sub(rf"(?<![\w.]){re.escape(key)}(?![\w.])", name, text)
     return text
 

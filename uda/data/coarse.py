@@ -69,8 +69,12 @@ def _held(split: Split) -> set[str]:
 def _may_train(
     row: SplitRow, coarse: Mapping[str, str | None], closed: set[str]
 ) -> bool:
-    """A transductive split has unlabelled images of the test's groups."""
-    return row.part == "unlabeled" and row.path in coarse and row.group not in closed
+    """A transductive split has unlabelled images of the test's groups.
+
+    One that was labelled before keeps its old label, where the draw saw none.
+    """
+    training = row.part in ("unlabeled", "labeled")
+    return training and row.path in coarse and row.group not in closed
 
 
 def refuse_coarse_tests(split: Split, tree: Tree | None) -> None:

@@ -1,9 +1,10 @@
 """Grouped, stratified folds of a split's labelled images, again and again.
 
-Every labelled image is held out once in each repeat, and what a fold holds out is the
-test part of its split. All others keep the part that they have, so that a fold trains
-on what the run itself trains on, less what it holds out. The test part of the split
-itself is not looked at: its rows are dropped.
+Every labelled image is held out once in each repeat, but for those of a group that some
+class has no other than. What a fold holds out is the test part of its split. All others
+keep the part that they have, so that a fold trains on what the run itself trains on,
+less what it holds out. The test part of the split itself is not looked at: its rows are
+dropped.
 """
 
 from __future__ import annotations
@@ -80,13 +81,16 @@ def fold_notes(
     """Say in words which classes have too few groups for so many folds."""
     dealt = _Units.of(split, multi_label=multi_label)
     groups = dict(zip(dealt.classes, dealt.groups_per_class.tolist(), strict=True))
-    few = {n: count for n, count in groups.items() if 1 < count < num_folds}
+    free = (dealt.counts[~dealt.alone] > 0).sum(axis=0).tolist()
+    held = dict(zip(dealt.classes, free, strict=True))
+    few = {n: count for n, count in held.items() if 0 < count < num_folds}
     notes = []
-    lone = [name for name, count in groups.items() if count == 1]
-    if lone := [name for name in lone if not dealt.is_bare(name)]:
+    if lone := [name for name, count in held.items() if not count]:
+        num = int(dealt.labels[dealt.alone[dealt.unit]].any(axis=1).sum())
         notes.append(
-            f"all images in one group: {listing(lone)}; every fold trains with it and "
-            "none holds it out, so no number here is about these classes"
+            f"never held out: {listing(lone)}, as all its images are in one group, or "
+            f"share one with such a class; {num} images train in every fold, and no "
+            "number here is about these classes"
         )
     if few:
         words = listing([f"{shown(name)} ({count})" for name, count in few.items()])
@@ -184,6 +188,14 @@ def _keys(row: SplitRow) -> list[tuple[str, str]]:
 
 
 def _refuse_too_few(dealt: _Units, num_folds: int) -> None:
+    asked = (dealt.counts[~dealt.alone].sum(axis=0) > 0).tolist()
+    if sum(asked) < 2 <= len(dealt.classes):
+        lone = [n for n, has in zip(dealt.classes, asked, strict=True) if not has]
+        raise DataError(
+            f"all images of {listing(lone)} are in one group each, which cannot be "
+            "held out and still be learned, so folds would ask for one class alone; "
+            "label images of further parts"
+        )
     groups = int((dealt.counts.any(axis=1) & ~dealt.alone).sum())
     if groups < num_folds:
         raise DataError(

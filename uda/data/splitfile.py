@@ -34,6 +34,7 @@ _SIDES = {
     "validation": "validation",
     "test": "test",
 }
+_EQUAL = re.compile(rf"{EQUAL_FILES}[0-9a-f]{{12}}\+*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -81,7 +82,7 @@ class Split:
     def grouped(self) -> bool:
         """Whether it keeps groups together, and not equal files alone."""
         names = (row.group for row in self.rows if row.group)
-        return any(not name.startswith(EQUAL_FILES) for name in names)
+        return any(not _EQUAL.fullmatch(name) for name in names)
 
     def part(self, name: str) -> tuple[SplitRow, ...]:
         """Return the rows of one part.

@@ -1,4 +1,4 @@
-"""Out-of-fold answers: each labelled image, answered by trainings that never saw it.
+"""Out-of-fold answers: labelled images, answered by trainings that never saw them.
 
 One file in the run, readable as Predictions too, and what it says of the run.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +45,15 @@ def record_read(run: RunFolder, facts: dict[str, Any]) -> None:
     """Note that the test part was read, in ``evaluation/reads.json``."""
     path = run.path / "evaluation" / "reads.json"
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    read = {"time": stamp, "test": _test_mark(run), **facts}
-    write_json(path, [*past_reads(run), read])
+    write_json(path, [*past_reads(run), {"time": stamp, **facts}])
 
 
 def past_reads(run: RunFolder) -> list[dict[str, Any]]:
     """Return when the test part was read so far, oldest first."""
     path = run.path / "evaluation" / "reads.json"
     reads = read_json(path) if path.is_file() else []
-    return reads if isinstance(reads, list) else []
+    reads = reads if isinstance(reads, list) else []
+    return [read for read in reads if isinstance(read, dict)]
 
 
 def reads_beside(run: RunFolder) -> int:
@@ -60,15 +61,21 @@ def reads_beside(run: RunFolder) -> int:
 
     Who chooses among runs by a test part has used it up, whichever run was asked.
     """
-    mark = _test_mark(run)
-    others = (f for f in run.path.resolve().parent.iterdir() if not f.is_symlink())
-    reads = [
-        read
-        for folder in others
-        if folder != run.path.resolve()
-        for read in past_reads(RunFolder(folder))
-    ]
-    return sum(mark is not None and read.get("test") == mark for read in reads)
+    mark, own = _test_mark(run), run.path.resolve()
+    if mark is None:
+        return 0
+    found = 0
+    try:
+        beside = [f for f in own.parent.iterdir() if f != own and not f.is_symlink()]
+    except OSError:  # somebody else's folder, of which nothing can be told
+        return 0
+    for folder in beside:
+        with suppress(OSError, DataError):  # no run, another's, or damaged: no look
+            other = RunFolder(folder)
+            reads = past_reads(other)
+            same = reads and _test_mark(other) == mark
+            found += len(reads) if same else 0
+    return found
 
 
 def _test_mark(run: RunFolder) -> str | None:
@@ -88,8 +95,11 @@ def last_good_class(run: RunFolder) -> str | None:
         reverse=True,
     )
     for path in found:
-        weights = read_json(path).get("weights", {})
-        named = [one.get("good_class") for one in weights.values()]
-        if named and named[0] is not None:
-            return str(named[0])
+        with suppress(
+            DataError, AttributeError, KeyError, TypeError
+        ):  # damaged: written anew
+            weights = read_json(path)["weights"]
+            named = [one.get("good_class") for one in weights.values()]
+            if named and named[0] is not None:
+                return str(named[0])
     return None

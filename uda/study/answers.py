@@ -132,11 +132,11 @@ def read_answers(
         for repeat in range(request.repeats)
         for fold in range(request.folds)
     }
-    asked = {row.label for rows in held.values() for row in rows}
+    asked = {row.path for rows in held.values() for row in rows}
     labeled = [
         row
         for row in (*split.part("labeled"), *split.part("validation"))
-        if row.label in asked
+        if row.path in asked
     ]
     images = Counter(row.label or "" for row in labeled)
     classes = _classes(study, plan, held) or tuple(sorted(images))

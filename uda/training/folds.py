@@ -26,18 +26,26 @@ from uda.evaluation.parts import split_part
 from uda.evaluation.predict import Predictions
 from uda.files import atomic_write, folder_lock, read_json, write_json
 from uda.run.bundle import load_bundle
-from uda.run.layout import RunFolder, create_run
+from uda.run.layout import RunFolder
 from uda.training.build import training_device
 from uda.training.config import RunConfig
 from uda.training.dealing import Dealing, check_deal, deal
 from uda.training.lasting import lasting
-from uda.training.launch import begin, check_request, go_on, try_out, with_workers
+from uda.training.launch import (
+    begin,
+    check_request,
+    go_on,
+    refuse_early,
+    start_run,
+    try_out,
+    with_workers,
+)
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress, format_seconds
 from uda.training.settled import recorded
 from uda.training.split import find_split, scan_split
 from uda.training.stop import StopRequest
-from uda.training.summary import Summary
+from uda.training.summary import Summary, done_words
 
 STUDY = "folds.json"
 BASE = "base.yaml"
@@ -80,6 +88,7 @@ def launch_folds(
             "fold, so no answer would be out of fold; leave them out"
         )
     catalog, split, notes = find_split(config)
+    refuse_early(config, catalog, split)
     told = [] if dry_run else notes  # which tells them itself
     for note in [*told, *check_deal(config, catalog, split, dealing)]:
         console.note(note)
@@ -87,7 +96,7 @@ def launch_folds(
         length = replace(length, budget=length.budget / dealing.trainings)
     if dry_run:
         return try_out(config, length, console, stop, trainings=dealing.trainings)
-    run = create_run(project, name)
+    run = start_run(project, name, console)
     split.save(run.split)
     base = lasting(config)
     run.folds.mkdir()
@@ -165,7 +174,8 @@ class _Study:
             return replace(summary, run=self.run.path)
         for line in tell(pooled):
             self.console.result(line)
-        self.console.result(f"Done. Next: uda evaluate {self.run.path}")
+        words = done_words(summary, self.run)
+        self.console.result(f"Done.{words} Next: uda evaluate {self.run.path}")
         return summary
 
     def _folds(self, dealing: Dealing) -> Summary | None:

@@ -29,18 +29,26 @@ from uda.files import atomic_write, folder_lock, read_json, write_json
 from uda.models.forward import at_once
 from uda.objectives.crest import crest_prior, crest_select, crest_shares
 from uda.run.bundle import load_bundle
-from uda.run.layout import RunFolder, create_run, point_latest
+from uda.run.layout import RunFolder, point_latest
 from uda.training.build import training_device
 from uda.training.config import RunConfig
 from uda.training.guard import accuracy_of
 from uda.training.lasting import lasting
-from uda.training.launch import check_request, launch, resume, try_out, with_workers
+from uda.training.launch import (
+    check_request,
+    launch,
+    refuse_early,
+    resume,
+    start_run,
+    try_out,
+    with_workers,
+)
 from uda.training.length import Length
 from uda.training.monitor.progress import Progress
 from uda.training.prepare import Parts, Rows, build_parts
 from uda.training.pseudo import write_pseudo_labels
 from uda.training.settled import recorded
-from uda.training.split import scan_split
+from uda.training.split import find_split, scan_split
 from uda.training.stop import StopRequest
 from uda.training.summary import Summary
 
@@ -81,7 +89,9 @@ def launch_generations(
     if dry_run:
         check_request(config, length, console)
         return try_out(config, length, console, stop, trainings=num)
-    study = create_run(project, name).path
+    catalog, split, _ = find_split(config)
+    refuse_early(config, catalog, split)
+    study = start_run(project, name, console).path
     atomic_write(study / "base.yaml", lasting(config).to_yaml())
     write_json(study / STUDY, {"generations": num, "length": asdict(length)})
     return _go_on(study, None, console, stop)

@@ -17,7 +17,7 @@ from uda.run.environment import describe_environment
 from uda.run.layout import RunFolder, create_run, open_run
 from uda.training import patience, sizes
 from uda.training.build import training_device
-from uda.training.class_tree import own_tree
+from uda.training.class_tree import class_tree, own_tree
 from uda.training.config import RunConfig
 from uda.training.defects import warn_of_small_defects
 from uda.training.length import Length, fix_length
@@ -51,10 +51,8 @@ def launch(
     if dry_run:
         return try_out(config, length, console, stop)
     catalog, split, notes = find_split(config)
-    _refuse_early(config, catalog, split)
-    run = create_run(project, name)
-    if run.path.name != name and name != "train":  # every run may be called train
-        console.warn(f"{project / name} is there already; this run is {run.path}")
+    refuse_early(config, catalog, split)
+    run = start_run(project, name, console)
     for note in notes:
         console.note(note)
     summary = begin(config, length, run, catalog, split, console=console, stop=stop)
@@ -78,11 +76,19 @@ def check_request(config: RunConfig, length: Length, console: Progress) -> None:
         Policies.load(config)  # a misspelt policy must not leave half a run
 
 
-def _refuse_early(config: RunConfig, catalog: Catalog, split: Split) -> None:
+def refuse_early(config: RunConfig, catalog: Catalog, split: Split) -> None:
     """Refuse before a folder is made and images are decoded, which takes minutes."""
     refuse_no_pile(config, len(split.part("unlabeled")))
-    if config.model.tree is None and config.model.good_class is None:
-        stated_prior(config, catalog.classes)
+    tree = class_tree(config, catalog)
+    stated_prior(config, catalog.classes if tree is None else tree.classes)
+
+
+def start_run(project: Path, name: str, console: Progress) -> RunFolder:
+    """Make the folder of a run, and say so where its name is taken."""
+    run = create_run(project, name)
+    if run.path.name != name and name != "train":  # every run may be called train
+        console.warn(f"{project / name} is there already; this run is {run.path}")
+    return run
 
 
 def with_workers(config: RunConfig, workers: int | None) -> RunConfig:
@@ -275,7 +281,7 @@ def try_out(
     with folder as path, memory_told(config):
         config = config.changed({"data.cache": str(Path(path) / "pool")})
         catalog, split, notes = find_split(config)
-        _refuse_early(config, catalog, split)
+        refuse_early(config, catalog, split)
         for note in notes:
             console.note(note)
         parts = build_parts(config, catalog, split, console.stage)

@@ -83,7 +83,7 @@ def _own_views(config: RunConfig) -> list[str]:
 def _of_the_pile(config: RunConfig, parts: Parts) -> str:
     if not config.semi_supervised:
         return ""
-    known = int(np.isin(parts.labeled, parts.unlabeled).sum())
+    known = int(np.isin(parts.truly_labeled.labeled, parts.unlabeled).sum())
     some = f" ({known} of them labelled)" if known else ""
     return f"{len(parts.unlabeled)} in the unlabelled stream{some}, "
 

@@ -116,6 +116,8 @@ def _extending(
     words += (
         ["--good-class", config.model.good_class] if config.model.good_class else []
     )
-    words += ["--group", "auto"] * (split.grouped and not catalog.groups())
+    if split.grouped and not catalog.groups():
+        # Which column of a manifest it was, the split does not say.
+        words += ["--group", "COLUMN|auto" if catalog.columns else "auto"]
     words += ["--extend", data.split or "SPLIT"] + ["--refresh"] * refresh
     return f"`{shlex.join([*words, '--out', 'NEW.csv'])}`"

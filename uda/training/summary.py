@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uda.data.splits import Split
-from uda.data.table import listing
+from uda.data.table import listing, shown
 from uda.files import read_json
 from uda.run.layout import RunFolder
 
@@ -34,10 +34,11 @@ def done_words(summary: Summary, run: RunFolder) -> str:
     counts = Counter(str(row.label) for row in Split.load(run.split).part("validation"))
     if accuracy is None or not counts:
         return answers
-    lacking = [
-        name for name in read_json(run.model)["spec"]["classes"] if name not in counts
-    ]
-    rarest = min(counts, key=counts.__getitem__)
-    words = f"{counts.total()} images, {counts[rarest]} of them {rarest}"
-    none = f", none of {listing(lacking, 3)}" if lacking else ""
-    return f" Validation balanced accuracy {accuracy:.3f} ({words}{none}).{answers}"
+    spec = read_json(run.model)["spec"]
+    rests = f"{counts.total()} images"
+    if spec["link"] != "sigmoid":  # else a label may be several classes
+        lacking = [name for name in spec["classes"] if name not in counts]
+        rarest = min(counts, key=counts.__getitem__)
+        rests += f", {counts[rarest]} of them {shown(rarest)}"
+        rests += f", none of {listing(lacking, 3)}" if lacking else ""
+    return f" Validation balanced accuracy {accuracy:.3f} ({rests}).{answers}"
