@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from uda.cli import main
 from uda.data.splits import Split
@@ -188,6 +189,22 @@ def test_a_deleted_test_image_needs_a_word(tmp_path):
     result = run(root, "--refresh", "--out", tmp_path / "third.csv")
     assert result.exit_code == 2
     assert "--refresh has no effect without --extend" in result.stderr
+
+
+def test_files_that_are_no_images_are_told(tmp_path):
+    """They are counted like others here, and missing in training."""
+    root = tmp_path / "d"
+    for name in ("Good", "Rust"):
+        for number in range(6):
+            path = root / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (4, 4), 40 * number).save(path)
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    assert "no images" not in run(root, "--out", first).stderr
+    (root / "Rust" / "0.png").write_text("no image")
+    result = run(root, "--out", second)
+    assert "1 files are no images that can be read" in result.stderr
+    assert "Rust/0.png" in result.stderr
 
 
 def test_options_without_effect_are_refused(tmp_path):

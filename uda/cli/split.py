@@ -151,7 +151,8 @@ def command(
     _save(split, out)
     _print_table(split, catalog)
     joined = joined_notes(catalog, groups)
-    _print_notes([*catalog.notes, *moved, *labels, *joined, *notes])
+    broken = _broken(catalog)
+    _print_notes([*catalog.notes, *moved, *labels, *joined, *broken, *notes])
     following = ["uda", "train", str(data), *_same(ctx), "--split", str(out)]
     click.echo(f"Wrote {out}. Next: {shlex.join(following)}")
     return split
@@ -216,6 +217,32 @@ def _groups(catalog: Catalog, group: str | None) -> Mapping[str, str] | None:
     if group == "auto":
         click.echo("Looking for twins among the images ...", err=True)
     return resolve_groups(catalog, group)
+
+
+def _broken(catalog: Catalog) -> list[str]:
+    """Say which files are no images: they are counted, and training skips them."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from uda.cores import reading_threads
+    from uda.data.images import BadImage, probe
+    from uda.data.table import listing
+
+    def reason(file: Path) -> str:
+        try:
+            probe(file)
+        except BadImage as error:
+            return error.reason
+        return ""
+
+    with ThreadPoolExecutor(reading_threads()) as pool:
+        reasons = pool.map(reason, [record.file for record in catalog.records])
+        bad = [r.path for r, why in zip(catalog.records, reasons, strict=True) if why]
+    if not bad:
+        return []
+    return [
+        f"{len(bad)} files are no images that can be read, and training will skip "
+        f"them: {listing(bad, 3)}; `uda inspect` says why"
+    ]
 
 
 def _same(ctx: click.Context) -> list[str]:
