@@ -16,9 +16,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from uda.data.streams import Batch
 from uda.models.heads import Outputs
+from uda.training.clock import Clock
 from uda.training.configure import build_config
 from uda.training.label_statistics import statistics_for
-from uda.training.objective import Clock, build_objective, start_memory
+from uda.training.objective import build_objective, start_memory
 from uda.training.step import Terms
 from uda.tree import good_against_rest
 

@@ -28,6 +28,7 @@ from uda.training.launch import resume
 from uda.training.monitor.progress import Progress
 from uda.training.presets import METHODS
 from uda.training.prior import sampling_prior, stated_prior
+from uda.training.second_head import AbcHead, AcrHead
 from uda.training.state import load_newest
 from uda.training.stop import StopRequest
 from uda.training.teacher import agreed
@@ -96,18 +97,18 @@ def heads(seed):
 
 def test_a_second_head_leaves_the_loss_of_the_first_alone():
     """Its own loss comes on top: nothing of it is in the leaf's, nor the reverse."""
-    built, memory = undecided_run(objective.Uda(0.4, 0.5), "abc")
+    built, memory = undecided_run(objective.Uda(0.4, 0.5), abc())
     built = objective.replace(built, abstains=False)
     labels, clock = (
         torch.tensor([0, 1, 2, 0, 1, 2, 0, 1]),
         objective.Clock(3, 0.5, None),
     )
     counts = torch.tensor([6.0, 3.0, 1.0])
-    built = objective.replace(built, counts=counts, train_counts=counts)
+    built = objective.replace(built, head=abc(counts))
     leaf, own = heads(0)
     bare, _ = built.on_labeled(Outputs(leaf), labels, clock, memory)
     both, _ = built.on_labeled(Outputs(leaf, auxiliary=own), labels, clock, memory)
-    draws = built._draws("labeled", labels, 3)
+    draws = built.head._draws("labeled", labels, 3)
     extra = abc_labeled(own.float(), labels, counts, draws)
     torch.testing.assert_close(both.loss - bare.loss, extra)
     assert extra > 0
@@ -117,7 +118,8 @@ def test_a_second_head_leaves_the_loss_of_the_first_alone():
     assert torch.equal(*ones)
     strong, strong_own = heads(1)
     index = torch.arange(8)
-    one, _ = built.on_unlabeled(Outputs(leaf), Outputs(strong), index, clock, memory)
+    alone = objective.replace(built, head=None)
+    one, _ = alone.on_unlabeled(Outputs(leaf), Outputs(strong), index, clock, memory)
     two, _ = built.on_unlabeled(
         Outputs(leaf, auxiliary=9 * own),
         Outputs(strong, auxiliary=strong_own),
@@ -414,9 +416,14 @@ def test_thresholds_per_class_replace_the_common_one(method):
     assert terms.mask.tolist() == [1.0, 0.0]
 
 
+def abc(counts=None):
+    counts = torch.ones(3) if counts is None else counts
+    return AbcHead(0, drawn=counts, counts=counts)
+
+
 def undecided_run(method, head=None):
     """Return an objective whose table may abstain, and its memory of 8 images."""
-    built = objective.Objective(0, objective.Labeled(), method, head, abstains=True)
+    built = objective.Objective(objective.Labeled(), method, head, abstains=True)
     shape = Shape(3, 8, torch.arange(8), torch.device("cpu"))
     return built, built.memory(shape)
 
@@ -451,7 +458,7 @@ def test_images_that_two_teachers_disagree_about_count_under_no_method(keys):
 
 def test_the_balanced_head_learns_nothing_from_a_disagreement():
     """Without an opinion the adjusted target would be the rarest class, surely."""
-    head = Acr((0.9, 0.09, 0.01))
+    head = AcrHead(Acr((0.9, 0.09, 0.01)), torch.zeros(3))
     built, memory = undecided_run(objective.Uda(), head)
     weak = Outputs(torch.zeros(8, 3), auxiliary=torch.zeros(8, 3))
     strong = Outputs(torch.randn(8, 3), auxiliary=torch.randn(8, 3))
@@ -518,10 +525,10 @@ def test_a_prior_settles_no_question_that_two_teachers_answer_differently(
 
 
 def test_draws_of_abc_are_fresh_in_each_step_and_stream_and_repeat():
-    built, _ = undecided_run(objective.Uda(0.4, 0.5), "abc")
+    head = abc()
     labels = torch.zeros(8, dtype=torch.int64)
     drawn = [
-        tuple(built._draws(stream, labels, step).tolist())
+        tuple(head._draws(stream, labels, step).tolist())
         for stream in ("labeled", "unlabeled")
         for step in range(50)
     ]
@@ -529,7 +536,7 @@ def test_draws_of_abc_are_fresh_in_each_step_and_stream_and_repeat():
     assert len(set(drawn)) == len(drawn)
     assert abs(numbers.mean() - 0.5) < 0.05
     assert ((numbers >= 0) & (numbers < 1)).all()
-    assert drawn[3] == tuple(built._draws("labeled", labels, 3).tolist())
+    assert drawn[3] == tuple(head._draws("labeled", labels, 3).tolist())
     # Neither stream is the other one shifted.
     assert abs(np.corrcoef(numbers[:50].ravel(), numbers[50:].ravel())[0, 1]) < 0.2
 
@@ -537,8 +544,8 @@ def test_draws_of_abc_are_fresh_in_each_step_and_stream_and_repeat():
 @pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
 def test_abc_leaves_more_of_the_commoner_class_out_as_the_run_goes_on(progress):
     """The chance 1 - s (1 - n_min/n_c), with s the share of the run that is done."""
-    built, memory = undecided_run(objective.Uda(0.4, 0.5), "abc")
-    built = objective.replace(built, train_counts=torch.tensor([10.0, 1.0, 1.0]))
+    built, memory = undecided_run(objective.Uda(0.4, 0.5), abc())
+    built = objective.replace(built, head=abc(torch.tensor([10.0, 1.0, 1.0])))
     sure = torch.tensor([[9.0, 0.0, 0.0]]).expand(64, 3)
     both, clock = Outputs(sure, auxiliary=sure), objective.Clock
     kept = [

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from uda.data.multilabel import counts_of
 from uda.models.heads import Outputs
 from uda.models.links import hit_rate
-from uda.objectives.abc import abc_labeled, abc_unlabeled
-from uda.objectives.acr import Acr, BothHeads
+from uda.objectives.acr import Acr
 from uda.objectives.consistency.alignment import Aligned
 from uda.objectives.consistency.by_class import ByClass
 from uda.objectives.consistency.by_node import TreeConsistency
@@ -42,11 +40,12 @@ from uda.objectives.hierarchy import label_table, label_weights, tree_cross_entr
 from uda.objectives.labeled import Annealing, Labeled, LabeledTerms
 from uda.objectives.margins import ldam_logits, ldam_margins
 from uda.objectives.priors import adjust_logits, log_prior
-from uda.objectives.supervised import class_weights, cross_entropy
-from uda.rng import uniforms
+from uda.objectives.supervised import class_weights
+from uda.training.clock import Clock
 from uda.training.config import RunConfig
 from uda.training.multilabel import label_branches
 from uda.training.prior import refuse_unestimable, sampling_prior, stated_prior
+from uda.training.second_head import AbcHead, AcrHead, HeadTerms, SecondHead
 from uda.tree import Tree
 
 if TYPE_CHECKING:
@@ -55,18 +54,7 @@ if TYPE_CHECKING:
 _LABELED, _METHOD, _HEAD = "labeled/", "method/", "head/"
 
 
-class Clock(NamedTuple):
-    """Where in the run a step is.
-
-    Attributes:
-        step: 0-based micro step, the counter of random draws.
-        progress: of the run, in [0, 1].
-        annealed: progress of the annealing, or None once it has ended.
-    """
-
-    step: int
-    progress: float
-    annealed: float | None
+Terms = TypeVar("Terms", ConsistencyTerms, HeadTerms)
 
 
 @dataclass(frozen=True)
@@ -74,25 +62,17 @@ class Objective:
     """The losses of one run.
 
     Attributes:
-        seed: of the run.
         labeled: the supervised branch.
         method: the consistency method.
-        head: the method of the auxiliary head, if there is one: "abc" or ACR.
-        counts: (C,) labelled images per class as they are drawn, in any unit.
-        train_counts: (C,) labelled images per class.
-        log_shares: (C,) log of the classes' shares in labelled batches.
+        head: the losses of the auxiliary head, if there is one.
         prior: (C,) shares that targets are bent to, once they are known.
         allowed: (labels, C) which classes a label allows, with a class tree.
         abstains: targets may be uniform for want of an opinion; those never count.
     """
 
-    seed: int
     labeled: Labeled
     method: Method
-    head: Acr | str | None = None
-    counts: Tensor = field(default_factory=lambda: torch.ones(1))
-    train_counts: Tensor = field(default_factory=lambda: torch.ones(1))
-    log_shares: Tensor = field(default_factory=lambda: torch.zeros(1))
+    head: SecondHead | None = None
     prior: tuple[float, ...] | None = None
     allowed: Tensor | None = field(default=None, repr=False)
     abstains: bool = False
@@ -101,7 +81,7 @@ class Objective:
         """Return all that is remembered before the first step."""
         start = _named(_LABELED, self.labeled.memory())
         start |= _named(_METHOD, self.method.memory(shape))
-        if isinstance(self.head, Acr):
+        if self.head is not None:
             start |= _named(_HEAD, self.head.memory(shape))
         return {name: value.to(shape.device) for name, value in start.items()}
 
@@ -123,15 +103,9 @@ class Objective:
             annealed=clock.annealed,
         )
         memory = memory | _named(_LABELED, after)
-        if outputs.auxiliary is None:
+        if self.head is None or outputs.auxiliary is None:
             return terms, memory
-        logits = outputs.auxiliary.float()
-        if isinstance(self.head, Acr):
-            seen = adjust_logits(logits, self.log_shares, tau=self.head.tau)
-            extra = cross_entropy(seen, labels).mean()
-        else:
-            draws = self._draws("labeled", labels, clock.step)
-            extra = abc_labeled(logits, labels, self.counts, draws)
+        extra = self.head.on_labeled(outputs.auxiliary.float(), labels, clock)
         return terms._replace(loss=terms.loss + extra), memory
 
     def on_unlabeled(
@@ -143,57 +117,32 @@ class Objective:
         memory: Memory,
     ) -> tuple[ConsistencyTerms, Memory]:
         """Return the consistency terms; the auxiliary head's are their penalty."""
-        if isinstance(self.head, Acr):
-            return self._acr(weak, strong, index, self.head, memory)
-        terms, after = self.method(
-            weak.leaf.float(), strong.leaf.float(), index, _own(_METHOD, memory)
-        )
+        extra, terms = None, None
+        if self.head is not None:
+            own = _own(_HEAD, memory)
+            extra, after = self.head.on_unlabeled(weak, strong, index, clock, own)
+            memory, terms = memory | _named(_HEAD, after), extra.first
+        if terms is None:
+            terms, after = self.method(
+                weak.leaf.float(), strong.leaf.float(), index, _own(_METHOD, memory)
+            )
+            memory = memory | _named(_METHOD, after)
         terms = self._of_opinions(terms, weak.leaf)
-        memory = memory | _named(_METHOD, after)
-        if weak.auxiliary is None or strong.auxiliary is None:
+        if extra is None:
             return terms, memory
-        extra = abc_unlabeled(
-            weak.auxiliary.float(),
-            strong.auxiliary.float(),
-            self.train_counts,
-            self._draws("unlabeled", index, clock.step),
-            progress=clock.progress,
-        )
+        if extra.first is not None:  # its adjusted answers look sure of anything
+            extra = self._of_opinions(extra, weak.leaf)
         penalty = extra.loss.mean()
         if terms.penalty is not None:
             penalty = penalty + terms.penalty
         return terms._replace(penalty=penalty, head_mask=extra.mask), memory
 
-    def _acr(
-        self,
-        weak: Outputs,
-        strong: Outputs,
-        index: Tensor,
-        method: Acr,
-        memory: Memory,
-    ) -> tuple[ConsistencyTerms, Memory]:
-        found = method(_both(weak), _both(strong), index, _own(_HEAD, memory))
-        leaf, auxiliary = (self._of_opinions(terms, weak.leaf) for terms in found[:2])
-        terms = leaf._replace(penalty=auxiliary.loss.mean(), head_mask=auxiliary.mask)
-        return terms, memory | _named(_HEAD, found[2])
-
-    def _of_opinions(self, terms: ConsistencyTerms, weak: Tensor) -> ConsistencyTerms:
+    def _of_opinions(self, terms: Terms, weak: Tensor) -> Terms:
         """Leave out images that the table of targets says nothing about."""
         if not self.abstains:
             return terms
         gate = has_opinion(weak).to(terms.loss.dtype)
         return terms._replace(loss=gate * terms.loss, mask=gate * terms.mask)
-
-    def _draws(self, stream: str, beside: Tensor, step: int) -> Tensor:
-        """Return a uniform number for each of a batch, beside it on its device."""
-        counters = step * len(beside) + np.arange(len(beside))
-        found = uniforms(self.seed, f"abc/{stream}", counters, 1)[:, 0]
-        return torch.from_numpy(found).to(beside.device, non_blocking=True)
-
-
-def _both(outputs: Outputs) -> BothHeads:
-    assert outputs.auxiliary is not None  # the head was built for this method
-    return BothHeads(outputs.leaf.float(), outputs.auxiliary.float())
 
 
 def _named(prefix: str, memory: Memory) -> Memory:
@@ -221,34 +170,36 @@ def build_objective(
         estimated: (C,) prior of the unlabelled images, where it is not stated.
     """
     if config.data.multi_label:
-        return Objective(config.seed, *label_branches(config, parts, device))
+        return Objective(*label_branches(config, parts, device))
     validated = counts_of(parts.validation_targets, len(parts.classes)).tolist()
     refuse_unestimable(config, dict(zip(parts.classes, validated, strict=True)))
     prior_of_pile = estimated or stated_prior(config, parts.classes)
     known = known_rows(config, parts, device)
     counts = torch.from_numpy(parts.class_counts)
     prior = torch.tensor(sampling_prior(config, parts.class_counts))
-    balanced = config.consistency.balanced_head
-    acr = Acr(
-        tuple(prior.tolist()),
-        config.consistency.threshold,
-        momentum=_momentum(config, Acr.momentum),
-        known=known,
-    )
     return Objective(
-        seed=config.seed,
         labeled=_in_tree(_labeled(config, counts, prior, device), parts, device),
         method=_method(
             config, prior_of_pile, parts.tree, labeled_rows(parts, device), known
         ),
-        head={"none": None, "abc": "abc", "acr": acr}[balanced],
-        counts=prior.to(device),
-        train_counts=counts.to(device),
-        log_shares=log_prior(prior).to(device),
+        head=_second_head(config, counts.to(device), prior.to(device), known),
         prior=prior_of_pile,
         allowed=None if parts.tree is None else label_table(parts.tree).to(device),
         abstains=config.consistency.weak_pass == "table",
     )
+
+
+def _second_head(
+    config: RunConfig, counts: Tensor, prior: Tensor, known: Tensor | None
+) -> SecondHead | None:
+    kind, threshold = config.consistency.balanced_head, config.consistency.threshold
+    if kind == "abc":
+        return AbcHead(config.seed, drawn=prior, counts=counts)
+    if kind == "none":
+        return None
+    momentum, shares = _momentum(config, Acr.momentum), tuple(prior.tolist())
+    method = Acr(shares, threshold, momentum=momentum, known=known)
+    return AcrHead(method, log_prior(prior))
 
 
 def _in_tree(branch: Labeled, parts: Parts, device: torch.device) -> Labeled:

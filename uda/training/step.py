@@ -32,8 +32,9 @@ from uda.models.forward import (
 from uda.models.heads import Outputs
 from uda.objectives.consistency.method import ConsistencyTerms
 from uda.objectives.entropy import entropy
+from uda.training.clock import Clock
 from uda.training.config import RunConfig
-from uda.training.objective import Clock, Objective
+from uda.training.objective import Objective
 from uda.training.schedules import (
     annealing_progress,
     consistency_start,
