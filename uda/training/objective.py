@@ -182,7 +182,7 @@ def build_objective(
         method=_method(
             config, prior_of_pile, parts.tree, labeled_rows(parts, device), known
         ),
-        head=_second_head(config, counts.to(device), prior.to(device), known),
+        head=_second_head(config, counts, prior, known, device),
         prior=prior_of_pile,
         allowed=None if parts.tree is None else label_table(parts.tree).to(device),
         abstains=config.consistency.weak_pass == "table",
@@ -190,16 +190,20 @@ def build_objective(
 
 
 def _second_head(
-    config: RunConfig, counts: Tensor, prior: Tensor, known: Tensor | None
+    config: RunConfig,
+    counts: Tensor,
+    prior: Tensor,
+    known: Tensor | None,
+    device: torch.device,
 ) -> SecondHead | None:
     kind, threshold = config.consistency.balanced_head, config.consistency.threshold
     if kind == "abc":
-        return AbcHead(config.seed, drawn=prior, counts=counts)
+        return AbcHead(config.seed, prior.to(device), counts.to(device))
     if kind == "none":
         return None
     momentum, shares = _momentum(config, Acr.momentum), tuple(prior.tolist())
     method = Acr(shares, threshold, momentum=momentum, known=known)
-    return AcrHead(method, log_prior(prior))
+    return AcrHead(method, log_prior(prior).to(device))
 
 
 def _in_tree(branch: Labeled, parts: Parts, device: torch.device) -> Labeled:
