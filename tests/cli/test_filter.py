@@ -65,9 +65,12 @@ def test_what_cannot_be_is_refused(pile, tmp_path, words, code, message):
 
 def test_no_list_is_overwritten_unasked(pile, tmp_path):
     out = tmp_path / "kept.csv"
-    out.write_text("mine")
+    for words in ([], ["--overwrite"]):
+        out.write_text("mine")
+        assert call("--unlabeled", pile, "--out", out, *words).exit_code == 2
+        assert out.read_text() == "mine"
+    out.write_text("path,folder,class,confidence,kept,reason\n")
     assert call("--unlabeled", pile, "--out", out).exit_code == 2
-    assert out.read_text() == "mine"
     done = call("--unlabeled", pile, "--out", out, "--overwrite")
     assert done.exit_code == 0
     assert out.read_text().startswith("path,folder,class,confidence,kept,reason")

@@ -123,10 +123,17 @@ def test_nothing_is_overwritten_unasked(fake, tmp_path):
     write_image(tmp_path / "a.png", "Rust", 1)
     out = tmp_path / "p.csv"
     out.write_text("mine")
-    refused = call(fake.folder, tmp_path / "a.png", "--out", out)
-    assert refused.exit_code == 2
-    assert "--overwrite" in refused.stderr
-    assert out.read_text() == "mine"
+    words = (fake.folder, tmp_path / "a.png", "--out", out)
+    for more in ((), ("--overwrite",)):
+        refused = call(*words, *more)
+        assert refused.exit_code == 2
+        assert "is no list of this command" in refused.stderr
+        assert out.read_text() == "mine"
+    out.unlink()
+    assert call(*words).exit_code == 0
+    again = call(*words)
+    assert again.exit_code == 2
+    assert "--overwrite" in again.stderr
     allowed = call(fake.folder, tmp_path / "a.png", "--out", out, "--overwrite")
     assert allowed.exit_code == 0
     assert len(read(out)) == 1

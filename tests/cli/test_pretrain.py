@@ -45,7 +45,7 @@ def test_the_next_command_it_names_runs(quick, tmp_path):
     assert written == "Written: runs/pretrain/trunk.safetensors"
     assert "images: a strong view explains " in explained
     # 16 of each class, without 3 for the test and 2 for validation; 20 others.
-    assert " of how the 53 clean images vary" in explained
+    assert explained.startswith("53 images: ")
     assert "--split" in caution
     words = shlex.split(following.removeprefix("Next: uda "))
     same_flags = [*quick[2:-2], "--steps", 2, "--batch", 4]

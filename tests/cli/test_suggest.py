@@ -208,8 +208,18 @@ def test_a_filled_list_is_not_overwritten_unasked(trained, tmp_path, quick):
     assert "suggest.png is there already" in refused.stderr
     assert (tmp_path / "suggest.png").read_text() == "mine"
     assert not out.exists()
+    assert suggest(trained, out, "--overwrite").exit_code == 2
+    (tmp_path / "suggest.png").unlink()
+    assert suggest(trained, out, "--budget", 5).exit_code == 0
+    assert suggest(trained, out, "--budget", 5).exit_code == 2
+    listed = out.read_text()
+    out.write_text(listed.rstrip("\n") + "Rust\n")
     result = suggest(trained, out, "--overwrite", "--budget", 500)
-    assert result.exit_code == 0
+    assert result.exit_code == 2
+    assert "1 answers in its column 'label'" in result.stderr
+    out.write_text(listed)
+    result = suggest(trained, out, "--overwrite", "--budget", 500)
+    assert result.exit_code == 0, result.output
     assert "Fewer than 500" in result.stdout
     assert suggest(trained, tmp_path / "x.txt").exit_code == 2
 

@@ -272,14 +272,20 @@ def test_a_dry_run_says_how_many_trainings_and_how_long(folded, tmp_path):
     assert "9 trainings of seconds each" in told
 
 
-def test_refused_before_a_folder_is_made(folded, tmp_path):
+def test_refused_before_a_folder_is_made(surfaces, folded, tmp_path):
     with pytest.raises(DataError, match="99 folds"):
         folded(dealing=Dealing(99))
     with pytest.raises(UsageError, match="out of fold"):
         folded({"data.pseudo_labels": "p.csv"})
     few = "5 validation images of each class.*fewer of"
     with pytest.raises(UsageError, match=few):
-        folded({"method": "uda", "consistency.prior": "estimate"})
+        folded(
+            {
+                "method": "uda",
+                "consistency.prior": "estimate",
+                "data.unlabeled": (str(surfaces / "more"),),
+            }
+        )
     assert not (tmp_path / "runs").exists()
 
 

@@ -10,6 +10,7 @@ import click
 from uda.cli.notes import say_depth, say_run
 from uda.cli.options import model_flags
 from uda.cli.progress import counter
+from uda.cli.replacing import check_list
 from uda.errors import UsageError
 from uda.files import writing
 
@@ -79,17 +80,14 @@ def command(
     """  # noqa: D301
     if per_class is not None and keep is not None:
         raise UsageError("--per-class and --keep: give one of them")
-    if out.exists() and not overwrite:
-        raise UsageError(
-            f"{out} is there already; add --overwrite, or choose another --out"
-        )
     from uda.evaluation.pile import pile_records
-    from uda.evaluation.relevance import Quota, filter_images, write_list
+    from uda.evaluation.relevance import HEADER, Quota, filter_images, write_list
     from uda.files import check_writable
     from uda.models.device import choose_device
     from uda.run.bundle import load_bundle
     from uda.run.layout import RunFolder
 
+    check_list(out, HEADER, overwrite=overwrite)
     check_writable(out)
     bundle = load_bundle(run, weights=weights)
     say_run(run, RunFolder(bundle.folder))

@@ -9,6 +9,7 @@ import click
 
 from uda.cli.options import SizeType
 from uda.cli.progress import counter
+from uda.cli.replacing import check_picture
 from uda.errors import UsageError
 from uda.files import writing
 
@@ -63,7 +64,7 @@ _MUCH = 0.4  # of an image that is padding
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("preview.png"),
     show_default=True,
-    help="The picture; an older one is replaced.",
+    help="The picture; an older one of this command is replaced, and nothing else.",
 )
 def command(
     data: Path,
@@ -94,6 +95,7 @@ def command(
 
     if out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: the sheet is a PNG; end the name in .png")
+    check_picture(out, overwrite=True)
     weak_policy, strong_policy = load_policy(weak), load_policy(strong)
     records = find_records(data, split=split, unlabeled=unlabeled)
     pool = build_pool(

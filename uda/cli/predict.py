@@ -28,6 +28,7 @@ from uda.cli.options import (
     views_of,
 )
 from uda.cli.progress import counter
+from uda.cli.replacing import check_list
 from uda.cores import reading_threads
 from uda.errors import DataError, UsageError
 from uda.files import check_writable, spreadsheet_safe, write_csv, writing
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from uda.run.bundle import Bundle
 
 Files = list[tuple[str, Path]]
-_WORKBOOKS = (".xlsx", ".xls", ".ods")
+_COLUMNS = ("path", "class", "confidence", "error")  # what every list of answers has
 NAME = "model"  # of the one model that answers
 
 
@@ -81,13 +82,8 @@ def command(
     code 3 when no image at all could be read.
     """
     to_stdout = str(out) == "-"
-    if out.suffix.lower() in _WORKBOOKS:
-        raise UsageError(f"--out {out}: answers are written as CSV; call it .csv")
-    if not to_stdout and out.exists() and not overwrite:
-        raise UsageError(
-            f"{out} is there already; add --overwrite, or choose another --out"
-        )
     if not to_stdout:
+        check_list(out, _COLUMNS, overwrite=overwrite)
         check_writable(out)  # not after hours of answers
     from uda.export.description import is_export
     from uda.reporting.answers import header

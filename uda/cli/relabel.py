@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uda.cli.replacing import check_list, check_picture
 from uda.errors import UsageError
 from uda.files import writing
 
@@ -72,13 +73,13 @@ def command(
 
 
 def _list(run: RunFolder, top: int | None, out: Path, overwrite: bool) -> None:
-    from uda.data.relabel import write_doubts
+    from uda.data.relabel import HEADER, write_doubts
     from uda.evaluation.doubt import find_doubts
 
     found = _answers(run)
     picture = out.with_suffix(".png")
-    for path in (out, picture):
-        _refuse_existing(path, overwrite)
+    check_list(out, HEADER, overwrite=overwrite, answers="new_label")
+    check_picture(picture, overwrite=overwrite)
     ranked = find_doubts(found)
     listed = ranked[:top] if top else [entry for entry in ranked if entry.doubted]
     with writing(out):

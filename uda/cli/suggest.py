@@ -13,7 +13,8 @@ import click
 from uda.cli.notes import say_depth, say_run
 from uda.cli.options import model_flags, no_decision_flag, rule_of
 from uda.cli.progress import counter
-from uda.errors import DataError, UsageError
+from uda.cli.replacing import check_list, check_picture
+from uda.errors import DataError
 from uda.files import writing
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ _WORDS = {"unsure": "unsure", "rare": "maybe rare", "novel": "unlike anything la
     help="List to write; the contact sheet lies beside it, as .png.",
 )
 @click.option(
-    "--overwrite", is_flag=True, help="Replace list and sheet if they are there."
+    "--overwrite", is_flag=True, help="Replace an older list without labels, and sheet."
 )
 @no_decision_flag
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides ties.")
@@ -87,16 +88,17 @@ def command(
         --labels suggest.csv --out split2.csv
     uda train photos --unlabeled pile --split split2.csv
     """  # noqa: D301
-    _refuse_existing(out, overwrite)
     from uda.evaluation.known import known_images
     from uda.evaluation.pile import pile_records
-    from uda.evaluation.suggesting import suggest, write_suggestions
+    from uda.evaluation.suggesting import HEADER, suggest, write_suggestions
     from uda.files import check_writable
     from uda.models.device import choose_device
     from uda.reporting.suggestions import save_suggestions
     from uda.run.bundle import load_bundle, require_one_label
     from uda.run.layout import RunFolder
 
+    check_list(out, HEADER, overwrite=overwrite, answers="label")
+    check_picture(out.with_suffix(".png"), overwrite=overwrite)
     check_writable(out)
     bundle = require_one_label(
         load_bundle(run, weights=weights),
@@ -132,17 +134,6 @@ def command(
     _report(found, budget)
     _next(out, sheet, split_words(bundle.folder, known, unlabeled, out))
     return found
-
-
-def _refuse_existing(out: Path, overwrite: bool) -> None:
-    if out.suffix.lower() not in (".csv", ".tsv"):
-        raise UsageError(f"--out {out}: the list is a CSV file; call it .csv")
-    for path in (out, out.with_suffix(".png")):
-        if path.exists() and not overwrite:
-            # Somebody may have filled in labels, or the sheet is a photo of theirs.
-            raise UsageError(
-                f"{path} is there already; add --overwrite, or choose another --out"
-            )
 
 
 def _left_out(found: Suggestions) -> str:

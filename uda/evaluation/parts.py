@@ -86,8 +86,8 @@ def split_part(
             raise DataError(f"{data}: there is no such folder; mend the path")
         raise DataError(
             f"{root}: the run's data folder is not there; say where it is now: "
-            f"`uda evaluate RUN DATA --split {path}`, "
-            "`uda policy audit RUN --data DATA`"
+            f"`uda evaluate {run.path} DATA --split {path} --part {part}`, other "
+            "commands have DATA or --data as well"
         )
     rows = Split.load(path).part(part)
     if not rows:
@@ -322,7 +322,8 @@ def _refuse_changed(
     if missing:
         raise DataError(
             f"{split}: {len(missing)} of its images are missing: {listing(missing)}; "
-            "restore them, or give the right data folder as DATA"
+            "restore them, give the right data folder as DATA, or let the split follow "
+            f"(`uda split DATA --extend {split} --refresh --out NEW`) and train again"
         )
     changed = [
         row.path
@@ -332,7 +333,8 @@ def _refuse_changed(
     if changed:
         raise DataError(
             f"{split}: {len(changed)} images are not what they were when the split "
-            f"was made: {listing(changed)}; restore them, or make a new split"
+            f"was made: {listing(changed)}; restore them, or let the split follow them "
+            f"(`uda split DATA --extend {split} --refresh --out NEW`) and train again"
         )
 
 

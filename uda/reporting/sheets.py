@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from uda.data.table import shown
 from uda.files import atomic_path
@@ -27,6 +28,7 @@ _LABEL, _BETWEEN = 132, 24
 _PAPER, _INK, _SOFT, _RULE = "#fafaf8", "#1c2126", "#69727b", "#d9dcdf"
 _BOX_OUTER, _BOX_INNER = "#101010", "#ffb000"
 _SMALL, _NORMAL, _LARGE = 11, 13, 17
+_MARK = ("Software", "uda")  # in a PNG of ours
 _UNKNOWN = "\U0010ffff"  # has no glyph in any font
 
 
@@ -110,9 +112,20 @@ def draw_sheet(blocks: Sequence[Block], *, title: str, detail: str = "") -> Imag
 
 
 def save_sheet(sheet: Image.Image, path: Path) -> None:
-    """Write a picture as PNG, whole or not at all."""
+    """Write a picture as PNG, whole or not at all; it says that it is a sheet."""
+    mark = PngInfo()
+    mark.add_text(*_MARK)
     with atomic_path(path) as temporary:
-        sheet.save(temporary, format="PNG", optimize=True)
+        sheet.save(temporary, format="PNG", optimize=True, pnginfo=mark)
+
+
+def is_sheet(path: Path) -> bool:
+    """Tell whether a file is a picture that `save_sheet` wrote."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get(_MARK[0]) == _MARK[1]
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
 
 
 class _Page:

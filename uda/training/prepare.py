@@ -270,8 +270,9 @@ def _refuse_empty(classes: tuple[str, ...], labeled: Rows, target: Rows) -> None
     empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
     if empty:
         raise DataError(
-            f"no labelled training image of: {', '.join(empty)}; label some, or take "
-            "the class out"
+            f"no labelled training image of: {', '.join(empty)}; label some, take the "
+            "class out, or where the data has some take them into the split file (uda "
+            "split --extend)"
         )
 
 

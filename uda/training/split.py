@@ -27,6 +27,11 @@ def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
     if config.data.split is None:
         return catalog, split, notes
     split, faults = split.as_found(catalog, config.data.split)
+    if faults:
+        mend = _extending(config, split, catalog, refresh=True)
+        faults.append(
+            f"these lines are about the test part; it follows the data by {mend}"
+        )
     return catalog, split, notes + faults
 
 
@@ -120,4 +125,12 @@ def _extending(
         # Which column of a manifest it was, the split does not say.
         words += ["--group", "COLUMN|auto" if catalog.columns else "auto"]
     words += ["--extend", data.split or "SPLIT"] + ["--refresh"] * refresh
-    return f"`{shlex.join([*words, '--out', 'NEW.csv'])}`"
+    return f"`{shlex.join([*words, '--out', _free(Path(data.split or 'split.csv'))])}`"
+
+
+def _free(split: Path) -> str:
+    """Return the name of a split file that is not there yet, beside where one is."""
+    number = 2
+    while Path(f"{split.stem}-{number}.csv").exists():
+        number += 1
+    return f"{split.stem}-{number}.csv"
