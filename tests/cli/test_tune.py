@@ -125,6 +125,9 @@ def test_a_recall_target(fake):
     assert stored["fitted_on"]["asked"]["recalls"] == {"Rust": 0.9}
     assert set(stored["rule"]["bias"]) == set(CLASSES)
     assert call("evaluate", fake.folder).exit_code == 0
+    flattered = call("evaluate", fake.folder, "--part", "validation")
+    assert "the rule was fitted on these very images" in flattered.stderr
+    assert "fitted on these" not in call("evaluate", fake.folder).stderr
     for words, told in (
         (["--recall", "Rust=1.5"], "write Rust=0.95"),
         (["--recall", "Rust"], "write Rust=0.95"),

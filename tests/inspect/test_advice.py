@@ -133,5 +133,7 @@ def test_commands_name_the_folders_that_were_given(piles, words) -> None:
     command = "uda train DATA --unlabeled DIR --multi-label --balanced-head abc"
     advice = Advice("title", "reason", command, "source")
     assert on_data(advice, Path("my photos"), piles).command == words
+    other = replace(advice, command=f"{command}   (or --debias)")
+    assert on_data(other, Path("my photos"), piles).command == f"{words}  # or --debias"
     bare = replace(advice, command="uda split DATA --group auto, then see inspect.json")
     assert on_data(bare, Path("d"), piles[:1]).command.startswith("uda split d --")

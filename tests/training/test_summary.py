@@ -7,7 +7,7 @@ import pytest
 from uda.data.splits import Split, SplitRow
 from uda.files import write_json
 from uda.run.layout import RunFolder
-from uda.training.summary import Summary, done_words
+from uda.training.summary import Summary, done_words, next_words
 
 
 @pytest.fixture
@@ -37,3 +37,10 @@ def test_a_number_comes_with_what_it_rests_on(run):
 
 def test_without_validation_nothing_is_claimed(run):
     assert done_words(Summary("done", 9, {}), run) == ""
+
+
+def test_the_test_part_is_for_the_end(run, tmp_path):
+    assert next_words(run).startswith(f"uda evaluate {tmp_path} --part validation (")
+    text = (tmp_path / "split.csv").read_text().replace(",validation,", ",labeled,")
+    (tmp_path / "split.csv").write_text(text)
+    assert next_words(run) == f"uda evaluate {tmp_path}"

@@ -124,6 +124,7 @@ def command(
     if weights == NETWORK:  # its numbers are not those of what is handed over
         images = replace(images, name=f"{images.name}-network")
     _announce(folder, images, first)
+    _say_fitted(folder, images, rules)
     say_run(run, folder)
     if data is not None:
         say_depth([file for _, file in images.files], first.preprocessing)
@@ -182,6 +183,19 @@ def _say_rules(bundles: dict[str, Bundle], rules: dict[str, DecisionRule]) -> No
             f"Note: decision.json decides for the {name} weights ({rule.words()})"
             f"{only}; --no-decision leaves it aside",
             err=True,
+        )
+
+
+def _say_fitted(
+    run: RunFolder, images: EvaluationSet, rules: dict[str, DecisionRule]
+) -> None:
+    """Say so where a rule is shown on the images that it was fitted on."""
+    from uda.evaluation.rulefile import fitted_part
+
+    if rules and images.name == fitted_part(run):
+        say(
+            "the rule was fitted on these very images, which flatters it; the "
+            "cross-fitted numbers of `uda tune` are the honest ones"
         )
 
 

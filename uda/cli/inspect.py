@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -98,7 +99,18 @@ def command(
         inspection.save(folder)
     Console(highlight=False, soft_wrap=False).print(render(inspection))
     click.echo(f"\nWritten: {folder}/")
+    if inspection.support:
+        words = ["uda", "split", str(data), *_same(unlabeled, multi_label=multi_label)]
+        column = group if group not in (None, "auto") else "auto"
+        words += ["--group", str(column), "--out", "split.csv"]
+        click.echo(f"Next: {shlex.join(words)}")
     return inspection
+
+
+def _same(unlabeled: tuple[Path, ...], *, multi_label: bool) -> list[str]:
+    """Return the options that `uda split` needs as well, as words."""
+    words = [word for folder in unlabeled for word in ("--unlabeled", str(folder))]
+    return words + ["--multi-label"] * multi_label
 
 
 def _show_progress() -> Callable[[str, int, int], None] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from uda.cli.notes import say
 from uda.cli.replacing import check_list, check_picture
 from uda.errors import UsageError
 from uda.files import writing
@@ -89,8 +90,23 @@ def _list(run: RunFolder, top: int | None, out: Path, overwrite: bool) -> None:
         )
     shown = _draw(run, listed, picture) if listed else 0
     _say(found, ranked, listed, out)
+    _say_beside(run)
     if shown:
         click.echo(f"The first {shown} of them as a picture: {picture}")
+
+
+def _say_beside(run: RunFolder) -> None:
+    """Say now what --apply will refuse, and not after the work."""
+    from uda.data.relabel import labels_beside
+    from uda.data.splits import Split
+
+    beside = labels_beside(Split.load(run.split))
+    if beside:
+        say(
+            f"{len(beside)} labelled images lie beside the data (--unlabeled), where "
+            "no manifest can name them, so --apply will refuse: correct the labels in "
+            "a copy of the run's split.csv, and give that to `uda train --split`"
+        )
 
 
 def _answers(run: RunFolder) -> OutOfFold:

@@ -135,11 +135,14 @@ def write_relabelled(
     atomic_write(path, buffer.getvalue().encode("utf-8", "surrogateescape"))
 
 
+def labels_beside(split: Split) -> list[str]:
+    """Return the labelled images that no manifest in the data folder can name."""
+    return [r.path for r in split.rows if BESIDE.fullmatch(r.path) and r.part in _WORDS]
+
+
 def _refuse_elsewhere(split: Split) -> None:
     """Refuse a split whose labels no manifest of the data can hold."""
-    beside = [
-        r.path for r in split.rows if BESIDE.fullmatch(r.path) and r.part in _WORDS
-    ]
+    beside = labels_beside(split)
     if beside:
         raise DataError(
             f"{len(beside)} labelled images lie beside the data, in folders given with "

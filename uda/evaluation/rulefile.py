@@ -106,6 +106,15 @@ def asked_good_class(run: RunFolder) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def fitted_part(run: RunFolder) -> str | None:
+    """Return the name of the images that a run's rule was fitted on, if it says."""
+    try:
+        found = read_json(run.decision)["fitted_on"]["part"]
+    except (DataError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
+
+
 def require_tta(rule: DecisionRule, label: str, file: Path, run: str) -> None:
     """Refuse a rule that was fitted on other views.
 

@@ -56,12 +56,12 @@ def on_data(advice: Advice, data: Path, unlabeled: Sequence[Path]) -> Advice:
     words = [str(data)]
     words += [word for folder in unlabeled for word in ("--unlabeled", str(folder))]
 
-    return replace(
-        advice,
-        command=_TRAIN.sub(
-            lambda found: f"{found[1]} {shlex.join(words)}", advice.command
-        ),
+    command = _TRAIN.sub(
+        lambda found: f"{found[1]} {shlex.join(words)}", advice.command
     )
+    if command.startswith("uda "):  # a shell takes what follows for a comment
+        command = re.sub(r"\s{2,}\((.*)\)$|, then (.*)$", r"  # \1\2", command)
+    return replace(advice, command=command)
 
 
 def _for_several(advice: Advice) -> Advice:

@@ -227,8 +227,14 @@ def _advice(inspection: Inspection) -> Iterator[Text]:
     for number, advice in enumerate(inspection.advice, start=1):
         text = Text(f"{number}. {advice.title}\n", "bold")
         text.append(f"   {advice.reason}\n", "not bold")
-        if advice.command:
-            mark = "$" if advice.command.startswith("uda ") else "->"
-            text.append(f"   {mark} {advice.command}\n", "not bold cyan")
-        text.append(f"   rule: {advice.source}", "not bold dim")
+        if not advice.command:
+            text.append(f"   rule: {advice.source}", "not bold dim")
+            yield text
+            continue
+        text.rstrip()
         yield text
+        mark = "$" if advice.command.startswith("uda ") else "->"
+        # Never wrapped: it is there to be copied.
+        line = f"   {mark} {advice.command}"
+        yield Text(line, "cyan", no_wrap=True, overflow="ignore")
+        yield Text(f"   rule: {advice.source}", "dim")

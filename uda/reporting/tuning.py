@@ -148,12 +148,20 @@ def _recall_lines(tuned: Tuned) -> list[str]:
         if share is None or found is None:
             continue
         low, high = clopper_pearson(found * row.groups, row.groups)
+        need = min(math.ceil(share * (row.images + 1) - 1e-9), row.images)
         lines.append(
-            f"Recall of {short(row.name)}: {share:g} asked for, {found:.3f} "
-            f"({low:.3f} to {high:.3f}, {row.groups} groups) where the rule was not "
-            "fitted. This is no promise"
+            f"Recall of {short(row.name)}: {share:g} asked for, so that {need} of "
+            f"{row.images} images here are found; {found:.3f} ({low:.3f} to "
+            f"{high:.3f}, {row.groups} groups) where the rule was not fitted. This is "
+            "no promise"
             + ("." if found >= share else ", and these images do not bear it out.")
         )
+        alone = row.recall_before or 0.0
+        if alone >= share:
+            lines.append(
+                f"Recall of {short(row.name)}: the model alone has {alone:.3f} here, "
+                "so without --recall the rule is simpler."
+            )
     return lines
 
 

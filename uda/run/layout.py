@@ -170,6 +170,19 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def check_name(name: str) -> None:
+    """Refuse a name of a run that is no plain folder name.
+
+    Raises:
+        UsageError: says which letters are.
+    """
+    if not re.fullmatch(r"[\w.-]+", name) or name in {".", "..", "latest"}:
+        raise UsageError(
+            f"--name {name!r}: use letters, digits, '.', '_' and '-' alone, "
+            "and not 'latest'"
+        )
+
+
 def create_run(project: Path, name: str) -> RunFolder:
     """Make the folder ``project/name``, or ``name2``, ``name3`` when taken.
 
@@ -177,11 +190,7 @@ def create_run(project: Path, name: str) -> RunFolder:
         UsageError: when the name is no plain folder name, or the project folder
             cannot be written.
     """
-    if not re.fullmatch(r"[\w.-]+", name) or name in {".", "..", "latest"}:
-        raise UsageError(
-            f"--name {name!r}: use letters, digits, '.', '_' and '-' alone, "
-            "and not 'latest'"
-        )
+    check_name(name)
     try:
         folder = numbered_folder(project, name)
     except OSError as error:

@@ -26,7 +26,7 @@ from uda.evaluation.parts import split_part
 from uda.evaluation.predict import Predictions
 from uda.files import atomic_write, folder_lock, read_json, write_json
 from uda.run.bundle import load_bundle
-from uda.run.layout import RunFolder
+from uda.run.layout import RunFolder, check_name
 from uda.training.build import training_device
 from uda.training.config import RunConfig
 from uda.training.dealing import Dealing, check_deal, deal
@@ -36,6 +36,7 @@ from uda.training.launch import (
     check_request,
     go_on,
     refuse_early,
+    say_notes,
     start_run,
     try_out,
     with_workers,
@@ -45,7 +46,7 @@ from uda.training.monitor.progress import Progress, format_seconds
 from uda.training.settled import recorded
 from uda.training.split import find_split, scan_split
 from uda.training.stop import StopRequest
-from uda.training.summary import Summary, done_words
+from uda.training.summary import Summary, done_words, next_words
 
 STUDY = "folds.json"
 BASE = "base.yaml"
@@ -82,6 +83,7 @@ def launch_folds(
         DataError: the labelled images cannot be dealt so.
     """
     check_request(config, length, console)
+    check_name(name)
     if config.data.pseudo_labels is not None:
         raise UsageError(
             "--folds: the run that made these pseudo-labels saw the labels of every "
@@ -90,8 +92,10 @@ def launch_folds(
     catalog, split, notes = find_split(config)
     refuse_early(config, catalog, split)
     told = [] if dry_run else notes  # which tells them itself
-    for note in [*told, *check_deal(config, catalog, split, dealing)]:
-        console.note(note)
+    dealt = check_deal(config, catalog, split, dealing)
+    say_notes(told, console)
+    for note in dealt:
+        console.warn(note)
     if length.budget is not None:
         length = replace(length, budget=length.budget / dealing.trainings)
     if dry_run:
@@ -175,7 +179,7 @@ class _Study:
         for line in tell(pooled):
             self.console.result(line)
         words = done_words(summary, self.run)
-        self.console.result(f"Done.{words} Next: uda evaluate {self.run.path}")
+        self.console.result(f"Done.{words} Next: {next_words(self.run)}")
         return summary
 
     def _folds(self, dealing: Dealing) -> Summary | None:

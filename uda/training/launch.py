@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 
 from uda.augment.policy import policy_file
 from uda.data.records import Catalog
-from uda.data.splits import Split
+from uda.data.splits import NO_GROUPS, Split
 from uda.errors import UdaError, UsageError
 from uda.files import atomic_write, folder_lock, read_json, write_json
 from uda.run.environment import describe_environment
-from uda.run.layout import RunFolder, create_run, open_run
+from uda.run.layout import RunFolder, check_name, create_run, open_run
 from uda.training import patience, sizes
 from uda.training.build import training_device
 from uda.training.class_tree import class_tree, own_tree
@@ -32,7 +33,7 @@ from uda.training.settled import recorded
 from uda.training.split import find_split, scan_split
 from uda.training.state import checkpoint_paths
 from uda.training.stop import StopRequest
-from uda.training.summary import Summary, done_words
+from uda.training.summary import Summary, done_words, next_words
 from uda.training.texture import train_texture
 
 
@@ -48,13 +49,13 @@ def launch(
 ) -> Summary:
     """Start a new run (or only try one) and train it to its end."""
     check_request(config, length, console)
+    check_name(name)
     if dry_run:
         return try_out(config, length, console, stop)
     catalog, split, notes = find_split(config)
     refuse_early(config, catalog, split)
     run = start_run(project, name, console)
-    for note in notes:
-        console.note(note)
+    say_notes(notes, console)
     summary = begin(config, length, run, catalog, split, console=console, stop=stop)
     _say(summary, run, console)
     return summary
@@ -81,6 +82,12 @@ def refuse_early(config: RunConfig, catalog: Catalog, split: Split) -> None:
     refuse_no_pile(config, len(split.part("unlabeled")))
     tree = class_tree(config, catalog)
     stated_prior(config, catalog.classes if tree is None else tree.classes)
+
+
+def say_notes(notes: Sequence[str], console: Progress) -> None:
+    """Tell what is to know of the data; as a warning that leaks were not looked for."""
+    for note in notes:
+        (console.warn if note == NO_GROUPS else console.note)(note)
 
 
 def start_run(project: Path, name: str, console: Progress) -> RunFolder:
@@ -282,8 +289,7 @@ def try_out(
         config = config.changed({"data.cache": str(Path(path) / "pool")})
         catalog, split, notes = find_split(config)
         refuse_early(config, catalog, split)
-        for note in notes:
-            console.note(note)
+        say_notes(notes, console)
         parts = build_parts(config, catalog, split, console.stage)
         planned = fix_length(config, length, parts)
         sizes.check(planned)
@@ -316,7 +322,7 @@ def _say(summary: Summary, run: RunFolder, console: Progress) -> None:
             f"Stopped at step {summary.step}; continue: uda resume {run.path}{again}"
         )
         return
-    console.result(f"Done.{done_words(summary, run)} Next: uda evaluate {run.path}")
+    console.result(f"Done.{done_words(summary, run)} Next: {next_words(run)}")
 
 
 def _in_warm_start(run: RunFolder) -> bool:

@@ -42,3 +42,11 @@ def done_words(summary: Summary, run: RunFolder) -> str:
         rests += f", {counts[rarest]} of them {shown(rarest)}"
         rests += f", none of {listing(lacking, 3)}" if lacking else ""
     return f" Validation balanced accuracy {accuracy:.3f} ({rests}).{answers}"
+
+
+def next_words(run: RunFolder) -> str:
+    """Return the command to go on with; the test part is for the end."""
+    words = f"uda evaluate {run.path}"
+    if not Split.load(run.split).part("validation"):
+        return words
+    return f"{words} --part validation (without --part the test part: at the end)"
