@@ -45,6 +45,8 @@ def test_a_renamed_class_folder_keeps_its_test_images(tmp_path, begun):
         assert [row.path for row in longer.part(part)] == sorted(renamed)
     assert {row.label for row in longer.rows} == {"Good", "Corrosion"}
     assert any("have another place" in note for note in notes)
+    assert any("classes are called otherwise: Rust is Corrosion" in n for n in notes)
+    assert not any("do not compare" in note for note in notes)  # they do
 
 
 def test_nothing_changes_where_nothing_changed(begun):
@@ -71,6 +73,16 @@ def test_equal_files_find_a_place_each(tmp_path, begun):
     newer, notes = refresh(before, scan(tmp_path))
     assert len(newer.part("test")) == len(split.part("test")) - 1
     assert sum("dropped" in note for note in notes) == 1
+
+
+def test_one_image_of_another_class_is_no_other_name(tmp_path, begun):
+    _, split = begun
+    row = next(r for r in split.part("test") if r.label == "Rust")
+    (tmp_path / row.path).rename(tmp_path / "Good" / "moved.png")
+    newer, notes = refresh(split, scan(tmp_path))
+    assert newer.by_path["Good/moved.png"].label == "Good"
+    assert any("Good/moved.png was Rust" in note for note in notes)
+    assert "do not compare" in notes[-1]
 
 
 def test_another_image_in_the_place_of_a_test_image_is_told(tmp_path, begun):

@@ -100,10 +100,11 @@ def follow_labels(
     ]
     _refuse_empty(fixed, kept)
     before = split.by_path
+    renamed = _renamed([(str(before[r.path].label), str(r.label)) for r in kept])
     called = [
         f"{shown(row.path)} was {shown(before[row.path].label)}"
         for row in kept
-        if row.label != before[row.path].label
+        if row.label != before[row.path].label and not renamed
     ]
     changed = [
         row.path
@@ -121,8 +122,22 @@ def follow_labels(
             "validation or test are not what they were: results on them do not compare "
             "with older ones"
         )
+    names = [f"{shown(old)} is {shown(new)}" for old, new in sorted(renamed.items())]
+    notes = [*_notes([(names, "classes are called otherwise")]), *notes]
     others = [row for row in split.rows if row.part not in FIXED]
     return Split(ordered([*others, *kept])), notes
+
+
+def _renamed(labels: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return {old: new} names where classes as a whole are called otherwise.
+
+    Empty where any class was split, two became one, or nothing changed.
+    """
+    new = {(old, now) for old, now in labels}
+    one_to_one = (
+        len(new) == len({old for old, _ in new}) == len({now for _, now in new})
+    )
+    return {old: now for old, now in new if old != now} if one_to_one else {}
 
 
 def _refuse_empty(fixed: Sequence[SplitRow], kept: Sequence[SplitRow]) -> None:
