@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from tests.inspect.test_report import build, several
+from tests.support.surfaces import write_surfaces
 from uda.cli import main
 
 
@@ -59,3 +62,21 @@ def test_several_labels_per_image(
     one = CliRunner().invoke(main, ["inspect", "."])
     assert one.exit_code == 3
     assert "--multi-label" in one.output
+
+
+def test_commands_are_whole_in_a_narrow_terminal(tmp_path, monkeypatch):
+    """Cut or wrapped, they could not be copied."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "60")
+    write_surfaces(tmp_path, per_class=8)
+    result = CliRunner().invoke(
+        main, ["inspect", str(tmp_path / "data"), "--unlabeled", str(tmp_path / "more")]
+    )
+    assert result.exit_code == 0, result.output
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    stored = json.loads((tmp_path / "runs" / "inspect" / "inspect.json").read_text())
+    for advice in stored["advice"]:
+        if advice["command"].startswith("uda "):
+            assert f"$ {advice['command']}" in lines
+    following = lines[-1].removeprefix("Next: ")
+    assert shlex.split(following)[:3] == ["uda", "split", str(tmp_path / "data")]

@@ -97,7 +97,8 @@ def command(
     folder = new_folder(out, "inspect")
     with writing(folder):
         inspection.save(folder)
-    Console(highlight=False, soft_wrap=False).print(render(inspection))
+    # Commands are longer than some terminals: they are there to be copied.
+    Console(highlight=False).print(render(inspection), crop=False)
     click.echo(f"\nWritten: {folder}/")
     if inspection.support:
         words = ["uda", "split", str(data), *_same(unlabeled, multi_label=multi_label)]
