@@ -55,7 +55,7 @@ def test_every_command_is_listed_and_has_its_file():
     commands = {name.replace("-", "_") for name in COMMANDS}
     assert commands == files - inner - {
         *("calling", "compare_plan", "folders", "notes", "options", "progress"),
-        *("studies", "train_flags", "tune_source"),
+        *("replacing", "studies", "train_flags", "tune_source"),
     }
     for name, summary in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(summary)}$", listed, re.M)
