@@ -14,6 +14,7 @@ from uda.cli.folders import check_folder, new_folder
 from uda.cli.options import SizeType
 from uda.errors import UsageError
 from uda.files import writing
+from uda.words import data_flags
 
 if TYPE_CHECKING:
     from uda.inspect.report import Inspection
@@ -101,17 +102,12 @@ def command(
     Console(highlight=False).print(render(inspection), crop=False)
     click.echo(f"\nWritten: {folder}/")
     if inspection.support:
-        words = ["uda", "split", str(data), *_same(unlabeled, multi_label=multi_label)]
+        flags = data_flags(unlabeled, multi_label=multi_label)
+        words = ["uda", "split", str(data), *flags]
         column = group if group not in (None, "auto") else "auto"
         words += ["--group", str(column), "--out", "split.csv"]
         click.echo(f"Next: {shlex.join(words)}")
     return inspection
-
-
-def _same(unlabeled: tuple[Path, ...], *, multi_label: bool) -> list[str]:
-    """Return the options that `uda split` needs as well, as words."""
-    words = [word for folder in unlabeled for word in ("--unlabeled", str(folder))]
-    return words + ["--multi-label"] * multi_label
 
 
 def _show_progress() -> Callable[[str, int, int], None] | None:

@@ -18,6 +18,7 @@ import click
 from uda.cli.options import LabelsType
 from uda.errors import UsageError
 from uda.files import writing
+from uda.words import data_flags
 
 if TYPE_CHECKING:
     from uda.data.coarse import Draw
@@ -247,13 +248,9 @@ def _broken(catalog: Catalog) -> list[str]:
 
 def _same(ctx: click.Context) -> list[str]:
     """Return the options that `uda train` needs as well, as words."""
-    given = ctx.params
-    words = [w for folder in given["unlabeled"] for w in ("--unlabeled", str(folder))]
-    words += ["--multi-label"] * given["multi_label"]
-    words += ["--tree", str(given["tree"])] if given["tree"] else []
-    return words + (
-        ["--good-class", given["good_class"]] if given["good_class"] else []
-    )
+    names = ("multi_label", "tree", "good_class")
+    given = {name: ctx.params[name] for name in names}
+    return data_flags(ctx.params["unlabeled"], **given)
 
 
 def _refuse_groupless(

@@ -22,6 +22,7 @@ from uda.inspect.numbers import (
     thresholds_make_sense,
     units_for_rate,
 )
+from uda.words import data_flags
 
 # Twins of more than this share of test images make a random split worthless.
 _LEAK = 0.05
@@ -53,8 +54,7 @@ def on_data(advice: Advice, data: Path, unlabeled: Sequence[Path]) -> Advice:
         unlabeled: folders of unlabelled images that were given beside them; none where
             these lie in the data.
     """
-    words = [str(data)]
-    words += [word for folder in unlabeled for word in ("--unlabeled", str(folder))]
+    words = [str(data), *data_flags(unlabeled)]
 
     command = _TRAIN.sub(
         lambda found: f"{found[1]} {shlex.join(words)}", advice.command

@@ -11,10 +11,11 @@ from uda.data.labelfile import labels_of_split
 from uda.data.records import BESIDE, Catalog, scan
 from uda.data.refresh import FIXED
 from uda.data.splits import Split, make_split
-from uda.data.table import as_known
+from uda.data.table import as_known, shown
 from uda.errors import DataError, UsageError
 from uda.training.class_tree import class_tree
 from uda.training.config import RunConfig
+from uda.words import data_flags
 
 
 def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
@@ -27,11 +28,10 @@ def find_split(config: RunConfig) -> tuple[Catalog, Split, list[str]]:
     if config.data.split is None:
         return catalog, split, notes
     split, faults = split.as_found(catalog, config.data.split)
-    if faults:
+    tested = tuple(f"{shown(row.path)} (test)" for row in split.part("test"))
+    if any(fault.startswith(tested) for fault in faults):
         mend = _extending(config, split, catalog, refresh=True)
-        faults.append(
-            f"these lines are about the test part; it follows the data by {mend}"
-        )
+        faults.append(f"the test part follows the data by {mend}")
     return catalog, split, notes + faults
 
 
@@ -113,13 +113,13 @@ def _extending(
     config: RunConfig, split: Split, catalog: Catalog, refresh: bool = False
 ) -> str:
     """Return the command that brings a split up to date, in backquotes."""
-    data = config.data
+    data, model = config.data, config.model
     words = ["uda", "split", data.root]
-    words += [word for folder in data.unlabeled for word in ("--unlabeled", folder)]
-    words += ["--multi-label"] * data.multi_label
-    words += ["--tree", config.model.tree] if config.model.tree else []
-    words += (
-        ["--good-class", config.model.good_class] if config.model.good_class else []
+    words += data_flags(
+        data.unlabeled,
+        multi_label=data.multi_label,
+        tree=model.tree,
+        good_class=model.good_class,
     )
     if split.grouped and not catalog.groups():
         # Which column of a manifest it was, the split does not say.
@@ -129,7 +129,7 @@ def _extending(
 
 
 def _free(split: Path) -> str:
-    """Return the name of a split file that is not there yet, beside where one is."""
+    """Return a name after that of a split file that no file here has yet."""
     number = 2
     while Path(f"{split.stem}-{number}.csv").exists():
         number += 1
